@@ -1,0 +1,118 @@
+"""Framing: SIP messages out of a byte stream, and the keep-alives between them.
+
+Spec: RFC 3261 §18.3, RFC 5626 §3.5.1 (CRLF keep-alive).
+Pure: bytes in, messages out; what is buffered is bounded by MAX_HEAD plus `max_body`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.message import (
+    MAX_HEAD,
+    SipRequest,
+    SipResponse,
+    content_length,
+    find_blank_line,
+    parse_head,
+)
+
+MAX_BODY = 64 * 1024
+"""Bytes of body that one SIP message may have unless the listener says otherwise."""
+
+
+class KeepAlive(Enum):
+    """RFC 5626 §4.4.1: what stands between messages on a stream."""
+
+    PING = "CRLFCRLF"
+    PONG = "CRLF"
+
+
+class TooLarge(ParseError):
+    """The message is well-formed so far but longer than allowed; `message` is its head, to answer 513 to."""
+
+    def __init__(self, message: SipRequest | SipResponse, what: str, at: int) -> None:
+        super().__init__(what, at)
+        self.message = message
+
+
+class StreamFramer:
+    """Cuts a stream into messages. Feeding byte by byte gives the same as feeding whole."""
+
+    __slots__ = ("_buffer", "_message", "_missing", "max_body")
+
+    def __init__(self, max_body: int = MAX_BODY) -> None:
+        self.max_body = max_body
+        self._buffer = b""
+        self._message: SipRequest | SipResponse | None = None
+        self._missing = 0
+
+    @property
+    def buffered(self) -> int:
+        """Bytes held back because they are not a whole message yet."""
+        return len(self._buffer)
+
+    def receive(self, data: bytes) -> list[SipRequest | SipResponse | KeepAlive]:
+        """Take bytes, give what they complete. After a ParseError the stream cannot be resumed: close it."""
+        if self._buffer:
+            data = self._buffer + data
+        found: list[SipRequest | SipResponse | KeepAlive] = []
+        at = 0
+        while at < len(data):
+            if self._message is None:
+                if data[at] in b"\r\n":
+                    step = self._keep_alive(data, at, found)
+                else:
+                    step = self._head(data, at)
+                if step == 0:
+                    break
+                at += step
+            if self._message is not None:
+                if len(data) - at < self._missing:
+                    break
+                self._message.body = data[at : at + self._missing]
+                at += self._missing
+                found.append(self._message)
+                self._message = None
+        self._buffer = data[at:] if at else data
+        return found
+
+    @staticmethod
+    def _keep_alive(data: bytes, at: int, found: list[SipRequest | SipResponse | KeepAlive]) -> int:
+        if data.startswith(b"\r\n\r\n", at):
+            found.append(KeepAlive.PING)
+            return 4
+        rest = data[at : at + 4]
+        if b"\r\n\r\n".startswith(rest):
+            # RFC 5626 §3.5.1: one CRLF is a pong, but the second half of a ping may still be on its way.
+            return 0
+        if rest.startswith(b"\r\n"):
+            found.append(KeepAlive.PONG)
+            return 2
+        if rest.startswith(b"\n"):
+            return 1  # a stray line feed between messages (RFC 3261 §7.5) is ignored
+        raise ParseError("stray carriage return between messages", at)
+
+    def _head(self, data: bytes, at: int) -> int:
+        end, body = find_blank_line(data, at)
+        if end < 0 or end - at > MAX_HEAD:
+            if len(data) - at > MAX_HEAD:
+                raise ParseError(f"head longer than {MAX_HEAD} bytes", at + MAX_HEAD)
+            return 0
+        message = parse_head(data[at:end])
+        length = content_length(message)
+        if length is None:
+            # RFC 3261 §20.14: over a stream the length is mandatory; without it the next message cannot be found.
+            raise ParseError("no Content-Length on a stream", end)
+        if length > self.max_body:
+            raise TooLarge(message, f"body of {length} bytes, at most {self.max_body} are taken", body)
+        self._message, self._missing = message, length
+        return body - at
+
+    def idle_pong(self) -> bool:
+        """Whether a single CRLF is waiting: a pong, if nothing more comes. Called by the transport when it goes idle."""
+        if self._buffer == b"\r\n":
+            self._buffer = b""
+            return True
+        return False
