@@ -1,0 +1,39 @@
+"""A contact binding: one contact of an AOR and the flow that reaches it.
+
+Spec: RFC 3261 §10.3, RFC 5626 (instance, reg-id, flow), RFC 5627 (GRUU).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from joyn.model.aor import Aor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One (AOR, instance, reg-id).
+
+    `instance` is `+sip.instance` without brackets, empty for a client that has none. `contact` is the Contact's URI and
+    `parameters` its other parameters as they were sent (feature tags live there). `flow` names the flow on `node`:
+    `udp|LISTENER|HOST|PORT` outlives a restart, `tcp|N` and `tls|N` do not. `expires_at` is wall-clock seconds.
+    """
+
+    aor: Aor
+    instance: str
+    reg_id: int
+    contact: str
+    parameters: str
+    node: str
+    flow: str
+    call_id: str
+    cseq: int
+    expires_at: float
+    registered_at: float
+    path: str = ""
+    user_agent: str = ""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What a newer registration of the same device replaces: (instance or contact, reg-id)."""
+        return (self.instance or self.contact, self.reg_id)

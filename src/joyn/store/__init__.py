@@ -1,0 +1,150 @@
+"""The store: subscribers, bindings, mailboxes. The truth of the node; everything else can be rebuilt from it.
+
+Implementations stand beside this file and pass `tests/contracts/test_store.py`. All promises below are tested there.
+Methods are coroutines; one that can be answered from memory or the page cache returns without suspending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from joyn.model.aor import Aor
+from joyn.model.binding import Binding
+from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
+from joyn.model.subscriber import Subscriber
+
+__all__ = ["Bindings", "Mailboxes", "Store", "Subscribers"]
+
+
+class Subscribers(Protocol):
+    """Who the operator's subscribers are, and whom each of them has blocked."""
+
+    async def get(self, aor: Aor) -> Subscriber | None:
+        """The subscriber with this AOR, or None."""
+        ...
+
+    async def find(self, username: str) -> Subscriber | None:
+        """The subscriber with this digest username, or None."""
+        ...
+
+    async def put(self, subscriber: Subscriber) -> None:
+        """Add or replace; durable when it returns. Raises ValueError when the username belongs to another AOR."""
+        ...
+
+    async def remove(self, aor: Aor) -> bool:
+        """Forget the subscriber, their block list, bindings, cursors and mailbox. False when there was none."""
+        ...
+
+    async def list(self, after: str = "", limit: int = 1000) -> list[Subscriber]:
+        """Subscribers in order of AOR, those after `after`."""
+        ...
+
+    async def count(self) -> int:
+        """How many there are."""
+        ...
+
+    async def block(self, owner: Aor, other: Aor, blocked: bool = True) -> None:
+        """Put `other` on the owner's block list, or take it off; durable when it returns."""
+        ...
+
+    async def blocks(self, owner: Aor) -> frozenset[Aor]:
+        """The owner's block list."""
+        ...
+
+
+class Bindings(Protocol):
+    """Where contact bindings are kept, so that they survive a restart."""
+
+    async def of(self, aor: Aor) -> list[Binding]:
+        """All bindings of an AOR, expired ones included until `expire` took them."""
+        ...
+
+    async def update(self, put: Sequence[Binding] = (), remove: Sequence[Binding] = ()) -> None:
+        """Replace by (aor, key) and remove by (aor, key), in one commit; durable when it returns. Batched."""
+        ...
+
+    async def all(self, node: str) -> list[Binding]:
+        """Every binding whose flow is on this node; read once at start."""
+        ...
+
+    async def expire(self, now: float) -> list[Binding]:
+        """Remove and return those whose expires_at has passed."""
+        ...
+
+
+class Mailboxes(Protocol):
+    """Messages, entries, cursors and dispositions."""
+
+    async def accept(self, deposit: Deposit) -> Accepted:
+        """Append to mailboxes in one commit; on disk when it returns. Calls are batched into group commits in call order.
+
+        Duplicate = same sender, conversation, message_id (and kind): the first's Message comes back, nothing is
+        appended; unless the first ended FAILED or REVOKED for its recipient, then it is accepted anew. The same id with
+        another digest raises Refused(ID_REUSED). With a receipt, the message it speaks of must have been sent by
+        receipt.sender to receipt.recipient, the state must be higher than what is recorded, and the sender must have
+        requested it; otherwise nothing is appended and `dropped` says why (a higher state is recorded even if unasked).
+        Raises Refused(OVERLOADED) at once when too much is waiting, Refused(STORAGE_FULL) when the disk is full:
+        then nothing of that deposit is kept.
+        """
+        ...
+
+    async def read(self, mailbox: Aor, after: int, limit: int) -> list[Entry]:
+        """Entries with seq > after in order, at most `limit`; FAILED and REVOKED ones are left out.
+
+        Never returns an entry while one with a smaller seq of the same mailbox can still be committed.
+        """
+        ...
+
+    async def cursors(self, mailbox: Aor) -> list[Cursor]:
+        """All cursors of a mailbox, including moves not yet on disk."""
+        ...
+
+    def settle(self, cursor: Cursor, states: Iterable[tuple[int, State]] = ()) -> None:
+        """Note a cursor's move and the states (by seq) that entries reached; written with a later commit, at most
+        `SETTLE_DELAY` seconds later, or by `flush`. A cursor never moves back. Repeating is harmless."""
+        ...
+
+    async def flush(self) -> None:
+        """Returns when everything settled so far is on disk."""
+        ...
+
+    async def drop_cursor(self, mailbox: Aor, instance: str) -> None:
+        """Forget a device's cursor (idle too long, or removed)."""
+        ...
+
+    async def find(self, sender: Aor, conversation: Aor, message_id: str) -> Trace | None:
+        """The chat message with this identity, its entries and dispositions."""
+        ...
+
+    async def revoke(self, sender: Aor, conversation: Aor, message_id: str, now: float) -> bool:
+        """Withdraw: its pending entries become REVOKED, if no entry or disposition says a device has taken it."""
+        ...
+
+    async def expire(self, now: float, limit: int = 1000) -> list[Entry]:
+        """INCOMING entries of chat messages past deliver_until and still PENDING or STORED become FAILED and are returned."""
+        ...
+
+    async def prune(self, now: float, limit: int = 1000) -> int:
+        """Delete up to `limit` messages past retain_until, with entries; dispositions stay 30 days longer."""
+        ...
+
+    async def trace(self, message_id: str) -> list[Trace]:
+        """All messages with this Message-ID, whoever sent them, with entries, dispositions and cursors."""
+        ...
+
+    async def pending(self, mailbox: Aor) -> int:
+        """How many entries nobody has acknowledged yet (PENDING or STORED)."""
+        ...
+
+
+class Store(Protocol):
+    """One store, opened. Closing flushes."""
+
+    subscribers: Subscribers
+    bindings: Bindings
+    mailboxes: Mailboxes
+
+    async def close(self) -> None:
+        """Flush and close."""
+        ...
