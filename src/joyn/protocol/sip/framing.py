@@ -111,7 +111,7 @@ class StreamFramer:
         return body - at
 
     def idle_pong(self) -> bool:
-        """Whether a single CRLF is waiting: a pong, if nothing more comes. Called by the transport when it goes idle."""
+        """Whether a single CRLF is waiting: a pong, if nothing comes. The transport asks when it goes idle."""
         if self._buffer == b"\r\n":
             self._buffer = b""
             return True

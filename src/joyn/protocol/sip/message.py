@@ -338,7 +338,7 @@ def build_request(method: str, uri: str, headers: Headers, body: bytes = b"") ->
 def build_response(
     request: SipRequest, status: int, *, reason: str = "", to_tag: str = "", headers: Headers = (), body: bytes = b""
 ) -> bytes:
-    """The bytes of a response (RFC 3261 §8.2.6): Via, From, To, Call-ID and CSeq copied, To tagged, top Via filled in."""
+    """The bytes of a response (RFC 3261 §8.2.6): Via, From, To, Call-ID and CSeq copied, To tagged, Via filled in."""
     lines = [f"SIP/2.0 {status} {reason or REASONS.get(status, 'Unknown')}"]
     vias = request.headers("via")
     vias[0] = with_source(vias[0], request.source)
