@@ -1,0 +1,43 @@
+"""MSRP: URIs, frames, the stream they come in, reassembly and the session.
+
+Spec: RFC 4975, with RFC 6135 (`setup`) and the URIs of RFC 7977 (WebSocket).
+Pure: bytes and times in, values and actions out.
+"""
+
+from joyn.protocol.msrp.chunk import Request, Response, make_response
+from joyn.protocol.msrp.connection import Framer, FramingError
+from joyn.protocol.msrp.reassembly import Message, Reassembler, Rejected
+from joyn.protocol.msrp.session import (
+    Action,
+    Bound,
+    Delivered,
+    Failed,
+    QueueFull,
+    Received,
+    Reported,
+    Session,
+    Transmit,
+)
+from joyn.protocol.msrp.uri import MsrpUri, parse_path
+
+__all__ = [
+    "Action",
+    "Bound",
+    "Delivered",
+    "Failed",
+    "Framer",
+    "FramingError",
+    "Message",
+    "MsrpUri",
+    "QueueFull",
+    "Reassembler",
+    "Received",
+    "Rejected",
+    "Reported",
+    "Request",
+    "Response",
+    "Session",
+    "Transmit",
+    "make_response",
+    "parse_path",
+]
