@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,3 +37,20 @@ def value_or_error(parse: Callable[[bytes], Any], data: bytes) -> Any:
     if isinstance(value, ParseError):
         assert 0 <= value.at <= len(data)
     return value
+
+
+def growth(parse: Callable[[bytes], Any], make: Callable[[int], bytes], size: int) -> float:
+    """How many times longer parsing takes for an eightfold size: near 8 when linear, near 64 when quadratic.
+
+    Processor time, the best of a few runs, so that a busy machine does not count.
+    """
+
+    def seconds(data: bytes) -> float:
+        best = float("inf")
+        for _ in range(5):
+            started = time.process_time()
+            value_or_error(parse, data)
+            best = min(best, time.process_time() - started)
+        return max(best, 1e-6)
+
+    return seconds(make(8 * size)) / seconds(make(size))

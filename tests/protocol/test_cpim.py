@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from joyn.protocol import cpim
 from joyn.protocol.cpim import CpimMessage, address_uri, build
 from joyn.protocol.errors import ParseError, ProtocolError
-from protocol.body_samples import load, value_or_error
+from protocol.body_samples import growth, load, value_or_error
 
 ANONYMOUS = "<sip:anonymous@anonymous.invalid>"
 VALUES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40).map(lambda t: f"x{t}x")
@@ -155,3 +155,21 @@ def test_a_block_may_have_max_head_bytes_and_no_more():
     assert len(CpimMessage.parse(wire(longest)).header("A")) == cpim.MAX_HEAD - 7
     with pytest.raises(ParseError):
         CpimMessage.parse(wire(b"A" + longest))
+
+
+def test_a_header_block_does_not_begin_folded():
+    with pytest.raises(ParseError):
+        CpimMessage.parse(wire(b" From: <sip:a@x>\r\n"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: b"A:" + b" " * size + b"\x01\r\n\r\n\r\n",
+        lambda size: b"A" * size,
+        lambda size: b"A: b\r\n\r\n\r\n" + b"\n\r" * size,
+    ],
+    ids=["blanks", "no end", "body of line ends"],
+)
+def test_the_worst_messages_take_linear_time(make):
+    assert growth(CpimMessage.parse, make, cpim.MAX_HEAD // 16) < 30

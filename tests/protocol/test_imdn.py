@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from joyn.protocol import imdn
 from joyn.protocol.errors import ParseError
 from joyn.protocol.imdn import Imdn
-from protocol.body_samples import load, value_or_error
+from protocol.body_samples import growth, load, value_or_error
 
 XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=40).map(str.strip)
 IDS = XML_TEXT.filter(lambda text: 0 < len(text.encode()) <= imdn.MAX_MESSAGE_ID)
@@ -80,3 +80,9 @@ def test_a_document_may_have_max_imdn_bytes_and_no_more():
 def test_another_document_is_not_an_imdn():
     with pytest.raises(ParseError):
         Imdn.parse(b"<isComposing/>")
+
+
+@pytest.mark.parametrize("filler", [b" ", b"i", b"<status>", b"<message-id>"])
+def test_the_worst_documents_take_linear_time(filler):
+    head = b'<imdn xmlns="urn:ietf:params:xml:ns:imdn"><message-id>m</message-id><datetime>'
+    assert growth(Imdn.parse, lambda size: head + filler * (size // len(filler)), 1900) < 30

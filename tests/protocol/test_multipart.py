@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from joyn.protocol import multipart
 from joyn.protocol.errors import ParseError, ProtocolError
 from joyn.protocol.multipart import Part, boundary_of, build, decode_base64, encode_base64, flatten, parse
-from protocol.body_samples import load, value_or_error
+from protocol.body_samples import growth, load, value_or_error
 
 PARTS = st.builds(
     Part,
@@ -136,3 +136,17 @@ def test_base64_comes_back_and_stays_within_76_columns(body):
 def test_broken_base64_is_a_parse_error():
     with pytest.raises(ParseError):
         decode_base64(b"abc")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: b"\r\n--b" * size,
+        lambda size: b"\n--b" + b" " * size,
+        lambda size: b"\n--b--x" * size,
+        lambda size: b"--b\r\n\r\n" + b"--b \t" * size,
+    ],
+    ids=["near delimiters", "padding", "near closings", "delimiters in lines"],
+)
+def test_the_worst_bodies_take_linear_time(make):
+    assert growth(lambda body: parse("multipart/mixed;boundary=b", body), make, 4000) < 30

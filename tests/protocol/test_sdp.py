@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from joyn.protocol import sdp
 from joyn.protocol.errors import ParseError, ProtocolError
 from joyn.protocol.sdp import MediaDescription, SessionDescription, build_msrp
-from protocol.body_samples import load, value_or_error
+from protocol.body_samples import growth, load, value_or_error
 
 LINE_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
 LINES = st.lists(st.tuples(st.sampled_from("abciz"), LINE_TEXT), max_size=6)
@@ -142,3 +142,16 @@ def test_a_description_may_have_max_media_and_no_more():
     assert len(SessionDescription.parse(with_lines(*[medium] * sdp.MAX_MEDIA)).media) == sdp.MAX_MEDIA
     with pytest.raises(ParseError):
         SessionDescription.parse(with_lines(*[medium] * (sdp.MAX_MEDIA + 1)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: with_lines(*["a=x:" + "y" * 20] * (size // 30)),
+        lambda size: b"v=0\r\n" * (size // 8) + b"\r\n" * size,
+        lambda size: with_lines("m=" + " " * size),
+    ],
+    ids=["attributes", "blank lines", "blanks"],
+)
+def test_the_worst_descriptions_take_linear_time(make):
+    assert growth(SessionDescription.parse, make, 2500) < 30

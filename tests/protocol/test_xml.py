@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from joyn.protocol import xml
 from joyn.protocol.errors import ParseError
-from protocol.body_samples import load, value_or_error
+from protocol.body_samples import growth, load, value_or_error
 
 
 @pytest.mark.parametrize("sample", load("xml"))
@@ -64,3 +64,17 @@ def test_children_are_found_by_local_name():
     assert xml.child_text(root, "b") == "one"
     assert xml.child_text(root, "c") == ""
     assert xml.child(root, "c") is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda size: b"<a>" + b"<b>x</b>" * size + b"</a>",
+        lambda size: b"<a>\n" + b"\n" * size + b"<",
+        lambda size: b"<a>" * size,
+        lambda size: b"<a>" + b"&amp;" * size + b"</a>",
+    ],
+    ids=["many elements", "many lines", "depth", "references"],
+)
+def test_the_worst_documents_take_linear_time(make):
+    assert growth(xml.parse, make, 2000) < 30

@@ -194,12 +194,11 @@ class CpimMessage:
         key = ("", "")
         kept: list[bytes] = []
         missing = dict(wanted)
-        for number, line in enumerate(self.data[: self._content_start].splitlines(keepends=True)):
+        for line in self.data[: self._content_start].splitlines(keepends=True):
             if line in (b"\r\n", b"\n"):
                 kept.append(line)
                 break
-            folded = number > 0 and line[:1] in b" \t"
-            if not folded:
+            if line[:1] not in b" \t":
                 key = next(keys)
             if key not in wanted:
                 kept.append(line)
@@ -318,8 +317,10 @@ def _read_unusual(text: str) -> list[tuple[str, str]]:
     at = 0
     for line in text.split("\n"):
         name, colon, value = line.partition(":")
-        if line[0] in " \t" and headers:
+        if line[0] in " \t":
             # RFC 5322 §2.2.3: a content header may be folded; liberally, so may a message header.
+            if not headers:
+                raise ParseError("a header block that begins with a folded line", at)
             last, before = headers[-1]
             headers[-1] = (last, f"{before} {line.strip(_BLANKS)}".strip())
         elif colon and name.strip(_BLANKS):

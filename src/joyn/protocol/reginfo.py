@@ -149,6 +149,8 @@ def _contact(element: xml.Element) -> Contact:
             instance = xml.text_of(child).strip('"')
     pub_gruu = xml.child(element, "pub-gruu")
     temp_gruu = xml.child(element, "temp-gruu")
+    if temp_gruu is not None and not temp_gruu.get("uri"):
+        temp_gruu = None
     return Contact(
         id=_needed(element, "id"),
         uri=uri,
