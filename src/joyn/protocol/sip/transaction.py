@@ -124,10 +124,11 @@ def _server_key(request: SipRequest, method: str) -> Key:
 
 def _branch(via: str) -> tuple[str, str]:
     """Sent-protocol and sent-by in lower case, and the branch, of the first Via in a value."""
+    if "," in via:
+        via = split_commas(via)[0]
     at = via.find(";branch=") + 8
-    if at < 8 or "," in via or '"' in via or " " in via[at:]:
-        parsed = parse_via(via)
-        return f"sip/2.0/{parsed.transport} {parsed.host}:{parsed.port or ''}".lower(), parsed.branch
+    if at < 8 or '"' in via or " " in via[at:]:
+        return via.partition(";")[0].rstrip(" \t").lower(), parse_via(via).branch
     end = via.find(";", at)
     return via[: via.find(";")].lower(), via[at:] if end < 0 else via[at:end]
 
