@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from joyn.protocol.errors import ParseError, ProtocolError
 from joyn.protocol.msrp.chunk import (
+    _USUAL,
     HEAD_MAX,
     HEADER_LINE_MAX,
     HEADERS_MAX,
@@ -15,8 +16,10 @@ from joyn.protocol.msrp.chunk import (
     TRANSACTION_ID_MAX,
     Request,
     Response,
+    _parse_any_head,
     free_transaction_id,
     make_response,
+    parse_head,
     parse_range,
 )
 from joyn.protocol.msrp.connection import BUFFERED_MAX, PIECE, Framer
@@ -267,6 +270,45 @@ def test_unreadable_range_is_the_bad_range(text):
     assert parse_range(text) == (0, 0, 0)
 
 
+@settings(max_examples=100)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "Message-ID: m1",
+                "Message-ID: m 2",
+                "Message-ID:  m3 ",
+                "Success-Report: yes",
+                "Success-Report: no",
+                "Failure-Report: partial",
+                "Byte-Range: 1-2/*",
+                "Byte-Range: 1-2",
+                "Content-Type: text/plain",
+                "Content-Type: text/plain; charset=utf-8",
+                "X: y",
+            ]
+        ),
+        max_size=6,
+    ),
+    st.booleans(),
+)
+def test_usual_head_is_read_like_any_other(lines, ordered):
+    order = ["M", "S", "F", "B", "C", "X"]
+    lines = sorted(set(lines), key=lambda line: order.index(line[0])) if ordered else lines
+    text = make_head(*lines).removesuffix("\r\n")
+    results = []
+    for read_head in (parse_head, _parse_any_head):
+        try:
+            results.append(read_head(text, 5))
+        except ParseError as error:
+            results.append((error.what, error.at))
+    assert results[0] == results[1]
+
+
 def test_pieces_of_a_chunk_without_range_count_from_one():
     frames, _ = read(make_send(bytes(PIECE + 1), byte_range=None).emit())
     assert [frame.byte_range for frame in frames] == [(1, PIECE, None), (PIECE + 1, None, None)]
+
+
+def test_usual_head_takes_the_short_way():
+    assert _USUAL.fullmatch(make_send().emit().decode().partition("\r\n\r\n")[0])

@@ -70,6 +70,16 @@ _REQUEST_FIELDS: Final = (
 _REQUEST_NAMES: Final = {spelling: name for name in _REQUEST_FIELDS for spelling in (name, name.lower())}
 _RESPONSE_NAMES: Final = {spelling: name for name in _REQUEST_FIELDS[:2] for spelling in (name, name.lower())}
 _IDENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.\-+%=]*")
+_NUMBER: Final = f"[0-9]{{1,{NUMBER_DIGITS_MAX}}}"
+_RANGE: Final = re.compile(rf"({_NUMBER})-({_NUMBER}|\*)/({_NUMBER}|\*)")
+# A SEND as nearly every sender writes it, taken apart in one go; no two parts of it can match the same character, so
+# nothing is tried twice. Whatever looks otherwise goes the longer way, which reads these alike.
+_USUAL: Final = re.compile(
+    rf"MSRP ([A-Za-z0-9][A-Za-z0-9.\-+%=]{{0,{TRANSACTION_ID_MAX - 1}}}) SEND\r\n"
+    r"To-Path: ([!-~]+)\r\nFrom-Path: ([!-~]+)\r\nMessage-ID: ([!-~]+)\r\n"
+    r"(?:Success-Report: (yes|no)\r\n)?(?:Failure-Report: (yes|no|partial)\r\n)?"
+    rf"Byte-Range: ({_NUMBER})-({_NUMBER}|\*)/({_NUMBER}|\*)\r\nContent-Type: ([!-~]+)"
+)
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -188,10 +198,10 @@ def free_transaction_id(make_id: Callable[[], str], body: bytes | None) -> str:
 
 def parse_range(text: str) -> ByteRange:
     """Read `1-2048/5000`, '*' for an unknown end or total; BAD_RANGE when it is anything else."""
-    first, _, rest = text.partition("-")
-    end, _, total = rest.partition("/")
-    if not (_is_number(first) and (end == "*" or _is_number(end)) and (total == "*" or _is_number(total))):
+    found = _RANGE.fullmatch(text)
+    if found is None:
         return BAD_RANGE
+    first, end, total = found.groups()
     return int(first), None if end == "*" else int(end), None if total == "*" else int(total)
 
 
@@ -206,6 +216,23 @@ def parse_head(text: str, at: int = 0) -> Request | Response:
 
     Raises ParseError. The request has no body yet and the continuation '$'.
     """
+    if len(text) <= START_LINE_MAX and (usual := _USUAL.fullmatch(text)) is not None:
+        name, to_path, from_path, message_id, success, failure, first, end, total, content_type = usual.groups()
+        return Request(
+            name,
+            "SEND",
+            to_path,
+            from_path,
+            message_id,
+            (int(first), None if end == "*" else int(end), None if total == "*" else int(total)),
+            content_type,
+            success == "yes",
+            _FAILURE_REPORTS[failure] if failure else "yes",
+        )
+    return _parse_any_head(text, at)
+
+
+def _parse_any_head(text: str, at: int) -> Request | Response:
     lines = text.split("\r\n")
     breaks = len(lines) - 1
     if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
@@ -231,7 +258,7 @@ def parse_head(text: str, at: int = 0) -> Request | Response:
         raise ParseError("method or status code expected", at + 6 + len(transaction_id))
     known, headers = _split(lines, _REQUEST_NAMES, at)
     to_path, from_path = _paths(known, text, at)
-    byte_range = known.get("Byte-Range")
+    byte_range, success, failure = known.get("Byte-Range"), known.get("Success-Report"), known.get("Failure-Report")
     return Request(
         transaction_id,
         word,
@@ -240,9 +267,9 @@ def parse_head(text: str, at: int = 0) -> Request | Response:
         known.get("Message-ID", ""),
         None if byte_range is None else parse_range(byte_range),
         known.get("Content-Type", ""),
-        known.get("Success-Report", "no").lower() == "yes",
+        success is not None and success.lower() == "yes",
         # A word we do not know is read as the default: the sender then hears of failures.
-        _FAILURE_REPORTS.get(known.get("Failure-Report", "yes").lower(), "yes"),
+        "yes" if failure is None else _FAILURE_REPORTS.get(failure.lower(), "yes"),
         headers,
     )
 
@@ -250,8 +277,10 @@ def parse_head(text: str, at: int = 0) -> Request | Response:
 def _split(lines: list[str], names: dict[str, str], at: int) -> tuple[dict[str, str], Headers]:
     known: dict[str, str] = {}
     others: list[tuple[str, str]] = []
-    for number in range(1, len(lines)):
-        name, colon, value = lines[number].partition(":")
+    for number, line in enumerate(lines):
+        if not number:
+            continue  # the first line
+        name, colon, value = line.partition(":")
         field = names.get(name) or names.get(name.lower())
         if not colon or (field is None and _NAME.fullmatch(name) is None):
             raise ParseError("header expected", _offset(lines, number, at))
@@ -284,10 +313,6 @@ def _offset(lines: list[str], number: int, at: int) -> int:
 def _first_control(text: str) -> int:
     found = re.search(r"\0|\r(?!\n)|(?<!\r)\n", text)
     return len(text[: found.start()].encode()) if found else 0
-
-
-def _is_number(text: str) -> bool:
-    return text.isdigit() and text.isascii() and len(text) <= NUMBER_DIGITS_MAX
 
 
 def _header(headers: Headers, name: str) -> str | None:

@@ -29,7 +29,7 @@ BUFFERED_MAX: Final = 2 + PIECE + END_LINE_MAX
 
 _BLANK: Final = b"\r\n\r\n"
 _DASHES: Final = b"\r\n-------"
-_FLAGS: Final[dict[bytes, Continuation]] = {b"$": "$", b"+": "+", b"#": "#"}
+_FLAGS: Final[dict[int, Continuation]] = {ord("$"): "$", ord("+"): "+", ord("#"): "#"}
 _MORE: Final = -1
 
 Frame = Request | Response
@@ -84,8 +84,8 @@ class Framer:
         at, size = 0, len(source)
         try:
             while at < size:
-                step = self._head if self._open is None else self._body
-                after = step(source, at, frames)
+                read = self._head if self._open is None else self._body
+                after = read(source, at, frames)
                 if after == _MORE:
                     break
                 at = after
@@ -121,11 +121,15 @@ class Framer:
             self._scanned = dashes - at
             return _MORE
         self._scanned = 0
-        frame = self._parse(source[at:end], at)
+        try:
+            text = source[at:end].decode()
+        except UnicodeDecodeError as error:
+            raise ParseError("head is not UTF-8", self._offset + at + error.start) from None
+        frame = parse_head(text, self._offset + at)
         name = frame.transaction_id.encode()
         flag = None
-        if stop >= 0 and source[dashes + 9 : stop - 1] == name:
-            flag = _FLAGS.get(bytes(source[stop - 1 : stop]))
+        if stop == dashes + 10 + len(name) and source.startswith(name, dashes + 9):
+            flag = _FLAGS.get(source[stop - 1])
         if flag is not None and dashes - end <= 4 + PIECE:
             body = bytes(source[blank + 4 : dashes]) if 0 <= blank < dashes - 2 else None
             self._finish(frame, body, flag, self._offset + (end if blank < 0 else end + 2))
@@ -152,7 +156,7 @@ class Framer:
             if len(source) < stop + 3:
                 self._scanned = found - at
                 return _MORE
-            flag = _FLAGS.get(bytes(source[stop : stop + 1]))
+            flag = _FLAGS.get(source[stop])
             if flag is not None and source.startswith(b"\r\n", stop + 1):
                 body = None if found < at + lead else bytes(source[at + lead : found])
                 self._close(frame, body, flag, self._offset + at)
@@ -185,10 +189,3 @@ class Framer:
             frame.body, frame.continuation = body, flag
         elif body is not None or flag != "$":
             raise ParseError("a response has no body and ends in '$'", at)
-
-    def _parse(self, head: bytes | bytearray, at: int) -> Frame:
-        try:
-            text = head.decode()
-        except UnicodeDecodeError as error:
-            raise ParseError("head is not UTF-8", self._offset + at + error.start) from None
-        return parse_head(text, self._offset + at)
