@@ -236,18 +236,26 @@ class Settings:
     admin: AdminSettings = AdminSettings()
     log: LogSettings = LogSettings()
 
+    @property
+    def store_path(self) -> Path | None:
+        """The database file, or None for one in memory."""
+        return None if self.store.path == MEMORY else self.operator.data / self.store.path
+
+    @property
+    def admin_socket(self) -> Path:
+        """The admin door's socket."""
+        return self.operator.data / self.admin.socket
+
     def at(self, directory: Path) -> Settings:
         """The same with every path absolute, read from `directory`, the one the file lies in."""
         base = directory.absolute()
-        data = base / self.operator.data
-        path = self.store.path if self.store.path == MEMORY else str(data / self.store.path)
+        placed = dataclasses.replace(self, operator=dataclasses.replace(self.operator, data=base / self.operator.data))
         return dataclasses.replace(
-            self,
-            operator=dataclasses.replace(self.operator, data=data),
+            placed,
             sip=dataclasses.replace(self.sip, listeners=tuple(_placed(one, base) for one in self.sip.listeners)),
             msrp=dataclasses.replace(self.msrp, listeners=tuple(_placed(one, base) for one in self.msrp.listeners)),
-            store=dataclasses.replace(self.store, path=path),
-            admin=dataclasses.replace(self.admin, socket=data / self.admin.socket),
+            store=dataclasses.replace(self.store, path=str(placed.store_path or MEMORY)),
+            admin=dataclasses.replace(self.admin, socket=placed.admin_socket),
         )
 
 

@@ -35,7 +35,10 @@ _FREQUENT: Final[Mapping[str, str]] = {
     "message.repeated": "A message came a second time and was answered like the first.",
     "message.attempted": "A message was sent to one device.",
     "message.acknowledged": "A device took a message.",
+    "message.delivered": "A recipient's device says it has the message.",
     "message.deferred": "No device was there, or none answered; the message waits in the mailbox.",
+    "message.withheld": "The recipient has blocked the sender: kept as accepted, delivered to nobody.",
+    "delivery.refused": "A device refused a message for good.",
     "message.revoked": "A sender took a message back before a device had it.",
     "message.expired": "A message waited longer than allowed; its sender is told it failed.",
     "receipt.accepted": "A delivery or display notification is on disk.",
@@ -85,7 +88,6 @@ _TROUBLING: Final[Mapping[str, str]] = {
     "store.filled": "The disk is full; nothing is acknowledged.",
     "store.failed": "The disk did not keep what it promised; the node stops.",
     "task.failed": "A background task of ours ended with an error.",
-    "admin.failed": "A request at the admin door met a bug of ours.",
 }
 """At warning."""
 
@@ -201,7 +203,7 @@ class _TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         return _timestamp(record.created)
 
 
