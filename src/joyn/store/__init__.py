@@ -14,7 +14,10 @@ from joyn.model.binding import Binding
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.subscriber import Subscriber
 
-__all__ = ["Bindings", "Mailboxes", "Store", "Subscribers"]
+__all__ = ["SETTLE_DELAY", "Bindings", "Mailboxes", "Store", "Subscribers"]
+
+SETTLE_DELAY = 0.25
+"""Seconds that a cursor's move may wait for a commit to ride on."""
 
 
 class Subscribers(Protocol):
@@ -77,7 +80,8 @@ class Mailboxes(Protocol):
     """Messages, entries, cursors and dispositions."""
 
     async def accept(self, deposit: Deposit) -> Accepted:
-        """Append to mailboxes in one commit; on disk when it returns. Calls are batched into group commits in call order.
+        """Append to mailboxes in one commit; on disk when it returns. Calls are batched into group commits, in call
+        order.
 
         Duplicate = same sender, conversation, message_id (and kind): the first's Message comes back, nothing is
         appended; unless the first ended FAILED or REVOKED for its recipient, then it is accepted anew. The same id with
@@ -118,11 +122,24 @@ class Mailboxes(Protocol):
         ...
 
     async def revoke(self, sender: Aor, conversation: Aor, message_id: str, now: float) -> bool:
-        """Withdraw: its pending entries become REVOKED, if no entry or disposition says a device has taken it."""
+        """Withdraw: its pending entries become REVOKED, if no entry or disposition says a device has taken it.
+
+        True when it is withdrawn, now or before; REVOKED is noted as its recipient's disposition.
+        """
+        ...
+
+    async def first_unacknowledged(self, mailbox: Aor) -> int:
+        """Where a new device begins: its cursor's `low`, just before the first INCOMING entry still PENDING or STORED;
+        at the mailbox's end when there is none."""
+        ...
+
+    async def fail(self, mailbox: Aor, seq: int) -> bool:
+        """The last device has refused this entry: FAILED, unless somebody has taken it (then False)."""
         ...
 
     async def expire(self, now: float, limit: int = 1000) -> list[Entry]:
-        """INCOMING entries of chat messages past deliver_until and still PENDING or STORED become FAILED and are returned."""
+        """INCOMING entries of chat messages past deliver_until and still PENDING or STORED become FAILED and are
+        returned: at most `limit`, the longest overdue first."""
         ...
 
     async def prune(self, now: float, limit: int = 1000) -> int:
