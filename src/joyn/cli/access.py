@@ -1,0 +1,252 @@
+"""The node's data for a command: through the admin door while the node runs, else from the store itself."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote, urlencode
+
+from joyn.cli.trouble import NO, UNABLE, Trouble
+
+if TYPE_CHECKING:
+    from joyn.config import Settings
+    from joyn.model.aor import Aor
+    from joyn.store import Store
+
+TIMEOUT: Final = 10.0
+"""Seconds the node may take to answer."""
+PAGE: Final = 1000
+
+
+class Access(Protocol):
+    """What commands may ask for. Subscribers, bindings and traces are in the JSON of the admin door."""
+
+    async def get(self, aor: Aor) -> dict[str, Any] | None:
+        """A subscriber."""
+        ...
+
+    async def put(self, aor: Aor, changes: Mapping[str, Any]) -> None:
+        """Add or change a subscriber. Raises Trouble when the store refuses."""
+        ...
+
+    async def remove(self, aor: Aor) -> bool:
+        """Remove a subscriber; False when there was none."""
+        ...
+
+    async def subscribers(self) -> list[dict[str, Any]]:
+        """All of them."""
+        ...
+
+    async def bindings(self, aor: Aor | None) -> list[dict[str, Any]]:
+        """The live bindings of one subscriber, or of all."""
+        ...
+
+    async def trace(self, message_id: str) -> list[dict[str, Any]]:
+        """The messages with this Message-ID."""
+        ...
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Access]:
+    """The running node's door, or the store. Raises Trouble when there is neither."""
+    door = Door(settings.admin_socket)
+    if door.answers():
+        yield door
+        return
+    if settings.store_path is None:
+        raise Trouble("no node runs, and its store is in memory", "Start it with `joyn run`.", UNABLE)
+    # Only here: the node brings the whole server with it.
+    from joyn.node import open_store
+    from joyn.store.sqlite.connection import Locked
+
+    settings.operator.data.mkdir(parents=True, exist_ok=True)
+    try:
+        async with open_store(settings) as store:
+            yield Alone(store)
+    except Locked as error:
+        raise Trouble(f"{error}", f"Its admin door {settings.admin_socket} does not answer.", UNABLE) from None
+
+
+class Door:
+    """The admin door of a running node, as an HTTP client."""
+
+    def __init__(self, path: Path, use_tcp: bool = sys.platform == "win32") -> None:
+        self._path = path
+        self._use_tcp = use_tcp
+
+    def answers(self) -> bool:
+        """Whether a node listens there."""
+        try:
+            self._connect()[0].close()
+        except (OSError, ValueError, KeyError) as error:
+            if isinstance(error, PermissionError):
+                raise Trouble(
+                    f"{self._path}: the node runs as another user, and only that user may use its admin door",
+                    "Run the command as that user.",
+                    UNABLE,
+                ) from None
+            return False
+        return True
+
+    def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """One request; status and JSON. Raises Trouble when the node does not answer."""
+        try:
+            sock, token = self._connect()
+            connection = http.client.HTTPConnection("localhost")
+            connection.sock = sock
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            with connection.getresponse() as answer:
+                read = answer.read()
+                status = answer.status
+            connection.close()
+            return status, json.loads(read) if read else None
+        except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
+            raise Trouble(f"the admin door {self._path} does not answer: {error}", "", UNABLE) from None
+
+    async def get(self, aor: Aor) -> dict[str, Any] | None:  # noqa: D102 - see Access
+        status, found = self.ask("GET", _place(aor))
+        return None if status == 404 else self._good(status, found)
+
+    async def put(self, aor: Aor, changes: Mapping[str, Any]) -> None:  # noqa: D102
+        self._good(*self.ask("PUT", _place(aor), dict(changes)))
+
+    async def remove(self, aor: Aor) -> bool:  # noqa: D102
+        status, answer = self.ask("DELETE", _place(aor))
+        if status != 404:
+            self._good(status, answer or {})
+        return status != 404
+
+    async def subscribers(self) -> list[dict[str, Any]]:  # noqa: D102
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            query = urlencode({"after": after, "limit": PAGE})
+            page = self._good(*self.ask("GET", f"/subscribers?{query}"))["subscribers"]
+            found += page
+            if len(page) < PAGE:
+                return found
+            after = page[-1]["aor"]
+
+    async def bindings(self, aor: Aor | None) -> list[dict[str, Any]]:  # noqa: D102
+        if aor is not None:
+            return list(self._good(*self.ask("GET", f"/bindings?{urlencode({'aor': aor})}"))["bindings"])
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            answer = self._good(*self.ask("GET", f"/bindings?{urlencode({'after': after})}"))
+            found += answer["bindings"]
+            after = answer["next"]
+            if not after:
+                return found
+
+    async def trace(self, message_id: str) -> list[dict[str, Any]]:  # noqa: D102
+        return list(self._good(*self.ask("GET", f"/trace?{urlencode({'id': message_id})}"))["messages"])
+
+    def _good(self, status: int, answer: Any) -> dict[str, Any]:
+        if status >= 400:
+            what = answer.get("error", status) if isinstance(answer, dict) else status
+            raise Trouble(f"the node says: {what}", "", NO if status < 500 else UNABLE)
+        return dict(answer)
+
+    def _connect(self) -> tuple[socket.socket, str]:
+        if self._use_tcp:
+            told = json.loads(self._path.read_text("utf-8"))
+            return socket.create_connection(("127.0.0.1", int(told["port"])), TIMEOUT), str(told["token"])
+        if not self._path.exists():
+            raise FileNotFoundError(errno.ENOENT, "there is no such socket", str(self._path))
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(TIMEOUT)
+        try:
+            sock.connect(str(self._path))
+        except OSError:
+            sock.close()
+            raise
+        return sock, ""
+
+
+class Alone:
+    """The store, while no node runs."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def get(self, aor: Aor) -> dict[str, Any] | None:  # noqa: D102 - see Access
+        from joyn.edge.admin import shown
+
+        found = await self._store.subscribers.get(aor)
+        return None if found is None else shown(found)
+
+    async def put(self, aor: Aor, changes: Mapping[str, Any]) -> None:  # noqa: D102
+        from joyn.edge.admin import changed
+
+        old = await self._store.subscribers.get(aor)
+        try:
+            await self._store.subscribers.put(changed(old, aor, changes, created_at=time.time()))
+        except ValueError as error:
+            raise Trouble(str(error)) from None
+
+    async def remove(self, aor: Aor) -> bool:  # noqa: D102
+        return await self._store.subscribers.remove(aor)
+
+    async def subscribers(self) -> list[dict[str, Any]]:  # noqa: D102
+        from joyn.edge.admin import shown
+
+        found: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            page = await self._store.subscribers.list(after, PAGE)
+            found += map(shown, page)
+            if len(page) < PAGE:
+                return found
+            after = page[-1].aor
+
+    async def bindings(self, aor: Aor | None) -> list[dict[str, Any]]:  # noqa: D102
+        from joyn.model.aor import Aor
+
+        asked = [aor] if aor is not None else [Aor(one["aor"]) for one in await self.subscribers()]
+        now = time.time()
+        return [
+            asdict(binding)
+            for one in asked
+            for binding in await self._store.bindings.of(one)
+            if binding.expires_at > now
+        ]
+
+    async def trace(self, message_id: str) -> list[dict[str, Any]]:  # noqa: D102
+        from joyn.edge.admin import hops
+
+        return [hops(one) for one in await self._store.mailboxes.trace(message_id)]
+
+
+def aor_of(settings: Settings, number: str) -> Aor:
+    """The AOR of a number as people write it, or of alice@domain. Raises Trouble."""
+    from joyn.model.aor import Aor, Numbering
+
+    operator = settings.operator
+    numbering = Numbering(operator.country, (operator.domain, *operator.extra_domains))
+    found: Aor | None
+    if "@" in number or number.startswith(("tel:", "sip:", "sips:")):
+        found = numbering.aor(number if ":" in number else f"sip:{number}")
+    else:
+        digits = numbering.number(number)
+        found = Aor(f"tel:{digits}") if digits else None
+    if found is None:
+        raise Trouble(
+            f"{number!r} is no telephone number in {operator.country} and no address at {operator.domain}",
+            "Write it as people do (06 39 98 00 01, +33 6 39 98 00 01) or as name@domain.",
+        )
+    return found
+
+
+def _place(aor: Aor) -> str:
+    return f"/subscribers/{quote(aor, safe='')}"

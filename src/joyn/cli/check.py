@@ -1,0 +1,186 @@
+"""`joyn check`: is everything as it should be, before the node runs or while it does?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from joyn.cli.printing import DEFAULT_CONFIG, ConfigPath
+from joyn.cli.trouble import NO, Trouble, settings_of
+
+if TYPE_CHECKING:
+    from joyn.config import MsrpListener, Settings, SipListener
+
+SOON: Final = timedelta(days=30)
+"""A certificate that ends within this is worth a word."""
+RELEASED: Final = datetime(2026, 11, 1, tzinfo=UTC)
+"""No clock that is right shows a time before this."""
+SOCKET_PATH_MAX: Final = 107
+"""Bytes of a unix socket's path (sockaddr_un on Linux, without the final zero)."""
+SPARE_FILES: Final = 200
+"""Open files a node needs besides its connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `good` is None for what works and deserves a word."""
+
+    good: bool | None
+    what: str
+    todo: str = ""
+
+
+def check(*, config: ConfigPath = DEFAULT_CONFIG) -> int:
+    """Look at the configuration, the ports, the certificates, the database and the clock. Changes nothing."""
+    settings = settings_of(config)
+    findings = [Finding(True, f"{config}: read"), *examine(settings)]
+    for one in findings:
+        print(f"{ {True: 'ok  ', None: 'note', False: 'BAD '}[one.good] } {one.what}")
+        if one.todo:
+            print(f"     {one.todo}")
+    bad = sum(one.good is False for one in findings)
+    print(f"\n{bad} of {len(findings)} are not as they should be." if bad else "\nEverything is as it should be.")
+    return NO if bad else 0
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every finding, in the order to put them right."""
+    from joyn.cli.access import Door
+
+    try:
+        runs = Door(settings.admin_socket).answers()
+    except Trouble as trouble:
+        yield Finding(False, trouble.what, trouble.todo)
+        return
+    yield Finding(True, f"the node {'runs' if runs else 'does not run'}")
+    yield from _directory(settings)
+    yield from _certificates(settings)
+    if not runs:
+        yield from _ports(settings)
+    yield _database(settings, runs)
+    yield _clock(settings, datetime.now(UTC))
+    yield from _files(settings)
+
+
+def _directory(settings: Settings) -> Iterator[Finding]:
+    data = settings.operator.data
+    if data.is_dir():
+        good = os.access(data, os.W_OK | os.X_OK)
+        yield Finding(good, f"{data}: {'writable' if good else 'may not be written to by this user'}")
+    else:
+        yield Finding(None, f"{data}: will be made at the first start")
+    length = len(os.fsencode(settings.admin_socket))
+    if sys.platform != "win32" and length > SOCKET_PATH_MAX:
+        yield Finding(
+            False,
+            f"admin.socket: its path has {length} bytes, and a unix socket's may have {SOCKET_PATH_MAX}",
+            "Set admin.socket to a shorter absolute path.",
+        )
+
+
+def _certificates(settings: Settings) -> Iterator[Finding]:
+    import ssl
+
+    from joyn.transport.tls import facts_of, server_context
+
+    seen: set[tuple[Path, Path]] = set()
+    listeners: list[SipListener | MsrpListener] = [*settings.sip.listeners, *settings.msrp.listeners]
+    for one in listeners:
+        if one.transport != "tls" or one.certificate is None or one.key is None or (one.certificate, one.key) in seen:
+            continue
+        seen.add((one.certificate, one.key))
+        try:
+            server_context(one.certificate, one.key)
+            facts = facts_of(one.certificate)
+        except (OSError, ssl.SSLError, ValueError) as error:
+            yield Finding(False, str(error))
+            continue
+        yield _dates(one.certificate, facts.not_before, facts.not_after, datetime.now(UTC))
+        if settings.operator.domain not in facts.names:
+            names = ", ".join(facts.names) or "nothing"
+            yield Finding(
+                None,
+                f"{one.certificate}: does not name {settings.operator.domain}, only {names}",
+                "Devices that check it as RFC 5922 says will not connect.",
+            )
+
+
+def _dates(path: Path, not_before: datetime, not_after: datetime, now: datetime) -> Finding:
+    if now < not_before:
+        return Finding(False, f"{path}: holds only from {not_before:%Y-%m-%d %H:%M} UTC")
+    if now >= not_after:
+        return Finding(False, f"{path}: ended on {not_after:%Y-%m-%d}", "Put a new one in its place and restart.")
+    days = (not_after - now).days
+    return Finding(None if not_after - now < SOON else True, f"{path}: holds until {not_after:%Y-%m-%d}, {days} days")
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    for section, listeners in (("sip", settings.sip.listeners), ("msrp", settings.msrp.listeners)):
+        for one in listeners:
+            yield _port(f"{section} {one.name}", one)
+
+
+def _port(name: str, listener: SipListener | MsrpListener) -> Finding:
+    where = f"{name}: {listener.transport} {listener.host} port {listener.port}"
+    kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
+    try:
+        family, _, _, _, address = socket.getaddrinfo(listener.host.strip("[]"), listener.port, type=kind)[0]
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM and os.name == "posix":
+                # As the node does: connections of a node that has just ended do not count.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return Finding(False, f"{where}: {error.strerror}", "Stop who has it, or give the listener another address.")
+    return Finding(True, f"{where} is free")
+
+
+def _database(settings: Settings, runs: bool) -> Finding:
+    from joyn.cli.access import opened
+
+    path = settings.store_path
+    if path is None:
+        return Finding(None, "store: in memory; nothing is kept when the node ends")
+    if not runs and not path.exists():
+        return Finding(None, f"{path}: will be made at the first start")
+
+    async def count() -> int:
+        async with opened(settings) as access:
+            return len(await access.subscribers())
+
+    try:
+        number = asyncio.run(count())
+    except Trouble as trouble:
+        return Finding(False, trouble.what, trouble.todo)
+    return Finding(True, f"{path}: {number} subscriber{'' if number == 1 else 's'}")
+
+
+def _clock(settings: Settings, now: datetime) -> Finding:
+    """A clock before what the node has written would expire nothing; one before the release was never set."""
+    path = settings.store_path
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC) if path is not None and path.exists() else RELEASED
+    newest = max(written, RELEASED)
+    if now + timedelta(seconds=1) < newest:
+        return Finding(False, f"clock: {now:%Y-%m-%d %H:%M:%S} UTC is in the past", "Set it, best by NTP.")
+    return Finding(True, f"clock: {now:%Y-%m-%d %H:%M:%S} UTC, zone {time.strftime('%Z')}")
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    from joyn.cli.run import raise_file_limit
+
+    limit = raise_file_limit()
+    wanted = settings.sip.max_connections + settings.msrp.max_connections + SPARE_FILES
+    if limit and limit < wanted:
+        yield Finding(
+            None,
+            f"open files: the system allows {limit}, the configured connections want {wanted}",
+            "Raise the hard limit (LimitNOFILE in systemd), or lower max_connections.",
+        )

@@ -1,0 +1,67 @@
+"""`joyn run`: the node, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from joyn.cli.printing import DEFAULT_CONFIG, ConfigPath
+from joyn.cli.trouble import CONFIG, UNABLE, Trouble, settings_of
+
+if TYPE_CHECKING:
+    from joyn.config import Settings
+
+
+def run(*, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Run the node until SIGINT or SIGTERM. What was accepted is on disk when it ends."""
+    from joyn import telemetry
+
+    settings = settings_of(config)
+    telemetry.configure(settings.log.level, settings.log.format)
+    raise_file_limit()
+    if sys.platform == "win32":
+        asyncio.run(serve(settings))
+    else:
+        import uvloop
+
+        uvloop.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Start the node, wait for the signal, stop it. Raises Trouble when it cannot start."""
+    from joyn.node import Node
+    from joyn.store.sqlite.connection import Locked
+
+    loop = asyncio.get_running_loop()
+    node = Node(settings)
+    try:
+        await node.start()
+    except Locked as error:
+        raise Trouble(str(error), "", UNABLE) from None
+    except FileNotFoundError as error:
+        raise Trouble(f"the node cannot start: {error}", "`joyn check` looks at every file.", CONFIG) from None
+    except OSError as error:
+        raise Trouble(f"the node cannot start: {error}", "`joyn check` says which port is taken.", UNABLE) from None
+    with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop: Ctrl-C interrupts
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(one, node.request_stop)
+    try:
+        await node.wait_stopped()
+    finally:
+        await node.stop()
+
+
+def raise_file_limit() -> int:
+    """Let this process have as many connections as the system allows it; how many files that is (0: unknown)."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS says infinity and means less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
