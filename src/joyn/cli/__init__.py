@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "decode": ("joyn.cli.decode:decode", "Print what a SIP, MSRP or CPIM message says, or where it is wrong."),
     "version": ("joyn.cli.version:version", "Print the version."),
 }
-"""Where each command lives, and its line in the help. A new one (`phone`, `demo`, ...) is a file beside this one and a line here."""
+"""Where each command lives, and its line in the help. A new one (`phone`, `demo`) is a file here and a line above."""
 
 HELP: Final = "An operator's own messenger on the RCS standards."
 
