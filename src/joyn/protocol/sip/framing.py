@@ -40,11 +40,12 @@ class TooLarge(ParseError):
 class StreamFramer:
     """Cuts a stream into messages. Feeding byte by byte gives the same as feeding whole."""
 
-    __slots__ = ("_buffer", "_message", "_missing", "max_body")
+    __slots__ = ("_buffer", "_message", "_missing", "_scanned", "max_body")
 
     def __init__(self, max_body: int = MAX_BODY) -> None:
         self.max_body = max_body
-        self._buffer = b""
+        self._buffer = bytearray()
+        self._scanned = 0
         self._message: SipRequest | SipResponse | None = None
         self._missing = 0
 
@@ -56,7 +57,11 @@ class StreamFramer:
     def receive(self, data: bytes) -> list[SipRequest | SipResponse | KeepAlive]:
         """Take bytes, give what they complete. After a ParseError the stream cannot be resumed: close it."""
         if self._buffer:
-            data = self._buffer + data
+            self._buffer += data
+            if not self._may_complete():
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
         found: list[SipRequest | SipResponse | KeepAlive] = []
         at = 0
         while at < len(data):
@@ -75,8 +80,20 @@ class StreamFramer:
                 at += self._missing
                 found.append(self._message)
                 self._message = None
-        self._buffer = data[at:] if at else data
+        if at < len(data):
+            self._buffer += data[at:] if at else data
+        self._scanned = len(self._buffer)
         return found
+
+    def _may_complete(self) -> bool:
+        """Whether the last bytes can have completed something; looks only at those, so that dripping costs no more."""
+        buffer = self._buffer
+        if self._message is not None:
+            return len(buffer) >= self._missing
+        start, self._scanned = max(self._scanned - 3, 0), len(buffer)
+        if buffer[0] in b"\r\n" or len(buffer) > MAX_HEAD:
+            return True
+        return buffer.find(b"\n\r\n", start) >= 0 or buffer.find(b"\n\n", start) >= 0
 
     @staticmethod
     def _keep_alive(data: bytes, at: int, found: list[SipRequest | SipResponse | KeepAlive]) -> int:
@@ -113,6 +130,6 @@ class StreamFramer:
     def idle_pong(self) -> bool:
         """Whether a single CRLF is waiting: a pong, if nothing comes. The transport asks when it goes idle."""
         if self._buffer == b"\r\n":
-            self._buffer = b""
+            self._buffer.clear()
             return True
         return False

@@ -39,9 +39,27 @@ _COMPACT = {
     "v": "via",
     "x": "session-expires",
 }
-# The spellings nearly everybody sends, so that most names cost one dictionary look-up.
-_CANONICAL = {
-    name: name.lower()
+_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
+MAX_SPELLINGS = 1024
+"""Spellings of header names remembered; the rest are worked out each time."""
+
+
+class _Names(dict[str, str]):
+    """From a header name as written to its canonical form, so that nearly every name costs one look-up."""
+
+    def __missing__(self, name: str) -> str:
+        known = name.rstrip(" \t").lower()
+        if not known or not _TOKEN.issuperset(known):
+            raise ParseError("header line without a name", 0)
+        known = _COMPACT.get(known, known)
+        if len(self) < MAX_SPELLINGS and len(name) < 64:
+            self[name] = known
+        return known
+
+
+# The spellings nearly everybody sends, first.
+_NAMES = _Names(
+    (name, name.lower())
     for name in (
         "Via Max-Forwards From To Call-ID CSeq Contact Expires Authorization Proxy-Authorization Supported Require "
         "User-Agent Server Allow Accept Accept-Contact Content-Type Content-Length Content-Disposition Route "
@@ -50,8 +68,11 @@ _CANONICAL = {
         "WWW-Authenticate Proxy-Authenticate Authentication-Info Service-Route P-Associated-URI Date Reason "
         "Retry-After Min-Expires Subscription-State Privacy Warning Flow-Timer"
     ).split()
-} | _COMPACT
-_TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
+)
+_NAMES.update(_COMPACT)
+
+_COPIED = (("From", "from"), ("To", "to"), ("Call-ID", "call-id"), ("CSeq", "cseq"))
+_METHODS = frozenset("MESSAGE INVITE ACK BYE CANCEL REGISTER OPTIONS SUBSCRIBE NOTIFY PUBLISH REFER UPDATE".split())
 
 REASONS = {
     100: "Trying",
@@ -94,12 +115,8 @@ REASONS = {
 
 
 def canonical(name: str) -> str:
-    """The lower-case full name of a header as it was written: `Via`, `v` and `VIA ` are all `via`."""
-    known = _CANONICAL.get(name)
-    if known is None:
-        known = name.rstrip(" \t").lower()
-        known = _COMPACT.get(known, known)
-    return known
+    """The lower-case full name of a header as it was written: `Via`, `v`, `VIA ` are all `via`. Raises ParseError."""
+    return _NAMES[name]
 
 
 class SipMessage:
@@ -108,29 +125,31 @@ class SipMessage:
     `body` is bytes; `raw_head` is the start line and the header lines as received, without the blank line.
     """
 
-    __slots__ = ("_fields", "_first", "body", "raw_head")
+    __slots__ = ("_first", "_lines", "body", "raw_head")
 
     def __init__(self, raw_head: str, body: bytes) -> None:
         self.raw_head = raw_head
         self.body = body
-        self._fields: list[tuple[str, str]] | None = None
         self._first: dict[str, str] = {}
+        self._lines: list[str] = []
 
     @property
     def fields(self) -> list[tuple[str, str]]:
         """Every header field in order, as (canonical name, unfolded value). Raises ParseError."""
-        if self._fields is None:
+        if not self._first:
             self._index()
-        return self._fields  # type: ignore[return-value]  # _index has just set it
+        pairs = [line.split(":", 1) for line in self._lines]
+        return [(_NAMES[name], value.strip(" \t")) for name, value in pairs]
 
     def header(self, name: str) -> str | None:
-        """The value of the first field called `name` (canonical, lower case), or None."""
-        if self._fields is None:
+        """The value of the first field called `name` (canonical, lower case), or None. Raises ParseError."""
+        if not self._first:
             self._index()
-        return self._first.get(name)
+        value = self._first.get(name)
+        return None if value is None else value.strip(" \t")
 
     def headers(self, name: str) -> list[str]:
-        """The values of all fields called `name`, one per line, commas untouched."""
+        """The values of all fields called `name`, one per line, commas untouched. Raises ParseError."""
         first = self.header(name)
         if first is None:
             return []
@@ -140,35 +159,51 @@ class SipMessage:
 
     @property
     def repeats(self) -> bool:
-        """Whether any header name stands on more than one line."""
-        return len(self.fields) != len(self._first)
+        """Whether any header name stands on more than one line. Raises ParseError."""
+        if not self._first:
+            self._index()
+        return len(self._lines) != len(self._first)
 
     def _index(self) -> None:
-        head = self.raw_head
-        if "\n " in head or "\n\t" in head:
-            head = _unfold(head)
-        lines = head.split("\r\n")
+        lines = self.raw_head.split("\r\n")
         if len(lines) > MAX_HEADERS + 1:
-            raise ParseError(f"more than {MAX_HEADERS} header lines", len(head))
-        fields = []
-        get = _CANONICAL.get
-        for line in lines[1:]:
+            raise ParseError(f"more than {MAX_HEADERS} header lines", len(self.raw_head))
+        text = "".join(lines)
+        if "\n" in text or "\r" in text:
+            # The next hop may see another header there; RFC 3261 §7.3 knows only CRLF.
+            raise ParseError("stray line break in the head", 0)
+        del lines[0]
+        names = _NAMES
+        first: dict[str, str] = {}
+        try:
+            for line in lines:
+                name, colon, value = line.partition(":")
+                first[names[name if colon else ""]] = value
+        except ParseError:
+            # No name: in a well-formed message, the second line of a folded value.
+            lines = _unfold(lines)
+            first = self._first_of_each(lines)
+        if len(first) != len(lines):
+            first = self._first_of_each(lines)
+        self._first = first
+        self._lines = lines
+
+    def _first_of_each(self, lines: list[str]) -> dict[str, str]:
+        first: dict[str, str] = {}
+        for line in lines:
             name, colon, value = line.partition(":")
-            key = get(name)
-            if key is None:
-                if not colon or not name.strip() or not _TOKEN.issuperset(name.rstrip(" \t")):
-                    raise ParseError("header line without a name", self.raw_head.find(line))
-                key = canonical(name)
-            fields.append((key, value.strip(" \t")))
-        self._first = dict(reversed(fields))
-        self._fields = fields
+            try:
+                first.setdefault(_NAMES[name if colon else ""], value)
+            except ParseError:
+                raise ParseError("header line without a name", max(self.raw_head.find(line), 0)) from None
+        return first
 
     @property
     def cseq(self) -> tuple[int, str]:
         """CSeq number and method. Raises ParseError when missing or not a number below 2**31 and a method."""
-        value = self.header("cseq") or ""
-        number, _, method = value.partition(" ")
-        method = method.strip(" \t")
+        value = self._peek("\r\nCSeq: ") or self.header("cseq") or ""
+        number, _, method = value.replace("\t", " ").partition(" ")
+        method = method.strip(" ")
         if not (number.isascii() and number.isdigit() and len(number) <= 10 and method) or int(number) >= 2**31:
             raise ParseError("CSeq is not a number and a method", max(self.raw_head.find(value), 0))
         return int(number), method
@@ -176,10 +211,24 @@ class SipMessage:
     @property
     def top_via(self) -> str:
         """The first Via value, which may hold several separated by commas. Raises ParseError when there is none."""
-        via = self.header("via")
+        head = self.raw_head
+        first = head.startswith("\r\nVia: ", head.find("\r\n"))
+        via = (first and self._peek("\r\nVia: ")) or self.header("via")
         if not via:
             raise ParseError("no Via", 0)
         return via
+
+    def _peek(self, start: str) -> str | None:
+        """The value of the first line that starts just so, found without reading the others; None: read them."""
+        if self._first:
+            return None
+        head = self.raw_head
+        at = head.find(start)
+        end = head.find("\n", at + 2)
+        if at < 0 or end < 0 or head[end - 1] != "\r" or head[end + 1 : end + 2] in (" ", "\t"):
+            return None
+        value = head[at + len(start) : end - 1].strip(" \t")
+        return None if "\r" in value else value
 
     @property
     def call_id(self) -> str:
@@ -196,7 +245,11 @@ class SipRequest(SipMessage):
     __slots__ = ("method", "source", "uri")
 
     def __init__(self, raw_head: str, body: bytes, method: str, uri: str) -> None:
-        super().__init__(raw_head, body)
+        # Written out, not inherited: these are made for every message.
+        self.raw_head = raw_head
+        self.body = body
+        self._first = {}
+        self._lines = []
         self.method = method
         self.uri = uri
         self.source: tuple[str, int] | None = None
@@ -211,7 +264,10 @@ class SipResponse(SipMessage):
     __slots__ = ("reason", "status")
 
     def __init__(self, raw_head: str, body: bytes, status: int, reason: str) -> None:
-        super().__init__(raw_head, body)
+        self.raw_head = raw_head
+        self.body = body
+        self._first = {}
+        self._lines = []
         self.status = status
         self.reason = reason
 
@@ -219,15 +275,15 @@ class SipResponse(SipMessage):
         return f"<SipResponse {self.status}>"
 
 
-def _unfold(head: str) -> str:
+def _unfold(lines: list[str]) -> list[str]:
     """RFC 3261 §7.3.1: a line that begins with white space continues the one above."""
-    lines: list[list[str]] = []
-    for line in head.split("\r\n"):
-        if line[:1] in (" ", "\t") and len(lines) > 1:
-            lines[-1].append(line.strip(" \t"))
+    fields: list[list[str]] = []
+    for line in lines:
+        if line[:1] in (" ", "\t") and fields:
+            fields[-1].append(line.strip(" \t"))
         else:
-            lines.append([line])
-    return "\r\n".join(" ".join(parts) for parts in lines)
+            fields.append([line])
+    return [" ".join(parts) for parts in fields]
 
 
 def encode(text: str) -> bytes:
@@ -244,8 +300,9 @@ def parse_head(data: bytes) -> SipRequest | SipResponse:
     if len(data) > MAX_HEAD:
         raise ParseError(f"head longer than {MAX_HEAD} bytes", MAX_HEAD)
     head = data.decode("utf-8", "surrogateescape")
-    if b"\n" in data and b"\r\n" not in data:
-        head = head.replace("\n", "\r\n")  # RFC 4475 spirit: a peer that sends bare LF is understood
+    end = head.find("\n")
+    if end > 0 and head[end - 1] != "\r" and "\r" not in head:
+        head = head.replace("\n", "\r\n")  # a peer that sends nothing but LF is understood
     end = head.find("\r\n")
     start = head if end < 0 else head[:end]
     if len(start) > MAX_START_LINE:
@@ -259,17 +316,19 @@ def parse_head(data: bytes) -> SipRequest | SipResponse:
     uri, _, version = rest.partition(" ")
     if version != "SIP/2.0":
         raise ParseError("not a SIP/2.0 start line", len(first))
-    if not first or not uri or not _TOKEN.issuperset(first):
+    if not first or not uri or (first not in _METHODS and not _TOKEN.issuperset(first)):
         raise ParseError("request line without method or Request-URI", 0)
     return SipRequest(head, b"", first, uri)
 
 
 def find_blank_line(data: bytes | bytearray, start: int = 0) -> tuple[int, int]:
     """Where the head ends and where the body begins; (-1, -1) while the blank line is not there yet."""
+    line = data.find(b"\n", start)
+    if line > start and data[line - 1] != 13:
+        # The start line ended in a bare LF, so the others do.
+        end = data.find(b"\n\n", line)
+        return (end, end + 2) if end >= 0 else (-1, -1)
     end = data.find(b"\r\n\r\n", start)
-    bare = data.find(b"\n\n", start, end if end >= 0 else len(data))
-    if bare >= 0:
-        return bare, bare + 2
     return (end, end + 4) if end >= 0 else (-1, -1)
 
 
@@ -279,8 +338,11 @@ def parse(data: bytes) -> SipRequest | SipResponse:
     if end < 0:
         raise ParseError("no blank line after the headers", len(data))
     message = parse_head(data[:end])
-    length = content_length(message)
     available = len(data) - body
+    if isinstance(message, SipResponse) and message.raw_head.endswith(f"\r\nContent-Length: {available}"):
+        length: int | None = available  # the usual case, without looking at every line
+    else:
+        length = content_length(message)
     if length is None or length == available:
         message.body = data[body:]
     elif length > available:
@@ -321,11 +383,12 @@ def mandatory(message: SipMessage) -> None:
 
 def emit(start: str, headers: Headers, body: bytes = b"") -> bytes:
     """The bytes of a message; Content-Length is added. Header values must not hold line breaks (ValueError)."""
-    head = "\r\n".join([start, *[f"{name}: {value}" for name, value in headers]])
-    lines = head.count("\n")
-    if lines != head.count("\r\n") or "\r\n\r\n" in head:
+    lines = [start, *[f"{name}: {value}" for name, value in headers]]
+    text = "".join(lines)
+    if "\n" in text or "\r" in text:
         raise ValueError("line break inside a header value")
-    return encode(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n") + body
+    lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+    return encode("\r\n".join(lines)) + body
 
 
 def build_request(method: str, uri: str, headers: Headers, body: bytes = b"") -> SipRequest:
@@ -338,21 +401,30 @@ def build_request(method: str, uri: str, headers: Headers, body: bytes = b"") ->
 def build_response(
     request: SipRequest, status: int, *, reason: str = "", to_tag: str = "", headers: Headers = (), body: bytes = b""
 ) -> bytes:
-    """The bytes of a response (RFC 3261 §8.2.6): Via, From, To, Call-ID and CSeq copied, To tagged, Via filled in."""
-    lines = [f"SIP/2.0 {status} {reason or REASONS.get(status, 'Unknown')}"]
+    """The bytes of a response (RFC 3261 §8.2.6): Via, From, To, Call-ID and CSeq copied, To tagged, Via filled in.
+
+    Raises ParseError when there is no Via to go back by, ValueError for a line break in what is added.
+    """
+    start = f"SIP/2.0 {status} {reason or REASONS.get(status, 'Unknown')}"
     vias = request.headers("via")
+    if not vias:
+        raise ParseError("no Via", 0)
     vias[0] = with_source(vias[0], request.source)
-    lines += [f"Via: {via}" for via in vias]
-    to = request.header("to") or ""
-    if to_tag and ";tag=" not in to:
-        to = f"{to};tag={to_tag}"
-    lines.append(
-        f"From: {request.header('from')}\r\nTo: {to}\r\nCall-ID: {request.header('call-id')}\r\n"
-        f"CSeq: {request.header('cseq')}"
-    )
-    lines += [f"{name}: {value}" for name, value in headers]
-    lines.append(f"Content-Length: {len(body)}\r\n\r\n")
-    return encode("\r\n".join(lines)) + body
+    lines = [("Via", via) for via in vias]
+    for name, key in _COPIED:
+        value = request.header(key)
+        if value is not None:  # only a request that is answered 400 lacks one
+            if key == "to" and to_tag and not _has_tag(value):
+                value = f"{value};tag={to_tag}"
+            lines.append((name, value))
+    lines += headers
+    return emit(start, lines, body)
+
+
+def _has_tag(to: str) -> bool:
+    return "tag" in to and "tag" in {
+        part.partition("=")[0].strip().lower() for part in to.rpartition(">")[2].split(";")
+    }
 
 
 def with_source(via: str, source: tuple[str, int] | None) -> str:
@@ -360,12 +432,26 @@ def with_source(via: str, source: tuple[str, int] | None) -> str:
     if source is None:
         return via
     host, port = source
-    first, comma, rest = via.partition(",")
-    if ";rport" in first and ";rport=" not in first:
-        first = first.replace(";rport", f";rport={port};received={host}", 1)
-    elif ";received=" not in first and host not in first:
-        first = f"{first};received={host}"
-    return first + comma + rest
+    first = split_commas(via)[0]
+    end = via.find(first) + len(first)
+    sent, *parameters = first.split(";") if '"' not in first else [first]
+    asked = False
+    marked = [sent]
+    for parameter in parameters:
+        name = parameter.partition("=")[0].strip().lower()
+        if name == "rport":
+            asked = True
+            marked.append(f"rport={port}")
+        elif name != "received":  # what the peer claims there is not what we saw
+            marked.append(parameter)
+    if asked or _sent_by_host(sent) != host:
+        marked.append(f"received={host}")
+    return ";".join(marked) + via[end:]
+
+
+def _sent_by_host(sent: str) -> str:
+    host = sent.strip(" \t").rpartition(" ")[2]
+    return host[1:].partition("]")[0] if host[:1] == "[" else host.partition(":")[0]
 
 
 def split_commas(value: str) -> list[str]:

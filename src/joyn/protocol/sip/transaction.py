@@ -322,11 +322,11 @@ class ServerTransaction(_Transaction):
         # RFC 4320 §4.2: after timer F of the peer an answer helps nobody.
         self._end_at = now + 64 * timers.t1
 
-    def start(self, now: float) -> list[Action]:  # noqa: ARG002  # the four machines start alike
+    def start(self, now: float) -> list[Action]:  # the four machines start alike
         """Hand the request to the user."""
         return [] if self._request is None else [Request(self._request)]
 
-    def receive(self, request: SipRequest, now: float) -> list[Action]:  # noqa: ARG002  # the same key says it all
+    def receive(self, request: SipRequest, now: float) -> list[Action]:  # the same key says it all
         """The request has come again."""
         return [Transmit(self._response)] if self._response else []
 
@@ -363,7 +363,7 @@ class InviteServerTransaction(_Transaction):
         self._resend_at = now + TRYING_AFTER
         self._end_at = now + timers.c
 
-    def start(self, now: float) -> list[Action]:  # noqa: ARG002  # the four machines start alike
+    def start(self, now: float) -> list[Action]:  # the four machines start alike
         """Hand the request to the user."""
         return [] if self._request is None else [Request(self._request)]
 
