@@ -1,0 +1,23 @@
+"""A scripted RCS phone: an asyncio client library for bots, tests and benches, on the same protocol cores as the node.
+
+See docs/howto/write-a-bot.md. `Phone` is all that most programs need.
+"""
+
+from joyn.phone.journal import Happening, Journal
+from joyn.phone.messages import Capabilities, Receipt, Received, Rejected, Sent, Unanswered, Undelivered
+from joyn.phone.phone import Phone
+from joyn.phone.radio import Radio
+
+__all__ = [
+    "Capabilities",
+    "Happening",
+    "Journal",
+    "Phone",
+    "Radio",
+    "Receipt",
+    "Received",
+    "Rejected",
+    "Sent",
+    "Unanswered",
+    "Undelivered",
+]
