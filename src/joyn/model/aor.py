@@ -51,7 +51,7 @@ class Numbering:
         return None
 
     def number(self, text: str) -> str | None:
-        """E.164 with + of a number as people write it (national, international, with separators); None when it is none."""
+        """E.164 with + of a number as people write it, national or international; None when it is none."""
         try:
             number = phonenumbers.parse(text, self.country)
         except phonenumbers.NumberParseException:

@@ -158,9 +158,20 @@ class Mailboxes(Protocol):
 class Store(Protocol):
     """One store, opened. Closing flushes."""
 
-    subscribers: Subscribers
-    bindings: Bindings
-    mailboxes: Mailboxes
+    @property
+    def subscribers(self) -> Subscribers:
+        """Who they are."""
+        ...
+
+    @property
+    def bindings(self) -> Bindings:
+        """Where they are."""
+        ...
+
+    @property
+    def mailboxes(self) -> Mailboxes:
+        """What is due to them."""
+        ...
 
     async def close(self) -> None:
         """Flush and close."""

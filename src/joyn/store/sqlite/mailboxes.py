@@ -133,6 +133,25 @@ class SqliteMailboxes:
             lambda connection: upkeep.revoke(connection, key, sender, conversation, message_id, now)
         )
 
+    async def first_unacknowledged(self, mailbox: Aor) -> int:
+        """Where a new device begins: just before the first INCOMING entry that nobody has acknowledged."""
+        states = self._settlement.states()
+        for (seq,) in self._reader.rows(upkeep.UNACKNOWLEDGED, (mailbox,)):
+            if max(generation.get(seq, 0) for generation in states) < State.FAILED:
+                return int(seq) - 1
+        return int(self._reader.rows(upkeep.LAST, (mailbox,))[0][0])
+
+    async def fail(self, mailbox: Aor, seq: int) -> bool:
+        """The last device has refused this entry: FAILED, unless somebody has taken it (then False)."""
+        return await self._writer.call(
+            lambda connection: (
+                connection.execute(
+                    "UPDATE entry SET state = 2 WHERE seq = ? AND mailbox = ? AND state < 2", (seq, mailbox)
+                ).rowcount
+                > 0
+            )
+        )
+
     async def expire(self, now: float, limit: int = 1000) -> list[Entry]:
         """INCOMING entries of chat messages past deliver_until and still PENDING or STORED become FAILED and are
         returned, at most `limit`, the longest overdue first."""

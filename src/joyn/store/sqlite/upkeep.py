@@ -29,6 +29,8 @@ TRACE = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE key BETWEEN ? AND ? AND me
 ENTRIES = f"SELECT {ENTRY_COLUMNS} FROM message JOIN entry ON {_ENTRIES_OF} WHERE message.id = ? ORDER BY entry.seq"
 DISPOSITIONS = "SELECT recipient, state, at FROM disposition WHERE message = ? ORDER BY recipient, state"
 PENDING = "SELECT count(*) FROM entry WHERE mailbox = ? AND state < 2"
+UNACKNOWLEDGED = "SELECT seq FROM entry WHERE mailbox = ? AND kind = 0 AND state < 2 ORDER BY seq"
+LAST = "SELECT coalesce(max(seq), 0) FROM entry WHERE mailbox = ?"
 
 _OVERDUE = (
     f"SELECT {ENTRY_COLUMNS}, {MESSAGE_COLUMNS} FROM message JOIN entry ON {_ENTRIES_OF} "

@@ -1,0 +1,169 @@
+"""The door for chat sessions: INVITE, and what follows inside the dialog.
+
+Spec: RCC.07 §3.3 (facts §4.1, §4.2), RFC 3261 §13 to §15, RFC 3311, RFC 4028.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from joyn.edge.sip import Caller, riding_headers
+from joyn.model.tags import CPM_LARGE
+from joyn.protocol.multipart import flatten
+from joyn.protocol.sip.feature_tags import FeatureTags
+from joyn.protocol.sip.message import SipRequest
+from joyn.services.messaging.originating import CPIM, Originating, Submission
+from joyn.services.messaging.routing import Routing
+from joyn.services.messaging.sessions import Offer, Sessions, session_timer
+from joyn.transport.sip import Flow, Inbound
+
+ANSWER_REPEAT = 0.5
+"""T1: seconds before a 200 to INVITE is repeated over UDP, doubling up to T2 (RFC 3261 §13.3.1.4)."""
+
+
+class ChatDoor:
+    """Serves INVITE, ACK, BYE, CANCEL and UPDATE."""
+
+    def __init__(
+        self,
+        caller: Callable[[Inbound], Awaitable[Caller]],
+        sessions: Sessions,
+        originating: Originating,
+        routing: Routing,
+    ) -> None:
+        self._caller = caller
+        self._sessions = sessions
+        self._originating = originating
+        self._routing = routing
+        self._unacknowledged: dict[str, asyncio.Task[None]] = {}
+
+    async def invite(self, inbound: Inbound) -> None:
+        """A chat is opened, or refreshed."""
+        request = inbound.request
+        caller = await self._caller(inbound)
+        if ";tag=" in (request.header("to") or ""):
+            self._refresh(inbound, caller)
+            return
+        sdp, first = parts(request)
+        offer = Offer.parse(sdp) if sdp is not None else None
+        if offer is None:
+            inbound.respond(488, headers=[("Warning", '304 joyn "an m=message over MSRP is wanted"')])
+            return
+        if offer.media.file_selector is not None:
+            inbound.respond(488, headers=[("Warning", '399 joyn "file transfer over MSRP is not offered"')])
+            return
+        peer = await self._routing.choose(request.uri)
+        headers = riding_headers(request)
+        service = service_of(request)
+        await self._first_message(request, caller, first, headers, service)
+        device = (caller.aor, caller.instance)
+        leg = self._sessions.answer(inbound, device, peer, offer)
+        leg.headers = headers
+        if not inbound.flow.reliable:
+            self._repeat(inbound)
+
+    async def _first_message(
+        self, request: SipRequest, caller: Caller, first: bytes | None, headers: str, service: str
+    ) -> None:
+        content_type, body = CPIM, first
+        subject = request.header("subject")
+        if body is None and subject:
+            # Facts §4.1: RCS-e carried the first message as Subject.
+            content_type, body = "text/plain;charset=UTF-8", subject.encode("utf-8", "surrogateescape")
+        if body is None:
+            return
+        submission = Submission(
+            sender=caller.aor,
+            instance=caller.instance,
+            to=request.uri,
+            content_type=content_type,
+            body=body,
+            headers=headers,
+            service=service,
+            transaction=f"{request.call_id} {request.header('cseq')} {request.header('from')}",
+        )
+        await self._originating.accept(submission)
+
+    def _refresh(self, inbound: Inbound, caller: Caller) -> None:
+        """re-INVITE or UPDATE: the session stays as it is (RFC 4028 refresh)."""
+        leg = self._sessions.of_dialog(inbound.request)
+        if leg is None or leg.dialog is None or leg.device[0] != caller.aor:
+            inbound.respond(481)
+            return
+        if not leg.dialog.receive(inbound.request):
+            inbound.respond(500)
+            return
+        headers = [("Contact", self._sessions.contact(inbound.flow)), *session_timer(inbound.request)]
+        body = leg.sdp if inbound.request.method == "INVITE" or inbound.request.body else b""
+        if body:
+            headers.append(("Content-Type", "application/sdp"))
+        inbound.respond(200, headers=headers, body=body)
+        if inbound.request.method == "INVITE" and not inbound.flow.reliable:
+            self._repeat(inbound)
+
+    async def update(self, inbound: Inbound) -> None:
+        """RFC 3311, used to refresh."""
+        self._refresh(inbound, await self._caller(inbound))
+
+    async def bye(self, inbound: Inbound) -> None:
+        """The device ends its chat: only its own leg goes, what is still due comes another way."""
+        caller = await self._caller(inbound)
+        leg = self._sessions.of_dialog(inbound.request)
+        if leg is None or leg.device[0] != caller.aor:
+            inbound.respond(481)
+            return
+        inbound.respond(200)
+        self._sessions.end(leg, bye=False)
+
+    async def cancel(self, inbound: Inbound) -> None:
+        """RFC 3261 §9.2: chats are answered at once, so a CANCEL always comes too late, which is no error."""
+        inbound.respond(200 if inbound.cancels_known() else 481)
+
+    def acknowledge(self, request: SipRequest, _flow: Flow) -> None:
+        """The ACK of a 200: it need not be repeated any more."""
+        task = self._unacknowledged.pop(f"{request.call_id} {request.cseq[0]}", None)
+        if task is not None:
+            task.cancel()
+
+    def _repeat(self, inbound: Inbound) -> None:
+        key = f"{inbound.request.call_id} {inbound.request.cseq[0]}"
+
+        async def repeat() -> None:
+            wait, waited = ANSWER_REPEAT, 0.0
+            while waited < 64 * ANSWER_REPEAT:
+                await asyncio.sleep(wait)
+                inbound.repeat()
+                waited += wait
+                wait = min(2 * wait, 8 * ANSWER_REPEAT)
+            self._unacknowledged.pop(key, None)
+
+        self._unacknowledged[key] = asyncio.get_running_loop().create_task(repeat())
+
+    async def close(self) -> None:
+        """Repeat nothing any more."""
+        for task in self._unacknowledged.values():
+            task.cancel()
+
+
+def parts(request: SipRequest) -> tuple[bytes | None, bytes | None]:
+    """The session description and the first message of an INVITE. Raises ParseError."""
+    content_type = request.header("content-type") or ""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/sdp":
+        return request.body, None
+    if not kind.startswith("multipart/"):
+        return None, None
+    sdp = first = None
+    for part in flatten(content_type, request.body):
+        if part.content_type == "application/sdp" and sdp is None:
+            sdp = part.decoded_body
+        elif part.content_type == CPIM and first is None:
+            first = part.decoded_body
+    return sdp, first
+
+
+def service_of(request: SipRequest) -> str:
+    """`large` for CPM's large-message mode, else `session` (facts §4.7)."""
+    value = request.header("accept-contact")
+    return "large" if value and CPM_LARGE in FeatureTags.parse_accept_contact(value) else "session"

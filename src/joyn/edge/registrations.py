@@ -1,0 +1,151 @@
+"""The REGISTER door.
+
+Spec: RFC 3261 §10, RFC 5626 (outbound), RFC 5627 (public GRUU), RFC 6223 (keep), RFC 7315 (P-Associated-URI),
+RFC 3608 (Service-Route); facts §2.1, §2.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from joyn import telemetry
+from joyn.edge.sip import ALLOW, SERVER
+from joyn.model.aor import Aor, Numbering
+from joyn.model.binding import Binding
+from joyn.model.refused import Reason, Refused
+from joyn.model.subscriber import Subscriber
+from joyn.protocol.sip.auth import parse_auths
+from joyn.protocol.sip.headers import parse_contacts, parse_name_addr
+from joyn.protocol.sip.message import SipRequest
+from joyn.services.registrar import Registrar, Registration
+from joyn.services.subscribers import Authentication
+from joyn.transport.sip import Flow, Inbound
+
+SUPPORTED = ("path", "gruu", "outbound")
+REGISTERED = telemetry.counter("binding.refreshed")
+
+
+class RegistrationDoor:
+    """Authenticates a REGISTER, applies it, and tells the client all it wants to know."""
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        registrar: Registrar,
+        numbering: Numbering,
+        keep_flow: Callable[[Flow], None],
+        *,
+        wall: Callable[[], float],
+        flow_timer: float,
+        gruu: bool,
+    ) -> None:
+        self._authentication = authentication
+        self._registrar = registrar
+        self._numbering = numbering
+        self._keep_flow = keep_flow
+        self._wall = wall
+        self._flow_timer = flow_timer
+        self._gruu = gruu
+
+    async def register(self, inbound: Inbound) -> None:
+        """Serve a REGISTER."""
+        request, flow = inbound.request, inbound.flow
+        unknown = [tag for tag in option_tags(request, "require") if tag not in SUPPORTED]
+        if unknown:
+            inbound.respond(420, headers=[("Unsupported", ", ".join(unknown))])
+            return
+        credentials = next(iter(parse_auths(request.headers("authorization"))), None)
+        subscriber = await self._authentication.authenticate(
+            credentials, "REGISTER", request.uri, request.body, flow.listener.algorithms
+        )
+        self._check_to(request, subscriber)
+        contacts = parse_contacts(request.headers("contact")) if request.header("contact") else None
+        expires = request.header("expires")
+        registration = Registration(
+            aor=subscriber.aor,
+            contacts=contacts,
+            expires=min(int(expires[:10]), 2**31) if expires and expires.isdigit() else None,
+            call_id=request.call_id,
+            cseq=request.cseq[0],
+            flow=flow.id,
+            path=", ".join(request.headers("path")),
+            user_agent=(request.header("user-agent") or "")[:200],
+        )
+        # The flow is kept before the bindings exist: what waits in the mailbox goes out as soon as they do.
+        if contacts is not None and flow.id:
+            self._keep_flow(flow)
+        bindings = await self._registrar.register(registration)
+        self._authenticate_flow(flow, subscriber.aor, bindings)
+        REGISTERED.inc()
+        inbound.respond(200, headers=self._answer(request, flow, subscriber, bindings))
+
+    def _check_to(self, request: SipRequest, subscriber: Subscriber) -> None:
+        """RFC 3261 §10.3 step 5: only one's own may be registered; 404, since a 403 makes clients wipe."""
+        uri = parse_name_addr(request.header("to") or "").uri
+        if self._numbering.aor(uri) == subscriber.aor:
+            return
+        # IMS clients write their private identity's user part with the home domain (facts §1).
+        if uri.partition(":")[2].partition(";")[0] in (
+            subscriber.username,
+            f"{subscriber.username}@{subscriber.realm}",
+        ):
+            return
+        raise Refused(Reason.UNKNOWN_RECIPIENT, "To is not an address of this subscriber")
+
+    def _authenticate_flow(self, flow: Flow, aor: Aor, bindings: tuple[Binding, ...]) -> None:
+        here = [binding for binding in bindings if binding.flow == flow.id]
+        if here:
+            flow.authenticate(aor, here[-1].instance)
+        else:
+            flow.forget(aor)
+
+    def _answer(
+        self, request: SipRequest, flow: Flow, subscriber: Subscriber, bindings: tuple[Binding, ...]
+    ) -> list[tuple[str, str]]:
+        gruu = self._gruu and "gruu" in option_tags(request, "supported")
+        headers = [("Contact", self._contact(binding, gruu)) for binding in bindings]
+        path = request.header("path")
+        if path:
+            headers += [("Path", value) for value in request.headers("path")]
+        sip = self._numbering.sip_uri(subscriber.aor)
+        associated = f"<{subscriber.aor}>, <{sip}>" if sip != subscriber.aor else f"<{sip}>"
+        transport = flow.listener.transport.lower()
+        headers += [
+            ("P-Associated-URI", associated),
+            ("Service-Route", f"<sip:{flow.listener.sent_by};transport={transport};lr>"),
+            ("Allow", ALLOW),
+            ("Server", SERVER),
+            ("Authentication-Info", f'nextnonce="{self._authentication.nonce()}"'),
+        ]
+        outbound = any(binding.flow == flow.id and binding.reg_id for binding in bindings)
+        if outbound:
+            # RFC 5626 §6, §4.4.1: outbound was used; keep-alives are due this often.
+            headers += [("Require", "outbound"), ("Flow-Timer", str(int(self._flow_timer)))]
+        self._keep_alive(request, flow, outbound)
+        return headers
+
+    def _keep_alive(self, request: SipRequest, flow: Flow, outbound: bool) -> None:
+        """RFC 6223: answer `keep` in the top Via with the interval we recommend, and hold the client to it."""
+        via = request.top_via
+        parameters = via.partition(",")[0].split(";")
+        if outbound or "keep" in parameters:
+            flow.keep_alive_wanted(self._flow_timer)
+        else:
+            flow.keep_alive_wanted(None)
+
+    def _contact(self, binding: Binding, gruu: bool) -> str:
+        parts = [f"<{binding.contact}>"]
+        if binding.instance:
+            parts.append(f'+sip.instance="<{binding.instance}>"')
+            if gruu:
+                sip = self._numbering.sip_uri(binding.aor).partition(";")[0]
+                parts.append(f'pub-gruu="{sip};gr={binding.instance}"')
+        if binding.reg_id:
+            parts.append(f"reg-id={binding.reg_id}")
+        parts.append(f"expires={max(int(binding.expires_at - self._wall()), 0)}")
+        return ";".join(parts) + binding.parameters
+
+
+def option_tags(request: SipRequest, name: str) -> list[str]:
+    """The option tags of all fields called `name` (Supported, Require)."""
+    return [tag.strip().lower() for value in request.headers(name) for tag in value.split(",") if tag.strip()]

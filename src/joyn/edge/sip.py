@@ -1,0 +1,254 @@
+"""The SIP door: from a request to one service call, and from its answer to a status code.
+
+Spec: RFC 3261 §8.2 (server behaviour), RFC 3325 (asserted identity), facts §2.2 (401 for REGISTER, 407 elsewhere).
+Identity comes from the authenticated flow or from the digest of the request, never from what the request claims.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from joyn import telemetry
+from joyn.model.aor import Aor, Numbering
+from joyn.model.refused import Reason, Refused
+from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.auth import parse_auths
+from joyn.protocol.sip.headers import parse_name_addr
+from joyn.protocol.sip.message import SipRequest
+from joyn.services.capabilities import Capabilities, Presence
+from joyn.services.messaging.originating import CPIM, Originating, Submission
+from joyn.services.messaging.terminating import Terminating
+from joyn.services.subscribers import Authentication, Challenge
+from joyn.transport.sip import Flow, Inbound
+
+log = logging.getLogger(__name__)
+
+ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, REGISTER, SUBSCRIBE, UPDATE"
+SERVER = "joyn"
+RIDING = (
+    ("conversation-id", "Conversation-ID"),
+    ("contribution-id", "Contribution-ID"),
+    ("inreplyto-contribution-id", "InReplyTo-Contribution-ID"),
+)
+"""SIP headers that go with a message to its recipient, unchanged (facts §4.1)."""
+
+STATUS = {
+    Reason.SUBSCRIBER_BLOCKED: 403,
+    Reason.NOT_ALLOWED: 403,
+    Reason.UNKNOWN_RECIPIENT: 404,
+    Reason.MALFORMED: 400,
+    Reason.UNSUPPORTED_CONTENT: 415,
+    Reason.TOO_LARGE: 413,
+    Reason.ID_REUSED: 400,
+    Reason.INTERVAL_TOO_BRIEF: 423,
+    Reason.TOO_MANY_BINDINGS: 403,
+    Reason.OUT_OF_ORDER: 500,
+    Reason.OVERLOADED: 503,
+    Reason.STORAGE_FULL: 500,
+    Reason.STOPPING: 503,
+}
+"""What each refusal is in SIP."""
+
+Handler = Callable[[Inbound], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a request is from, as the flow or its digest proved, and on which device."""
+
+    aor: Aor
+    instance: str
+
+
+class Identity:
+    """Finds the caller of a request."""
+
+    def __init__(self, numbering: Numbering, authentication: Authentication) -> None:
+        self._numbering = numbering
+        self._authentication = authentication
+
+    def of_flow(self, request: SipRequest, flow: Flow) -> Caller | None:
+        """The caller by the flow alone: a connection that registered, or a UDP address on trusted access."""
+        known = flow.identities
+        if not known or not (flow.reliable or flow.listener.trusted):
+            return None
+        if len(known) > 1:
+            # RFC 3325 §6: the client's preference counts only among what it has registered.
+            for name in ("p-preferred-identity", "from"):
+                preferred = self._aor_in(request.header(name))
+                if preferred is not None and preferred in known:
+                    return Caller(preferred, known[preferred])
+        aor, instance = next(iter(known.items()))
+        return Caller(aor, instance)
+
+    async def of_digest(self, request: SipRequest, flow: Flow) -> Caller:
+        """The caller by the request's own credentials. Raises Challenge, Refused(SUBSCRIBER_BLOCKED)."""
+        offered = flow.listener.algorithms
+        credentials = next(iter(parse_auths(request.headers("proxy-authorization"))), None)
+        subscriber = await self._authentication.authenticate(
+            credentials, request.method, request.uri, request.body, offered
+        )
+        instance = (flow.identities or {}).get(subscriber.aor, "")
+        return Caller(subscriber.aor, instance)
+
+    def _aor_in(self, value: str | None) -> Aor | None:
+        if not value:
+            return None
+        try:
+            return self._numbering.aor(parse_name_addr(value).uri)
+        except ParseError:
+            return None
+
+
+class SipDoor:
+    """Every request that is new to the SIP endpoint comes in here."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        authentication: Authentication,
+        capabilities: Capabilities,
+        originating: Originating,
+        terminating: Terminating,
+        numbering: Numbering,
+        methods: dict[str, Handler],
+    ) -> None:
+        self._identity = identity
+        self._authentication = authentication
+        self._capabilities = capabilities
+        self._originating = originating
+        self._terminating = terminating
+        self._numbering = numbering
+        self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options, **methods}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def on_request(self, inbound: Inbound) -> None:
+        """Serve a request in a task of its own."""
+        handler = self._methods.get(inbound.request.method)
+        if handler is None:
+            inbound.respond(405, headers=[("Allow", ALLOW)])
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(handler, inbound))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Let what is being served end."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    async def _serve(self, handler: Handler, inbound: Inbound) -> None:
+        try:
+            check(inbound.request)
+            await handler(inbound)
+        except Challenge as challenge:
+            self._challenge(inbound, challenge)
+        except Refused as refused:
+            refuse(inbound, refused)
+        except ParseError as error:
+            inbound.respond(400, reason=f"Bad Request - {error.what}")
+        except Exception:  # the loop that owns a request: a bug of ours must not leave the peer without an answer
+            log.exception("serving %s failed", inbound.request.method)
+            inbound.respond(500)
+
+    def _challenge(self, inbound: Inbound, challenge: Challenge) -> None:
+        # Facts §2.2: handsets handle 401 on REGISTER only and 407 on everything else only.
+        register = inbound.request.method == "REGISTER"
+        name = "WWW-Authenticate" if register else "Proxy-Authenticate"
+        headers = [(name, value) for value in self._authentication.challenges(challenge)]
+        inbound.respond(401 if register else 407, headers=headers)
+
+    async def caller(self, inbound: Inbound) -> Caller:
+        """Who sent this. Raises Challenge, Refused."""
+        caller = self._identity.of_flow(inbound.request, inbound.flow)
+        if caller is None:
+            caller = await self._identity.of_digest(inbound.request, inbound.flow)
+        self._terminating.heard(caller.aor, caller.instance)
+        return caller
+
+    async def _message(self, inbound: Inbound) -> None:
+        """RFC 3428: a message, a notification, a revocation; 202 once it is on disk."""
+        request = inbound.request
+        caller = await self.caller(inbound)
+        content_type = request.header("content-type") or ""
+        if content_type.partition(";")[0].strip().lower() == CPIM:
+            content_type = CPIM
+        expires = request.header("expires")
+        submission = Submission(
+            sender=caller.aor,
+            instance=caller.instance,
+            to=request.uri,
+            content_type=content_type,
+            body=request.body,
+            headers=riding_headers(request),
+            expires=int(expires) if expires and expires.isdigit() and len(expires) < 10 else None,
+            service="pager" if content_type == CPIM else "plain",
+            transaction=f"{request.call_id} {request.header('cseq')} {request.header('from')}",
+            device=aimed_at(request),
+        )
+        await self._originating.accept(submission)
+        inbound.respond(202)
+
+    async def _options(self, inbound: Inbound) -> None:
+        """RCC.07 §2.6.1.3: the server answers for its subscribers."""
+        request = inbound.request
+        to_server = "@" not in request.uri and not request.uri.startswith("tel:")
+        if to_server:
+            inbound.respond(200, headers=[("Allow", ALLOW), ("Accept", "application/sdp, message/cpim")])
+            return
+        await self.caller(inbound)
+        aor = self._numbering.aor(request.uri)
+        presence, tags = (Presence.UNKNOWN, None) if aor is None else await self._capabilities.of(aor)
+        if presence is Presence.UNKNOWN:
+            inbound.respond(404)
+        elif presence is Presence.OFFLINE:
+            inbound.respond(480)
+        else:
+            assert tags is not None
+            assert aor is not None
+            contact = f"<sip:{inbound.flow.listener.sent_by}>;{tags.emit()}"
+            inbound.respond(200, headers=[("Contact", contact), ("Allow", ALLOW), ("Server", SERVER)])
+
+
+def check(request: SipRequest) -> None:
+    """What RFC 3261 §8.2 wants looked at before anything else. Raises Refused and ParseError."""
+    forwards = request.header("max-forwards")
+    if forwards is not None and not forwards.isdigit():
+        raise ParseError("Max-Forwards is not a number", 0)
+    if request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
+        raise Refused(Reason.MALFORMED, "unsupported URI scheme")
+
+
+def refuse(inbound: Inbound, refused: Refused) -> None:
+    """Answer with the status that stands for a refusal, and what RFC 3261 wants beside it."""
+    status = STATUS[refused.reason]
+    headers = []
+    if status == 423:
+        headers.append(("Min-Expires", refused.detail))
+    elif status == 503:
+        headers.append(("Retry-After", "5"))
+    elif refused.detail:
+        headers.append(("Warning", f'399 joyn "{refused.detail.replace(chr(34), chr(39))}"'))
+    telemetry.event("request.refused", method=inbound.request.method, reason=refused.reason.name)
+    inbound.respond(status, headers=headers)
+
+
+def riding_headers(request: SipRequest) -> str:
+    """The headers that go with the message to its recipient, one `Name: value` per line."""
+    header = request.header
+    return "\n".join([f"{name}: {value}" for key, name in RIDING if (value := header(key))])
+
+
+def aimed_at(request: SipRequest) -> str:
+    """The one device a request is for: a GRUU in the Request-URI, or `+sip.instance` in Accept-Contact (RFC 3841)."""
+    _, found, rest = request.uri.partition(";gr=")
+    if found:
+        return rest.partition(";")[0]
+    for value in request.headers("accept-contact"):
+        _, found, rest = value.partition('+sip.instance="<')
+        if found:
+            return rest.partition(">")[0]
+    return ""

@@ -1,0 +1,55 @@
+"""The feature tags that matter to routing, and what they say about a device.
+
+Spec: RCC.07 §2.6.1.1 (facts §3.1), RFC 3840.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.feature_tags import FeatureTags
+from joyn.protocol.sip.headers import parse_parameters
+
+ICSI = "urn:urn-7:3gpp-service.ims.icsi."
+IARI = "urn:urn-7:3gpp-application.ims.iari."
+
+SIMPLE_IM = "+g.oma.sip-im"
+CPM_SESSION = f"{ICSI}oma.cpm.session"
+CPM_MESSAGE = f"{ICSI}oma.cpm.msg"
+CPM_LARGE = f"{ICSI}oma.cpm.largemsg"
+CPM_SYSTEM = f"{ICSI}oma.cpm.systemmsg"
+CHAT_APPLICATION = f"{IARI}rcse.im"
+PAGER_LARGE = "+g.gsma.rcs.cpm.pager-large"
+SYNC = "+g.joyn.sync"
+"""Our own tag: this device wants copies of what its owner's other devices send, and read-sync."""
+
+PROVIDED = FeatureTags(
+    bare=frozenset({SIMPLE_IM}), icsi=frozenset({CPM_SESSION, CPM_MESSAGE}), iari=frozenset({CHAT_APPLICATION})
+)
+"""What the server does for every subscriber, whatever their devices can: it stores and delivers chat."""
+
+
+@lru_cache(maxsize=4096)
+def tags_of(parameters: str) -> FeatureTags:
+    """The feature tags among a binding's Contact parameters (`;a;b="c"`); many devices share the same text."""
+    try:
+        return FeatureTags.parse(parse_parameters(parameters.lstrip(";")))
+    except ParseError:
+        return FeatureTags()
+
+
+def is_rcs(tags: FeatureTags) -> bool:
+    """Whether a device speaks CPIM: it registered chat in one of its forms. Others are plain SIP clients."""
+    cpm = any(urn.startswith(f"{ICSI}oma.cpm.") for urn in tags.icsi)
+    return cpm or SIMPLE_IM in tags.bare or CHAT_APPLICATION in tags.iari
+
+
+def takes_pager(tags: FeatureTags) -> bool:
+    """Whether a device takes chat messages as SIP MESSAGE: a CPM client with standalone messaging, or a plain one."""
+    return CPM_MESSAGE in tags.icsi or not is_rcs(tags)
+
+
+def takes_sessions(tags: FeatureTags) -> bool:
+    """Whether a device takes chat sessions over MSRP."""
+    return SIMPLE_IM in tags.bare or CPM_SESSION in tags.icsi or CHAT_APPLICATION in tags.iari

@@ -1,0 +1,305 @@
+"""The composition root: settings in, running node out. The only place that picks implementations.
+
+Order of starting: store, services, then doors; of stopping: the reverse, so that what was accepted is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from joyn import telemetry
+from joyn.config import Settings, SipListener
+from joyn.edge.admin import AdminDoor
+from joyn.edge.registrations import RegistrationDoor
+from joyn.edge.sip import Identity, SipDoor
+from joyn.model.aor import Aor, Numbering
+from joyn.model.binding import Binding
+from joyn.model.message import Message, State, Trace
+from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
+from joyn.protocol.sip.transaction import Timers
+from joyn.services.capabilities import Capabilities
+from joyn.services.messaging.delivery import Attempts, Note
+from joyn.services.messaging.identity import IdentityHeaders
+from joyn.services.messaging.originating import Originating, Policy
+from joyn.services.messaging.pager import Pager
+from joyn.services.messaging.routing import Routing
+from joyn.services.messaging.terminating import Terminating
+from joyn.services.registrar import Registrar, Rules
+from joyn.services.subscribers import Authentication
+from joyn.store import Store
+from joyn.store.sqlite import open_store as open_sqlite
+from joyn.transport.sip import Endpoint, Flow, Limits, Listener
+from joyn.transport.tls import server_context
+
+log = logging.getLogger(__name__)
+
+NODE = "node-1"
+NONCE_LIFETIME = 3600.0
+"""Seconds a nonce may be used; then the client gets stale=TRUE and a new one."""
+MAX_NONCES = 100_000
+"""Nonces whose use is remembered; the least recently used are stale after that."""
+
+
+def numbering_of(settings: Settings) -> Numbering:
+    """How this operator reads addresses."""
+    return Numbering(settings.operator.country, (settings.operator.domain, *settings.operator.extra_domains))
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store alone, as the command line uses it while no node runs. Raises what `joyn.store.sqlite` says."""
+
+    def on_fatal(error: BaseException) -> None:
+        raise error
+
+    store = open_sqlite(settings.store_path or ":memory:", node=NODE, wall_clock=time.time, on_fatal=on_fatal)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class Node:
+    """One running node."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._stopping = asyncio.Event()
+        self._sweeper: asyncio.Task[None] | None = None
+        self._reports: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Open the store and every door. Raises OSError when an address is taken."""
+        settings = self.settings
+        settings.operator.data.mkdir(parents=True, exist_ok=True)
+        path = settings.store_path or ":memory:"
+        self.store = open_sqlite(path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal)
+        self._build()
+        await self.registrar.restore(self._reachable)
+        for listener in settings.sip.listeners:
+            await self.endpoint.listen(sip_listener(listener))
+        await self.admin.start()
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        telemetry.event("node.started", listeners=len(settings.sip.listeners))
+
+    def _build(self) -> None:
+        settings, store = self.settings, self.store
+        self.numbering = numbering_of(settings)
+        self.endpoint = Endpoint(sip_limits(settings), make_token=lambda: secrets.token_hex(8), now=time.monotonic)
+        self.authentication = Authentication(
+            store.subscribers,
+            settings.operator.realm or settings.operator.domain,
+            NonceKeeper(secrets.token_bytes(32), NONCE_LIFETIME),
+            ReplayGuard(MAX_NONCES),
+            wall=time.time,
+            make_salt=lambda: secrets.token_hex(4),
+        )
+        r, m = settings.registrar, settings.messaging
+        rules = Rules(
+            min_expires=int(r.min_expires),
+            max_expires=int(r.max_expires),
+            default_expires=int(r.default_expires),
+            max_bindings=r.max_bindings,
+        )
+        self.registrar = Registrar(store.bindings, rules, node=NODE, wall=time.time)
+        self.capabilities = Capabilities(store.subscribers, self.registrar.of)
+        self.attempts = Attempts(time.time)
+        self.originating = Originating(
+            store.mailboxes,
+            store.subscribers,
+            Routing(self.numbering, store.subscribers),
+            self.numbering,
+            Policy(deliver_for=m.deliver_for, retain_for=m.retain_for),
+            wall=time.time,
+            date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            make_id=lambda: secrets.token_hex(16),
+        )
+        identity = IdentityHeaders(self.numbering, self.endpoint.make_tag)
+        pager = Pager(self.endpoint, identity, self.attempts, self._flow_of)
+        self.terminating = Terminating(
+            store.mailboxes, pager, self.registrar.of, wall=time.time, queue_per_device=m.queue_per_device
+        )
+        self._introduce()
+        registrations = RegistrationDoor(
+            self.authentication,
+            self.registrar,
+            self.numbering,
+            self.endpoint.keep,
+            wall=time.time,
+            flow_timer=settings.sip.flow_timer,
+            gruu=r.gruu,
+        )
+        self.door = SipDoor(
+            Identity(self.numbering, self.authentication),
+            self.authentication,
+            self.capabilities,
+            self.originating,
+            self.terminating,
+            self.numbering,
+            {"REGISTER": registrations.register},
+        )
+        self.endpoint.on_request = self.door.on_request
+        self.admin = AdminDoor(
+            settings.admin_socket,
+            subscribers=store.subscribers,
+            bindings=self.registrar,
+            tracer=Tracer(store, self.attempts),
+            after_change=self._changed,
+        )
+
+    def _introduce(self) -> None:
+        """Tell the services of each other: they never import one another."""
+        self.originating.on_accepted = self.terminating.nudge
+        self.originating.wants_copies = self.terminating.wants_copies
+        self.originating.may_revoke = self.terminating.may_revoke
+        self.originating.on_receipt = self.terminating.acknowledged
+        self.terminating.report = self._report
+        self.registrar.on_bound = self.terminating.attached
+        self.registrar.on_unbound = self._unbound
+        self.endpoint.on_flow_lost = self._flow_lost
+
+    # Small bridges between services.
+
+    def _flow_of(self, binding: Binding) -> Flow | None:
+        flow = self.endpoint.flows.get(binding.flow)
+        return None if flow is None or flow.closed else flow
+
+    def _reachable(self, binding: Binding) -> bool:
+        """After a restart: UDP flows are addresses and live on, connections are gone."""
+        if not binding.flow.startswith("udp|"):
+            return False
+        flow = self.endpoint.datagram_flow(binding.flow)
+        if flow is None:
+            return False
+        flow.authenticate(binding.aor, binding.instance)
+        self.endpoint.keep(flow)
+        return True
+
+    def _unbound(self, binding: Binding, event: str) -> None:
+        self.terminating.detached(binding)
+        flow = self.endpoint.flows.get(binding.flow)
+        if flow is not None and not self.registrar.on_flow(binding.flow):
+            flow.forget(binding.aor)
+            self.endpoint.release(flow)
+
+    def _flow_lost(self, flow: Flow) -> None:
+        if flow.identities:
+            self._spawn(self.registrar.flow_lost(flow.id))
+
+    async def _changed(self, aor: Aor) -> None:
+        """The operator blocked or removed a subscriber: their devices go at once."""
+        subscriber = await self.store.subscribers.get(aor)
+        if subscriber is None or subscriber.blocked:
+            await self.registrar.remove(aor)
+
+    def _report(self, message: Message, recipient: Aor, state: State) -> None:
+        self._spawn(self.originating.report(message, recipient, state))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._reports.add(task)
+        task.add_done_callback(self._reports.discard)
+
+    def _on_fatal(self, error: BaseException) -> None:
+        """The disk failed under a commit: nothing more can be promised, so the process ends (architecture §4)."""
+        log.critical("storage failed, stopping: %s", error)
+        os._exit(70)
+
+    # What runs now and then.
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.messaging.sweep_every)
+            try:
+                await self.sweep()
+            except Exception:  # the loop that owns the sweep: one failure must not end all later ones
+                log.exception("sweep failed")
+
+    async def sweep(self) -> None:
+        """Expire bindings and messages, prune what is past retention, forget idle pumps."""
+        now = time.time()
+        await self.registrar.expire()
+        for entry in await self.store.mailboxes.expire(now):
+            await self.originating.report(entry.message, entry.mailbox, State.FAILED)
+        await self.store.mailboxes.prune(now)
+        self.terminating.forget_idle()
+
+    def request_stop(self) -> None:
+        """Ask the node to stop (a signal came)."""
+        self._stopping.set()
+
+    async def wait_stopped(self) -> None:
+        """Returns when somebody asked the node to stop."""
+        await self._stopping.wait()
+
+    async def stop(self) -> None:
+        """Close the doors, let what was accepted reach the disk, close the store."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self.admin.stop()
+        await self.door.close()
+        await self.terminating.close()
+        self.endpoint.on_flow_lost = lambda _flow: None
+        await self.endpoint.close()
+        if self._reports:
+            await asyncio.wait(self._reports, timeout=5)
+        await self.store.close()
+        telemetry.event("node.stopped")
+
+
+class Tracer:
+    """What is known of a message: the store's rows, and the attempts this node remembers."""
+
+    def __init__(self, store: Store, attempts: Attempts) -> None:
+        self._store = store
+        self._attempts = attempts
+
+    async def trace(self, message_id: str) -> list[Trace]:
+        """Every message with this Message-ID."""
+        return await self._store.mailboxes.trace(message_id)
+
+    def attempts(self, message: int) -> list[Note]:
+        """The attempts to deliver one message."""
+        return self._attempts.of(message)
+
+
+def sip_listener(listener: SipListener) -> Listener:
+    """A listener of the settings as the endpoint wants it."""
+    tls = None
+    if listener.transport == "tls":
+        assert listener.certificate is not None
+        assert listener.key is not None
+        tls = server_context(listener.certificate, listener.key)
+    return Listener(
+        name=listener.name,
+        transport=listener.transport.upper(),
+        host=listener.host,
+        port=listener.port,
+        advertise=listener.advertise,
+        trusted=listener.access == "trusted",
+        algorithms=listener.algorithms,
+        tls=tls,
+    )
+
+
+def sip_limits(settings: Settings) -> Limits:
+    """The endpoint's bounds out of the settings."""
+    s = settings.sip
+    return Limits(
+        max_connections=s.max_connections,
+        max_connections_per_source=s.max_connections_per_source,
+        max_body=s.max_body,
+        max_write_buffer=s.max_write_buffer,
+        idle_timeout=s.idle_timeout,
+        max_in_flight=s.max_in_flight,
+        max_in_flight_per_flow=s.max_in_flight_per_flow,
+        flow_timer=s.flow_timer,
+        timers=Timers(t1=s.t1, t2=s.t2, t4=s.t4),
+    )

@@ -1,0 +1,43 @@
+"""Capability discovery: the server answers OPTIONS for its subscribers.
+
+Spec: RCC.07 §2.6.1.3 (facts §3.2); RFC 3840.
+What the devices registered, joined, plus what the server itself provides: chat for every subscriber.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from joyn.model.aor import Aor
+from joyn.model.binding import Binding
+from joyn.model.tags import PROVIDED, SYNC, tags_of
+from joyn.protocol.sip.feature_tags import FeatureTags
+from joyn.store import Subscribers
+
+
+class Presence(Enum):
+    """What is known of somebody asked about."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    UNKNOWN = "unknown"
+
+
+class Capabilities:
+    """Answers what a subscriber can do right now."""
+
+    def __init__(self, subscribers: Subscribers, bindings: Callable[[Aor], tuple[Binding, ...]]) -> None:
+        self._subscribers = subscribers
+        self._bindings = bindings
+
+    async def of(self, aor: Aor) -> tuple[Presence, FeatureTags]:
+        """Facts §3.2: 404 only for a number that is nobody's here, offline for a subscriber without a device."""
+        bindings = self._bindings(aor)
+        if not bindings:
+            known = await self._subscribers.get(aor)
+            return (Presence.OFFLINE if known and not known.blocked else Presence.UNKNOWN), PROVIDED
+        tags = PROVIDED
+        for binding in bindings:
+            tags |= tags_of(binding.parameters)
+        return Presence.ONLINE, FeatureTags(tags.bare - {SYNC}, tags.icsi, tags.iari, tags.valued)

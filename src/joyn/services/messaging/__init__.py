@@ -1,0 +1,1 @@
+"""One-to-one messaging: accept into mailboxes, deliver out of them, keep account of dispositions."""

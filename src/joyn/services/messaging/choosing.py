@@ -1,0 +1,48 @@
+"""How an entry goes to a device: pager mode or a session, by what the device registered and what is open.
+
+Spec: RCC.07 §3.2, §3.3 (facts §4.1, §4.5, §4.7, §4.8).
+"""
+
+from __future__ import annotations
+
+from joyn.model.binding import Binding
+from joyn.model.message import Entry, EntryKind, Kind
+from joyn.model.tags import CPM_LARGE, CPM_SESSION, PAGER_LARGE, is_rcs, tags_of, takes_pager, takes_sessions
+from joyn.services.messaging.delivery import Attempt
+from joyn.services.messaging.inviting import Inviting
+from joyn.services.messaging.pager import Pager
+from joyn.services.messaging.sessions import Sessions
+
+
+class Choosing:
+    """The delivery that picks between the two ways."""
+
+    def __init__(self, pager: Pager, inviting: Inviting, sessions: Sessions, *, pager_limit: int) -> None:
+        self._pager = pager
+        self._inviting = inviting
+        self._sessions = sessions
+        self._pager_limit = pager_limit
+
+    def begin(self, binding: Binding, entry: Entry, *, deferred: bool) -> Attempt:
+        """See Delivery."""
+        if self._by_session(binding, entry, deferred):
+            return self._inviting.begin(binding, entry, deferred=deferred)
+        return self._pager.begin(binding, entry, deferred=deferred)
+
+    def _by_session(self, binding: Binding, entry: Entry, deferred: bool) -> bool:
+        message = entry.message
+        tags = tags_of(binding.parameters)
+        if entry.kind is EntryKind.COPY or message.kind is Kind.SYSTEM or not is_rcs(tags):
+            return False
+        leg = self._sessions.find((entry.mailbox, binding.instance), message.sender)
+        if message.kind is Kind.RECEIPT:
+            if leg is not None and leg.media.bound:
+                return True
+            # Facts §4.8: only the joyn era's clients know the session of stored notifications.
+            return deferred and takes_sessions(tags) and CPM_SESSION not in tags.icsi
+        if leg is not None:
+            return True
+        if takes_pager(tags) and (message.service != "session" or not takes_sessions(tags)):
+            fits = len(message.cpim) <= self._pager_limit or PAGER_LARGE in tags.bare
+            return not fits and (takes_sessions(tags) or CPM_LARGE in tags.icsi)
+        return True

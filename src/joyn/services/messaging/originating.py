@@ -1,0 +1,242 @@
+"""The originating function: take a message from its sender, check it, commit it, let it be delivered.
+
+Spec: RCC.07 §3.2 and §3.3, RFC 5438 §7 (dispositions), architecture §2 (rules of acceptance).
+When `accept` returns, the message is on disk; what the terminating side makes of it the sender learns by receipts only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+from joyn import telemetry
+from joyn.model.aor import ANONYMOUS, Aor, Numbering
+from joyn.model.message import Accepted, Address, Deposit, Entry, EntryKind, Kind, Message, Receipt, State
+from joyn.model.refused import Reason, Refused
+from joyn.protocol import revocation
+from joyn.protocol.cpim import CpimMessage, address_uri, build
+from joyn.protocol.errors import ParseError
+from joyn.protocol.imdn import Imdn
+from joyn.services.messaging import dispositions
+from joyn.services.messaging.routing import Routing
+from joyn.store import Mailboxes, Subscribers
+
+CPIM = "message/cpim"
+COMPOSING = "application/im-iscomposing+xml"
+ACCEPTED = telemetry.counter("message.accepted")
+DUPLICATES = telemetry.counter("message.repeated")
+WITHHELD = telemetry.counter("message.withheld")
+DROPPED_RECEIPTS = telemetry.counter("receipt.dropped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """What a door hands over. `sender` and `instance` come from the authenticated flow, never from the request.
+
+    `to` is the URI it is for; `content_type` and `body` are the outer ones (CPIM, or plain text to be wrapped);
+    `headers` the SIP headers that ride along, one `Name: value` per line; `expires` the SIP Expires in seconds, None
+    when absent; `transaction` identifies the request of a plain client (Call-ID, CSeq, From tag), whose Message-ID is
+    derived from it; `device` is the instance a receipt is aimed at.
+    """
+
+    sender: Aor
+    instance: str
+    to: str
+    content_type: str
+    body: bytes
+    headers: str = ""
+    expires: int | None = None
+    service: str = "pager"
+    transaction: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How long things are kept, in seconds."""
+
+    deliver_for: float = 30 * 86400.0
+    retain_for: float = 90 * 86400.0
+
+
+class Originating:
+    """Accepts messages into mailboxes.
+
+    `on_accepted(entries)` is called after each commit: the terminating function takes it from there.
+    `on_receipt(by, instance, sender, message_id)` is called when a device says that it has a message.
+    `wants_copies(aor, instance)` says whether another device of the sender wants a copy, and
+    `may_revoke(recipient, sender, message_id)` whether no delivery attempt is in flight.
+    """
+
+    def __init__(
+        self,
+        mailboxes: Mailboxes,
+        subscribers: Subscribers,
+        routing: Routing,
+        numbering: Numbering,
+        policy: Policy,
+        *,
+        wall: Callable[[], float],
+        date_time: Callable[[], str],
+        make_id: Callable[[], str],
+    ) -> None:
+        self._mailboxes = mailboxes
+        self._subscribers = subscribers
+        self._routing = routing
+        self._numbering = numbering
+        self._policy = policy
+        self._wall = wall
+        self._date_time = date_time
+        self._make_id = make_id
+        self.on_accepted: Callable[[Sequence[Entry]], None] = lambda _entries: None
+        self.on_receipt: Callable[[Aor, str, Aor, str], None] = lambda _by, _instance, _sender, _message_id: None
+        self.wants_copies: Callable[[Aor, str], bool] = lambda _aor, _instance: False
+        self.may_revoke: Callable[[Aor, Aor, str], bool] = lambda _recipient, _sender, _message_id: True
+
+    async def accept(self, submission: Submission) -> Accepted:
+        """Check, commit, nudge. Raises Refused: UNKNOWN_RECIPIENT, MALFORMED, ID_REUSED, OVERLOADED, STORAGE_FULL."""
+        recipient = await self._routing.choose(submission.to)
+        cpim = self._cpim(submission)
+        content_type = cpim.content_type
+        if content_type == dispositions.CONTENT_TYPE:
+            return await self._receipt(submission, recipient, cpim)
+        if content_type == revocation.CONTENT_TYPE:
+            return await self._revocation(submission, recipient, cpim)
+        addresses: tuple[Address, ...] = (Address(mailbox=recipient),)
+        if submission.sender in await self._subscribers.blocks(recipient):
+            # A block is not told: the message is kept as accepted, and goes nowhere.
+            WITHHELD.inc()
+            addresses = ()
+        if self.wants_copies(submission.sender, submission.instance) and submission.sender != recipient:
+            addresses += (Address(mailbox=submission.sender, kind=EntryKind.COPY),)
+        message = self._message(submission, recipient, cpim, Kind.CHAT)
+        return await self._commit(Deposit(message=message, addresses=addresses))
+
+    async def _commit(self, deposit: Deposit) -> Accepted:
+        accepted = await self._mailboxes.accept(deposit)
+        if accepted.duplicate:
+            DUPLICATES.inc()
+        elif accepted.dropped:
+            DROPPED_RECEIPTS.inc()
+        else:
+            ACCEPTED.inc()
+        if accepted.entries:
+            self.on_accepted(accepted.entries)
+        return accepted
+
+    def _cpim(self, submission: Submission) -> CpimMessage:
+        if submission.content_type != CPIM:
+            return self._wrapped(submission)
+        try:
+            cpim = CpimMessage.parse(submission.body)
+        except ParseError as error:
+            raise Refused(Reason.MALFORMED, f"CPIM: {error}") from error
+        claimed = address_uri(cpim.from_)
+        if claimed and not claimed.startswith(ANONYMOUS) and self._numbering.aor(claimed) != submission.sender:
+            # The CPIM From is the client's own claim; who sent it is what the flow proved (facts §1).
+            cpim = cpim.with_addresses(f"<{submission.sender}>")
+        return cpim
+
+    def _wrapped(self, submission: Submission) -> CpimMessage:
+        """A plain SIP client's message as CPIM; its Message-ID follows from the request, so it survives resending."""
+        identity = sha256(f"{submission.sender}\n{submission.transaction}".encode()).hexdigest()[:32]
+        return CpimMessage.parse(
+            build(
+                from_=f"<{ANONYMOUS}>",
+                to=f"<{ANONYMOUS}>",
+                content_type=submission.content_type or "text/plain",
+                body=submission.body,
+                message_id=identity,
+                date_time=self._date_time(),
+            )
+        )
+
+    def _message(self, submission: Submission, recipient: Aor, cpim: CpimMessage, kind: Kind) -> Message:
+        content_type = cpim.content_type
+        body = cpim.body
+        digest = sha256(content_type.encode() + b"\n" + body).digest()
+        now = self._wall()
+        wanted = self._policy.deliver_for
+        if submission.expires is not None:
+            wanted = min(wanted, submission.expires)
+        return Message(
+            sender=submission.sender,
+            conversation=recipient,
+            # A client that gives no id gets one that a resent copy shares.
+            message_id=cpim.message_id or sha256(digest + submission.transaction.encode()).hexdigest()[:32],
+            kind=kind,
+            content_type=content_type,
+            cpim=cpim.data,
+            digest=digest,
+            requested=",".join(sorted(cpim.disposition_request)) if kind is Kind.CHAT else "",
+            headers=submission.headers,
+            service=submission.service,
+            instance=submission.instance,
+            accepted_at=now,
+            deliver_until=now + wanted,
+            retain_until=now + self._policy.retain_for,
+        )
+
+    async def _receipt(self, submission: Submission, recipient: Aor, cpim: CpimMessage) -> Accepted:
+        try:
+            imdn = Imdn.parse(cpim.decoded_body)
+        except ParseError as error:
+            raise Refused(Reason.MALFORMED, f"IMDN: {error}") from error
+        message = self._message(submission, recipient, cpim, Kind.RECEIPT)
+        state = dispositions.state_of(imdn)
+        if state is None:
+            # An extension such as interworking: nothing to count, the sender's client may know it.
+            return await self._commit(Deposit(message=message, addresses=(Address(mailbox=recipient),)))
+        receipt = Receipt(sender=recipient, recipient=submission.sender, message_id=imdn.message_id, state=state)
+        if state >= State.DELIVERED:
+            self.on_receipt(submission.sender, submission.instance, recipient, imdn.message_id)
+        address = Address(mailbox=recipient, instance=submission.device)
+        return await self._commit(Deposit(message=message, addresses=(address,), receipt=receipt))
+
+    async def report(self, message: Message, recipient: Aor, state: State) -> None:
+        """Tell the sender what the server itself knows of their message, if they asked for that."""
+        if dispositions.ASKED_BY[state] not in message.requested.split(","):
+            return
+        own_id = self._make_id()
+        cpim = CpimMessage.parse(
+            dispositions.notification(message.message_id, state, own_id=own_id, date_time=self._date_time())
+        )
+        submission = Submission(
+            sender=recipient, instance="", to=message.sender, content_type=CPIM, body=cpim.data, device=message.instance
+        )
+        receipt = Receipt(sender=message.sender, recipient=recipient, message_id=message.message_id, state=state)
+        deposit = Deposit(
+            message=self._message(submission, message.sender, cpim, Kind.RECEIPT),
+            addresses=(Address(mailbox=message.sender, instance=message.instance),),
+            receipt=receipt,
+        )
+        await self._commit(deposit)
+
+    async def _revocation(self, submission: Submission, recipient: Aor, cpim: CpimMessage) -> Accepted:
+        """Facts §4.9: still here and untouched, it is withdrawn; a device has it, so it stays. Either way we answer."""
+        try:
+            asked = revocation.parse(cpim.decoded_body)
+        except ParseError as error:
+            raise Refused(Reason.MALFORMED, f"revocation: {error}") from error
+        if not isinstance(asked, revocation.RevokeRequest):
+            raise Refused(Reason.NOT_ALLOWED, "a revocation is answered by the server")
+        sender, message_id = submission.sender, asked.message_id
+        withdrawn = self.may_revoke(recipient, sender, message_id) and await self._mailboxes.revoke(
+            sender, recipient, message_id, self._wall()
+        )
+        answer = revocation.RevokeResponse(message_id=message_id, result="success" if withdrawn else "failure")
+        reply = CpimMessage.make(
+            from_=f"<{ANONYMOUS}>",
+            to=f"<{ANONYMOUS}>",
+            content_type=revocation.CONTENT_TYPE,
+            body=answer.emit(),
+            # One answer per request, also when the request is repeated.
+            message_id=sha256(f"{cpim.message_id}{submission.transaction}".encode()).hexdigest()[:32],
+            date_time=self._date_time(),
+        )
+        own = replace(submission, sender=recipient, to=sender, instance="")
+        message = self._message(own, sender, reply, Kind.SYSTEM)
+        return await self._commit(
+            Deposit(message=message, addresses=(Address(mailbox=sender, instance=submission.instance),))
+        )

@@ -1,0 +1,290 @@
+"""Chat sessions: each side's leg ends here, with a dialog and an MSRP session of its own.
+
+Spec: RCC.07 §3.3 (facts §4.1 to §4.3, §4.8), RFC 4975, RFC 6135, RFC 3261 §13.
+An INVITE with `m=message` is answered at once and anchored; the other side is invited when there is something to bring.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from joyn import telemetry
+from joyn.model.aor import Aor
+from joyn.protocol.errors import ParseError
+from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
+from joyn.protocol.msrp.setup import answer_setup, connects
+from joyn.protocol.sdp import MsrpMedia, SessionDescription, build_msrp
+from joyn.protocol.sip.dialog import Dialog, DialogId
+from joyn.protocol.sip.message import SipRequest
+from joyn.transport.msrp import MsrpEndpoint, MsrpLeg
+from joyn.transport.sip import Endpoint, Flow, Inbound
+
+ACCEPT_TYPES = ("message/cpim", COMPOSING)
+WRAPPED_TYPES = ("*",)
+MAX_LEGS_PER_DEVICE = 64
+"""Open chats of one device; opening one more ends the one unused for longest."""
+CALL_COMPLETED = 'SIP;cause=200;text="Call completed"'
+OPENED = telemetry.counter("session.opened")
+CLOSED = telemetry.counter("session.closed")
+
+
+class Leg:
+    """One device's side of a chat.
+
+    `device` is (AOR, instance); `peer` the other party, empty for the stored notifications' session; `deferred` says
+    that it was opened to bring what had been stored (facts §4.8). `headers` are the Conversation-ID and its like of the
+    INVITE, which every message of the chat carries on.
+    """
+
+    __slots__ = (
+        "_waiters",
+        "closed",
+        "deferred",
+        "device",
+        "dialog",
+        "flow",
+        "headers",
+        "in_flight",
+        "media",
+        "peer",
+        "sdp",
+        "used_at",
+    )
+
+    def __init__(
+        self, device: tuple[Aor, str], peer: str, flow: Flow, media: MsrpLeg, *, deferred: bool = False
+    ) -> None:
+        self.device = device
+        self.peer = peer
+        self.flow = flow
+        self.media = media
+        self.deferred = deferred
+        self.dialog: Dialog | None = None
+        self.sdp = b""
+        self.headers = ""
+        self.in_flight = 0
+        self.used_at = 0.0
+        self.closed = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def changed(self) -> None:
+        """Returns when an entry in flight has ended, or the leg has."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def ended_one(self) -> None:
+        """One entry in flight less."""
+        self.in_flight -= 1
+        self.wake()
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The MSRP part of a received session description."""
+
+    media: MsrpMedia
+
+    @classmethod
+    def parse(cls, sdp: bytes) -> Offer | None:
+        """The first MSRP medium, or None when the description has none that is offered. Raises ParseError."""
+        media = SessionDescription.parse(sdp).msrp()
+        return cls(media) if media is not None and media.path and (media.port or media.setup == "active") else None
+
+
+class Sessions:
+    """All session legs of this node, by device, by dialog and by MSRP session.
+
+    `on_opened(device, peer)` is called when a device has opened a chat itself.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, msrp: MsrpEndpoint, *, session_id: Callable[[], int], now: Callable[[], float]
+    ) -> None:
+        self._endpoint = endpoint
+        self._msrp = msrp
+        self._session_id = session_id
+        self._now = now
+        self._legs: dict[tuple[Aor, str], dict[str, Leg]] = {}
+        self._dialogs: dict[DialogId, Leg] = {}
+        self._media: dict[MsrpLeg, Leg] = {}
+        self.on_opened: Callable[[tuple[Aor, str], str], None] = lambda _device, _peer: None
+
+    # Finding legs.
+
+    def find(self, device: tuple[Aor, str], peer: str) -> Leg | None:
+        """The open leg of a device towards a peer."""
+        leg = self._legs.get(device, {}).get(peer)
+        return None if leg is None or leg.closed else leg
+
+    def of_media(self, media: MsrpLeg) -> Leg | None:
+        """The leg an MSRP session belongs to."""
+        return self._media.get(media)
+
+    def of_dialog(self, request: SipRequest) -> Leg | None:
+        """The leg a request inside a dialog belongs to. Raises ParseError."""
+        return self._dialogs.get(DialogId.of_request(request))
+
+    def towards(self, aor: str, peer: str) -> Iterator[Leg]:
+        """Every open leg of any device of `aor` in the chat with `peer`."""
+        for device, legs in self._legs.items():
+            if device[0] == aor:
+                leg = legs.get(peer)
+                if leg is not None and not leg.closed and leg.media.bound:
+                    yield leg
+
+    def __len__(self) -> int:
+        return len(self._media)
+
+    # A device opens a chat.
+
+    def answer(self, inbound: Inbound, device: tuple[Aor, str], peer: Aor, offer: Offer) -> Leg:
+        """Accept an INVITE: our leg is there when this returns, the 200 is on its way. Raises ParseError."""
+        media = self._msrp.session(self.handler, tls=offer.media.secure)
+        leg = Leg(device, peer, inbound.flow, media)
+        tag = self._endpoint.make_tag()
+        leg.dialog = Dialog.of_server(inbound.request, tag)
+        setup = answer_setup(offer.media.setup)
+        direction = {"sendonly": "recvonly", "recvonly": "sendonly"}.get(offer.media.direction, "sendrecv")
+        leg.sdp = self._describe(media, setup, direction).emit()
+        self._add(leg)
+        headers = [
+            ("Contact", self.contact(inbound.flow)),
+            ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, OPTIONS"),
+            *session_timer(inbound.request),
+            ("Content-Type", "application/sdp"),
+        ]
+        inbound.respond(200, to_tag=tag, headers=headers, body=leg.sdp)
+        self.join(leg, offer.media, connects(offer.media.setup, setup) == "answerer")
+        self.on_opened(device, peer)
+        return leg
+
+    def join(self, leg: Leg, remote: MsrpMedia, active: bool) -> None:
+        """Bind the MSRP session: wait for the peer, or connect to it."""
+        path = " ".join(remote.path)
+        if active:
+            # The address is the peer's claim: connect nowhere but where its signalling comes from.
+            asyncio.get_running_loop().create_task(self._connect(leg, path, leg.flow.remote[0], remote.port))
+        else:
+            leg.media.expect(path)
+
+    async def _connect(self, leg: Leg, path: str, host: str, port: int) -> None:
+        try:
+            await leg.media.connect(path, host=host, port=port)
+        except (OSError, TimeoutError):
+            self.end(leg, reason="")
+
+    def describe(self, media: MsrpLeg, direction: str = "sendrecv") -> bytes:
+        """Our offer for a session we open."""
+        return self._describe(media, "actpass", direction).emit()
+
+    def _describe(self, media: MsrpLeg, setup: str | None, direction: str) -> SessionDescription:
+        listener = media.listener
+        assert listener is not None
+        return build_msrp(
+            address=listener.advertise or listener.host,
+            port=9 if setup == "active" else listener.port,
+            path=[media.local_path],
+            session_id=self._session_id(),
+            accept_types=ACCEPT_TYPES,
+            accept_wrapped_types=WRAPPED_TYPES,
+            setup=setup,  # type: ignore[arg-type]  # answer_setup gives one of the same words
+            direction=direction,  # type: ignore[arg-type]
+            fingerprint=listener.fingerprint if listener.transport == "TLS" else None,
+        )
+
+    def contact(self, flow: Flow, tags: str = "+g.oma.sip-im") -> str:
+        """Our Contact on a leg. Never `isfocus`: that would make it a group (facts §0)."""
+        transport = flow.listener.transport.lower()
+        return f"<sip:{flow.listener.sent_by};transport={transport}>;{tags}"
+
+    # A leg of ours towards a device.
+
+    def open(self, device: tuple[Aor, str], peer: str, flow: Flow, *, deferred: bool, tls: bool = False) -> Leg:
+        """A new leg that we are about to invite a device to."""
+        leg = Leg(device, peer, flow, self._msrp.session(self.handler, tls=tls), deferred=deferred)
+        self._add(leg)
+        return leg
+
+    def confirm(self, leg: Leg, dialog: Dialog) -> None:
+        """The device has accepted: requests inside the dialog find the leg now."""
+        leg.dialog = dialog
+        self._dialogs[dialog.dialog_id] = leg
+
+    def _add(self, leg: Leg) -> None:
+        legs = self._legs.setdefault(leg.device, {})
+        old = legs.get(leg.peer)
+        if old is not None:
+            # Facts §4.1, glare: the newest is accepted, the older one ended.
+            self.end(old)
+            legs = self._legs.setdefault(leg.device, {})
+        if len(legs) >= MAX_LEGS_PER_DEVICE:
+            self.end(min(legs.values(), key=lambda one: one.used_at))
+            legs = self._legs.setdefault(leg.device, {})
+        legs[leg.peer] = leg
+        self._media[leg.media] = leg
+        if leg.dialog is not None:
+            self._dialogs[leg.dialog.dialog_id] = leg
+        leg.used_at = self._now()
+        OPENED.inc()
+
+    # Ending.
+
+    def end(self, leg: Leg, *, reason: str = CALL_COMPLETED, bye: bool = True) -> None:
+        """End a leg, with BYE unless the peer sent one; without a `reason` the client may resume it (facts §4.1)."""
+        if leg.closed:
+            return
+        leg.closed = True
+        CLOSED.inc()
+        legs = self._legs.get(leg.device)
+        if legs is not None and legs.get(leg.peer) is leg:
+            del legs[leg.peer]
+            if not legs:
+                del self._legs[leg.device]
+        self._media.pop(leg.media, None)
+        if leg.dialog is not None:
+            self._dialogs.pop(leg.dialog.dialog_id, None)
+            if bye:
+                headers = [("Via", self.via(leg.flow)), *([("Reason", reason)] if reason else [])]
+                self._endpoint.send_request(leg.flow, leg.dialog.request("BYE", headers), lambda _response: None)
+        leg.media.close()
+        leg.wake()
+
+    def via(self, flow: Flow) -> str:
+        """A Via for a request of ours on this flow."""
+        listener = flow.listener
+        return f"SIP/2.0/{listener.transport} {listener.sent_by};branch={self._endpoint.make_branch()}"
+
+    def flow_lost(self, flow: Flow) -> None:
+        """The signalling connection has gone: its legs go too, without BYE."""
+        for leg in [leg for leg in self._media.values() if leg.flow is flow]:
+            self.end(leg, bye=False)
+
+    def close(self) -> None:
+        """The node stops: legs end without a reason, so that clients come back."""
+        for leg in list(self._media.values()):
+            self.end(leg, reason="")
+
+    handler: object
+    """Receives the MSRP events of every leg: the MSRP door, set by the node."""
+
+
+def session_timer(request: SipRequest) -> list[tuple[str, str]]:
+    """RFC 4028 §9: a client that supports session timers refreshes, we only agree."""
+    asked = request.header("session-expires")
+    supported = {tag.strip().lower() for value in request.headers("supported") for tag in value.split(",")}
+    if "timer" not in supported or not asked:
+        return []
+    seconds = asked.partition(";")[0].strip()
+    if not seconds.isdigit() or len(seconds) > 9:
+        raise ParseError("Session-Expires is not a number", 0)
+    return [("Require", "timer"), ("Session-Expires", f"{seconds};refresher=uac")]
