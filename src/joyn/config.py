@@ -54,8 +54,9 @@ Seconds = Annotated[float, "seconds"]
 """A plain number of seconds, above 0."""
 Algorithm = Literal["MD5", "SHA-256", "SHA-512-256"]
 
-_DURATIONS: Final[Mapping[str, float]] = {"d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
-_SIZES: Final[Mapping[str, float]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
+# In milliseconds: whole numbers come back as they were.
+_DURATIONS: Final[Mapping[str, int]] = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_SIZES: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
@@ -396,7 +397,7 @@ def _quantity(mark: str, value: object, where: str) -> float | int:
         amount = int(match[1]) * units[match[2]]
         if not amount:
             raise ConfigError(f"a {mark} shall be above 0", where)
-        return float(amount) if mark == "duration" else int(amount)
+        return amount / 1000 if mark == "duration" else amount
     if isinstance(value, bool) or not isinstance(value, (int, float) if mark == "seconds" else int):
         raise ConfigError(f"is a {_kind(value)}, and shall be a number", where)
     if mark == "port":
@@ -420,7 +421,7 @@ def _written(value: object, hint: Any) -> str:
         return "[" + ", ".join(_written(one, str) for one in value) + "]"
     mark = get_args(hint)[1] if get_origin(hint) is Annotated else ""
     if mark in ("duration", "size") and isinstance(value, (int, float)):
-        return _amount(value, _DURATIONS if mark == "duration" else _SIZES)
+        return _amount(round(value * 1000), _DURATIONS) if mark == "duration" else _amount(int(value), _SIZES)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -429,13 +430,10 @@ def _written(value: object, hint: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _amount(value: float, units: Mapping[str, float]) -> str:
-    """In the largest unit that leaves no rest, so that `parse` gives the same; durations to the millisecond."""
-    for unit, worth in units.items():
-        amount = round(value / worth)
-        if amount and (amount * worth == value or unit == "ms"):
-            return f'"{amount}{unit}"'
-    return f'"{value}"'
+def _amount(value: int, units: Mapping[str, int]) -> str:
+    """In the largest unit that leaves no rest."""
+    unit = next(unit for unit, worth in units.items() if value % worth == 0)
+    return f'"{value // units[unit]}{unit}"'
 
 
 def _check(settings: Settings) -> None:
