@@ -3,7 +3,9 @@
 import asyncio
 import stat
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -31,7 +33,8 @@ class MemorySubscribers:
     async def put(self, subscriber: Subscriber) -> None:
         if any(one.username == subscriber.username and one.aor != subscriber.aor for one in self.kept.values()):
             raise ValueError(f"username {subscriber.username} belongs to another subscriber")
-        self.kept[subscriber.aor] = subscriber
+        # As the SQLite store does: what it hands out cannot be changed by who gets it.
+        self.kept[subscriber.aor] = replace(subscriber, ha1=MappingProxyType(dict(subscriber.ha1)))
 
     async def remove(self, aor: Aor) -> bool:
         return self.kept.pop(aor, None) is not None

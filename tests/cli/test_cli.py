@@ -1,0 +1,200 @@
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from joyn.cli import main
+from joyn.config import MEMORY, Settings, load, parse
+from joyn.protocol.sip.digest import ha1
+
+NUMBER = "06 39 98 00 01"
+AOR = "tel:+33639980001"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory as `joyn init` leaves it, every port chosen by the system."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["init"]) == 0
+    file = tmp_path / "joyn.toml"
+    text = file.read_text()
+    for port in (5060, 5061, 2855, 2856):
+        text = text.replace(f"port = {port}", "port = 0")
+    file.write_text(text)
+    return tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    read = capsys.readouterr()
+    return read.out + read.err
+
+
+def test_init_writes_what_a_node_needs_and_says_what_is_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(tmp_path / "here"), "--domain", "Operator.Example", "--host", "192.0.2.1"]) == 0
+    settings = load(tmp_path / "here" / "joyn.toml")
+    assert settings.operator.domain == "operator.example"
+    assert {one.transport for one in settings.sip.listeners} == {"udp", "tcp", "tls"}
+    assert stat.S_IMODE((tmp_path / "here" / "tls" / "server-key.pem").stat().st_mode) == 0o600
+    told = said(capsys)
+    for part in (
+        'operator.example. NAPTR 10 50 "s" "SIPS+D2T" "" _sips._tcp.operator.example.',
+        "_sips._tcp.operator.example. SRV 0 5 5061 sip.operator.example.",
+        "_sip._udp.operator.example. SRV 0 5 5060 sip.operator.example.",
+        "sip.operator.example. A 192.0.2.1",
+        "joyn subscriber add",
+    ):
+        assert part in told
+
+
+def test_init_does_not_overwrite(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (place / "joyn.toml").read_text()
+    assert main(["init"]) == 1
+    assert "is there already" in said(capsys)
+    assert (place / "joyn.toml").read_text() == before
+
+
+def test_check_is_content_with_what_init_wrote(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    assert "Everything is as it should be." in said(capsys)
+    assert not (place / "data").exists()
+
+
+def test_check_finds_a_taken_port_and_a_missing_certificate(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (place / "tls" / "server.pem").unlink()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = (place / "joyn.toml").read_text()
+        head, listener, tail = text.partition('name = "tcp"')
+        (place / "joyn.toml").write_text(head + listener + tail.replace("port = 0", f"port = {port}", 1))
+        assert main(["check"]) == 1
+    told = said(capsys)
+    assert f"BAD  sip tcp: tcp 127.0.0.1 port {port}: Address already in use" in told
+    assert "server.pem: there is no such file" in told
+
+
+def test_config_show_prints_what_can_be_read_back(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys)
+    assert main(["config", "show"]) == 0
+    shown = capsys.readouterr().out
+    assert parse(shown) == parse((place / "joyn.toml").read_text())
+    assert main(["config", "show", "--defaults"]) == 0
+    assert parse(capsys.readouterr().out) == Settings()
+
+
+def test_the_exit_status_says_what_kind_of_trouble(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["subscriber"]) == 0
+    assert main(["subscriber", "frobnicate"]) == 2
+    assert main(["decode", "pidf", "-"]) == 2
+    assert main(["subscriber", "list", "--config", "other.toml"]) == 3
+    (place / "joyn.toml").write_text(f'[store]\npath = "{MEMORY}"\n')
+    assert main(["subscriber", "list"]) == 4
+    assert "no node runs, and its store is in memory" in said(capsys)
+    (place / "joyn.toml").write_text("[sip]\nmax_boddy = 1\n")
+    assert main(["run"]) == 3
+    assert "joyn.toml: sip.max_boddy: there is no such key; did you mean max_body?" in said(capsys)
+
+
+def test_a_subscriber_is_added_shown_blocked_and_removed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys)
+    assert main(["subscriber", "add", NUMBER, "--name", "Alice", "--algorithms", "MD5"]) == 0
+    told = said(capsys)
+    assert f"{AOR} is a subscriber now." in told
+    password = told.partition("password  ")[2].split()[0]
+    assert len(password) == 16
+    assert main(["subscriber", "add", "+33639980001"]) == 1
+    assert "is a subscriber already" in said(capsys)
+    assert main(["subscriber", "block", NUMBER]) == 0
+    said(capsys)
+    assert main(["subscriber", "list"]) == 0
+    listed = said(capsys)
+    assert listed.splitlines()[1].split() == [AOR, "Alice", "+33639980001", "MD5", "yes"]
+    assert main(["subscriber", "unblock", NUMBER]) == 0
+    assert main(["subscriber", "show", NUMBER]) == 0
+    shown = said(capsys)
+    assert "blocked    no" in shown
+    assert password not in shown
+    assert main(["check"]) == 0
+    assert "joyn.db: 1 subscriber\n" in said(capsys)
+    assert main(["binding", "list", NUMBER]) == 0
+    assert main(["message", "trace", "-none-"]) == 1
+    assert main(["subscriber", "remove", NUMBER]) == 0
+    assert main(["subscriber", "show", NUMBER]) == 1
+    assert "is no subscriber" in said(capsys)
+
+
+def test_a_given_password_is_kept_as_hashes_only(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import asyncio
+
+    from joyn.model.aor import Aor
+    from joyn.model.subscriber import Subscriber
+    from joyn.node import open_store
+
+    (place / "password").write_text("correct horse\n")
+    assert main(["subscriber", "add", NUMBER, "--password-file", "password"]) == 0
+    assert "correct horse" not in said(capsys)
+
+    async def read() -> Subscriber | None:
+        async with open_store(load(place / "joyn.toml")) as store:
+            return await store.subscribers.get(Aor(AOR))
+
+    kept = asyncio.run(read())
+    assert kept is not None
+    for algorithm in ("MD5", "SHA-256", "SHA-512-256"):
+        assert kept.ha1[algorithm] == ha1("+33639980001", "joyn.localhost", "correct horse", algorithm)
+
+
+@pytest.mark.parametrize("number", ["12", "alice@other.example", "tel:", "not a number"])
+def test_what_is_no_number_is_refused_with_an_example(
+    place: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    assert main(["subscriber", "add", number]) == 1
+    assert "Write it as people do" in said(capsys)
+
+
+def test_an_unknown_algorithm_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["subscriber", "add", NUMBER, "--algorithms", "SHA-1"]) == 1
+    assert "Known are SHA-512-256" in said(capsys)
+
+
+def test_version_tells_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == 0
+    assert said(capsys).startswith("joyn 0.")
+
+
+def test_the_admin_door_is_used_while_a_node_runs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tiny server stands for the node: the command asks it and opens no store."""
+    import threading
+
+    (place / "data").mkdir()
+    asked: list[str] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place / "data" / "admin.sock"))
+        server.listen()
+
+        def answer() -> None:
+            while True:
+                peer, _ = server.accept()
+                with peer:
+                    request = peer.recv(65536).decode()
+                    if request.startswith("STOP"):
+                        return
+                    if request:
+                        asked.append(request.splitlines()[0])
+                        body = json.dumps({"bindings": [], "next": ""})
+                        peer.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            assert main(["binding", "list", NUMBER]) == 0
+        finally:
+            with socket.socket(socket.AF_UNIX) as stop:
+                stop.connect(str(place / "data" / "admin.sock"))
+                stop.sendall(b"STOP")
+            thread.join()
+    assert asked == ["GET /bindings?aor=tel%3A%2B33639980001 HTTP/1.1"]
+    assert not (place / "data" / "joyn.db").exists()
