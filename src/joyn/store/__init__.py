@@ -96,6 +96,7 @@ class Mailboxes(Protocol):
     async def read(self, mailbox: Aor, after: int, limit: int) -> list[Entry]:
         """Entries with seq > after in order, at most `limit`; FAILED and REVOKED ones are left out.
 
+        One that was left out and is taken by a device after all comes back when that is on disk.
         Never returns an entry while one with a smaller seq of the same mailbox can still be committed.
         """
         ...

@@ -53,6 +53,13 @@ def merged(one: Cursor, other: Cursor) -> Cursor:
     )
 
 
+def _checked(cursor: Cursor) -> Cursor:
+    """The cursor with nothing in `ahead` that `low` covers. Raises ValueError for one that can be nowhere."""
+    if not 0 <= cursor.low <= max(cursor.low, *cursor.ahead, 0) <= _MAX_SEQ:
+        raise ValueError(f"no cursor can be at {cursor.low}")
+    return merged(cursor, cursor)
+
+
 def raise_states(connection: sqlite3.Connection, states: Mapping[int, int]) -> None:
     """Raise the entries (by seq) to these states; one that is higher already stays."""
     by_state: dict[int, list[int]] = {}
@@ -87,10 +94,8 @@ class Settlement:
 
     def settle(self, cursor: Cursor, states: Iterable[tuple[int, State]]) -> None:
         """See joyn.store.Mailboxes.settle."""
-        if not 0 <= cursor.low <= _MAX_SEQ or (
-            cursor.ahead and not 0 < min(cursor.ahead) <= max(cursor.ahead) <= _MAX_SEQ
-        ):
-            raise ValueError(f"no cursor can be at {cursor.low}")
+        if cursor.ahead or not 0 <= cursor.low <= _MAX_SEQ:
+            cursor = _checked(cursor)
         with self._lock:
             self._add_cursor(cursor)
             for seq, state in states:
