@@ -2,6 +2,7 @@ import base64
 import json
 import string
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,18 +28,19 @@ def wire_of(vector: dict[str, str]) -> bytes:
     return base64.b64decode(vector["wire_base64"]) if "wire_base64" in vector else vector["wire"].encode()
 
 
-def vectors(kind: str) -> list[Path]:
-    return sorted((VECTORS / kind).glob("*.json"))
-
-
-def test_every_cpim_vector_is_judged_as_it_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert len(vectors("cpim")) > 10
-    for path in vectors("cpim"):
+@pytest.mark.parametrize(
+    ("kind", "folder", "least"), [("cpim", "cpim", 10), ("msrp", "msrp", 20), ("sip", "sip/messages", 5)]
+)
+def test_every_vector_is_judged_as_it_should_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: Literal["sip", "msrp", "cpim"], folder: str, least: int
+) -> None:
+    found = sorted((VECTORS / folder).glob("*.json"))
+    assert len(found) >= least
+    for path in found:
         vector = json.loads(path.read_text("utf-8"))
         (tmp_path / "wire").write_bytes(wire_of(vector))
-        assert decode("cpim", tmp_path / "wire") == (1 if "error" in vector else 0), path.name
-        told = capsys.readouterr().out
-        assert ("not valid CPIM" in told) == ("error" in vector), path.name
+        assert decode(kind, tmp_path / "wire") == (1 if "error" in vector else 0), path.name
+        assert (f"not valid {kind.upper()}" in capsys.readouterr().out) == ("error" in vector), path.name
 
 
 def test_a_sip_message_is_taken_apart_down_to_its_cpim_body(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
