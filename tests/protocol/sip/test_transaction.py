@@ -280,6 +280,26 @@ def test_accepted_invite_absorbs_repetitions_and_hands_acks_on():
     assert run_out(machine) == ([32.0], [Terminated()])
 
 
+def test_own_2xx_is_repeated_until_its_ack_over_streams_too():
+    machine, request = make_server("INVITE", reliable=True)
+    assert machine.accept(b"200", 1.0) == [Transmit(b"200")]
+    assert machine.deadline() == 1.5
+    assert machine.handle_deadline(1.5) == [Transmit(b"200")]
+    assert machine.deadline() == 2.5
+    assert machine.receive(request, 2.0) == []
+    machine.acknowledged()
+    assert run_out(machine) == ([33.0], [Terminated()])
+
+
+def test_own_2xx_without_ack_times_out():
+    machine, _ = make_server("INVITE")
+    machine.accept(b"200", 0.0)
+    times, done = run_out(machine)
+    assert times[:5] == [0.5, 1.5, 3.5, 7.5, 11.5]
+    assert done[-2:] == END
+    assert machine.accept(b"200", 40.0) == []
+
+
 # Keys (§17.1.3, §17.2.3).
 
 

@@ -17,6 +17,7 @@ MAX_CHALLENGES = 16
 
 # RFC 7616 §3.3, §3.4: these go without quotes, everything else within.
 _UNQUOTED = frozenset(("algorithm", "stale", "nc"))
+_USUAL = frozenset("username realm nonce uri response algorithm qop nc cnonce opaque stale".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +75,30 @@ def parse_auth_parameters(text: str) -> dict[str, str]:
             if text[at:].strip(" \t,"):
                 raise ParseError("authentication parameter without a value", at)
             break
-        name = text[at:equals].strip(" \t,").lower()
-        if not name or not TOKEN.issuperset(name):
-            raise ParseError("authentication parameter without a name", at)
+        name = text[at:equals].strip(" \t,")
+        if name not in _USUAL:
+            name = name.lower()
+            if not name or not TOKEN.issuperset(name):
+                raise ParseError("authentication parameter without a name", at)
         at = equals + 1
-        while text[at : at + 1] in (" ", "\t"):
+        while at < end and text[at] in " \t":
             at += 1
-        if text[at : at + 1] == '"':
+        if at < end and text[at] == '"':
             close = quoted_end(text, at)
-            value = unquote(text[at : close + 1])
-            comma = text.find(",", close)
-            if text[close + 1 : comma if comma >= 0 else end].strip(" \t"):
-                raise ParseError("text after a quoted value", close + 1)
+            value = text[at + 1 : close]
+            if "\\" in value:
+                value = unquote(f'"{value}"')
+            at = close + 1
+            if at < end and text[at] != ",":
+                comma = text.find(",", at)
+                if text[at : comma if comma >= 0 else end].strip(" \t"):
+                    raise ParseError("text after a quoted value", at)
+                at = comma if comma >= 0 else end
         else:
             comma = text.find(",", at)
             value = text[at : comma if comma >= 0 else end].strip(" \t")
-        at = comma + 1 if comma >= 0 else end
+            at = comma if comma >= 0 else end
+        at += 1
         # RFC 7616 §3.4: a repeated parameter is an error; taking either one would let two readers differ.
         if name in found:
             raise ParseError("authentication parameter given twice", equals)

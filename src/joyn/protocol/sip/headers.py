@@ -255,6 +255,8 @@ def unquote(text: str) -> str:
 def quoted_end(text: str, start: int) -> int:
     """Where the quoted string that opens at `start` closes. Raises ParseError when it does not."""
     at = text.find('"', start + 1)
+    if at > 0 and text[at - 1] != "\\":
+        return at
     while at > 0:
         slashes = at
         while slashes - 1 > start and text[slashes - 1] == "\\":

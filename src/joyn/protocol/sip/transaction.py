@@ -352,7 +352,11 @@ class ServerTransaction(_Transaction):
 
 
 class InviteServerTransaction(_Transaction):
-    """An INVITE of the peer (RFC 3261 §17.2.1, RFC 6026 §7.1). Repeating a 2xx until its ACK is the user's part."""
+    """An INVITE of the peer (RFC 3261 §17.2.1, RFC 6026 §7.1).
+
+    A proxy forwards a 2xx with `send`, as often as it comes. Whoever answers the call himself uses `accept`, which
+    repeats the 2xx until `acknowledged`; the ACK has a branch of its own, so it is the user who sees it arrive.
+    """
 
     __slots__ = ("_request", "_response")
 
@@ -397,10 +401,27 @@ class InviteServerTransaction(_Transaction):
             self._resend_at = now + self._interval  # timer G
         return [Transmit(response)]
 
+    def accept(self, response: bytes, now: float) -> list[Action]:
+        """Answer with a 2xx of our own, to be repeated until `acknowledged`, over streams too (RFC 3261 §13.3.1.4).
+
+        TimedOut after 64*T1 without ACK: the session must then be ended with a BYE.
+        """
+        actions = self.send(response, 200, now)
+        if actions:
+            self._response = response
+            self._resend_at = now + self._interval
+        return actions
+
+    def acknowledged(self) -> None:
+        """The ACK of our 2xx has come: stop repeating it."""
+        if self.state is State.ACCEPTED:
+            self._response = b""
+            self._resend_at = _NEVER
+
     def handle_deadline(self, now: float) -> list[Action]:
-        """Say 100, send a failure again, give up on its ACK, or end."""
+        """Say 100, send an answer again, give up on its ACK, or end."""
         if now >= self._end_at:
-            unacknowledged = self.state is State.COMPLETED
+            unacknowledged = self.state in (State.COMPLETED, State.ACCEPTED) and self._response != b""
             return [_TIMED_OUT, *self._end()] if unacknowledged else self._end()
         if now < self._resend_at:
             return []
@@ -415,6 +436,7 @@ class InviteServerTransaction(_Transaction):
 
     def _acknowledged(self, ack: SipRequest, now: float) -> list[Action]:
         if self.state is State.ACCEPTED:
+            self.acknowledged()
             return [Acknowledged(ack)]
         if self.state is not State.COMPLETED:
             return []
