@@ -4,9 +4,9 @@ Callers are coroutines on one event loop. They hand in work and wait on a future
 by one call into the loop, after the commit is on disk.
 
 What happens when it is not:
-- The disk is full: the transaction is rolled back and its deposits are refused (STORAGE_FULL). The rest of it, cursors
-  and deletions above all, is tried once more without them, since that may need no new page; what fails then is refused
-  too, and the settled cursors stay in memory for the next commit. The writer goes on.
+- The disk is full: the transaction is rolled back and its deposits are refused (STORAGE_FULL). The rest is tried once
+  more, apart, since it may need no new page: each call (pruning makes room), then bindings, then what is settled. What
+  finds no room then is refused too; what is settled stays in memory for the next commit. The writer goes on.
 - An operator's tool holds the database: the same, with OVERLOADED.
 - Any other error of the disk: nobody can say what is on it. `on_fatal` is told and everything is refused from then on.
 - One piece of work is impossible (a value SQLite cannot hold): every piece is run alone, and that one gets its error.
@@ -101,6 +101,13 @@ class Calls:
         return results
 
 
+class _Flushes:
+    """The lane of those who only want to know when what is settled is on disk."""
+
+    def write(self, connection: sqlite3.Connection, works: Sequence[None]) -> Sequence[None]:
+        return works
+
+
 class _Job(NamedTuple):
     lane: Lane
     work: Any
@@ -112,7 +119,7 @@ class _Job(NamedTuple):
 class Writer:
     """Owns the writing connection and its thread.
 
-    `deposits` is the lane refused when the disk is full; `trace` is called with the number of works after each commit.
+    `on_commit` is called on its thread after each commit, with the number of pieces of work in it.
     """
 
     def __init__(
@@ -132,6 +139,8 @@ class Writer:
         self._on_commit = on_commit
         self._database = database
         self._calls = Calls()
+        self._flushes = _Flushes()
+        self._others: Sequence[Lane] = ()
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._queued = 0
         self._queued_bytes = 0
@@ -143,12 +152,14 @@ class Writer:
         self._after_commit: list[Callable[[], None]] = []
         self._written_at_checkpoint = 0
         self._written_bytes = 0
+        self._commits = 0
         self._thread = threading.Thread(target=self._run, name="joyn-store-writer", daemon=True)
 
     def start(self, deposits: Lane, others: Sequence[Lane], settled: Settled) -> None:
         """Start the thread. In each commit `settled` comes first, then the deposits, the other lanes, the calls."""
         self._settled = settled
-        self._lanes = (deposits, *others, self._calls)
+        self._others = others
+        self._lanes = (deposits, *others, self._calls, self._flushes)
         self._written_at_checkpoint = self._connection.total_changes
         self._thread.start()
 
@@ -180,8 +191,8 @@ class Writer:
         return result
 
     async def flush(self) -> None:
-        """Returns when all that is settled or handed in by now is on disk."""
-        await self.call(lambda _: None)
+        """Returns when all that is settled or handed in by now is on disk. Raises Refused when that cannot be."""
+        await self.submit(self._flushes, None)
 
     async def stop(self) -> None:
         """Write everything handed in and stop the thread. Nothing is taken from here on."""
@@ -253,27 +264,34 @@ class Writer:
             except RuntimeError:
                 logger.warning("the event loop was closed before the store was")
 
-    def _write(self, jobs: Sequence[_Job]) -> Sequence[Any]:
-        """One commit of all jobs if that is possible; a result or an exception for each."""
+    def _write(self, jobs: Sequence[_Job], riding: bool = True) -> Sequence[Any]:
+        """One commit of all jobs, and of what is settled, if that is possible; a result or an exception for each."""
         try:
-            return self._commit(jobs)
+            return self._commit(jobs, riding)
         except sqlite3.OperationalError as error:
             refusal = self._refusal_for(error)
             if refusal is None:
                 return self._fail(jobs, error)
-            deposits = self._lanes[0]
-            rest = [job for job in jobs if job.lane is not deposits]
-            if len(rest) < len(jobs):
-                results = iter(self._write(rest))
-                return [refusal if job.lane is deposits else next(results) for job in jobs]
-            if jobs:
-                self._write([])
-            return [refusal] * len(jobs)
+            return self._write_apart(jobs, refusal) if riding else [refusal] * len(jobs)
         except Exception as error:  # noqa: BLE001 (this loop owns the connection)
             if type(error) is sqlite3.DatabaseError:
                 # SQLITE_CORRUPT, SQLITE_NOTADB: what is wrong is the file, not a piece of work.
                 return self._fail(jobs, error)
             return self._write_alone(jobs, error)
+
+    def _write_apart(self, jobs: Sequence[_Job], refusal: Refused) -> Sequence[Any]:
+        """There was no room for everything: see the module's docstring."""
+        flushes = [place for place, job in enumerate(jobs) if job.lane is self._flushes]
+        if len(flushes) == len(jobs):
+            return [refusal] * len(jobs)
+        groups = [[place] for place, job in enumerate(jobs) if job.lane is self._calls]
+        groups += [[place for place, job in enumerate(jobs) if job.lane is lane] for lane in self._others]
+        results: list[Any] = [refusal] * len(jobs)
+        for group, riding in [*((group, False) for group in groups if group), (flushes, True)]:
+            written = self._write([jobs[place] for place in group], riding)
+            for place, result in zip(group, written, strict=True):
+                results[place] = result
+        return results
 
     def _write_alone(self, jobs: Sequence[_Job], error: Exception) -> Sequence[Any]:
         if len(jobs) == 1:
@@ -303,12 +321,12 @@ class Writer:
     def _disk_is_full(self) -> bool:
         return self._database is not None and shutil.disk_usage(self._database.parent).free < FREE_BYTES_MEANING_FULL
 
-    def _commit(self, jobs: Sequence[_Job]) -> Sequence[Any]:
+    def _commit(self, jobs: Sequence[_Job], riding: bool) -> Sequence[Any]:
         settled = self._settled
         assert settled is not None
-        riding = settled.take()
-        if not jobs and not riding:
-            return ()
+        riding = riding and settled.take()
+        if not riding and all(job.lane is self._flushes for job in jobs):
+            return [None] * len(jobs)
         committed = False
         self._after_commit.clear()
         try:
@@ -318,6 +336,7 @@ class Writer:
         finally:
             if riding:
                 settled.done(committed)
+        self._commits += 1
         for action in self._after_commit:
             action()
         if self._on_commit is not None:
@@ -357,12 +376,13 @@ class Writer:
     def _checkpoint_if_due(self) -> None:
         """Copy the log back into the database now and then: after the answers have left, not before them."""
         connection = self._connection
-        # A changed row dirties its page and about one page of an index.
-        pages = 2 * (connection.total_changes - self._written_at_checkpoint) + self._written_bytes // 4096
+        # A changed row dirties its page and about one page of an index, a commit the ends of some tables.
+        rows = connection.total_changes - self._written_at_checkpoint
+        pages = 2 * (rows + self._commits) + self._written_bytes // 4096
         if self._database is None or self._failed or pages < self._limits.checkpoint_pages:
             return
         self._written_at_checkpoint = connection.total_changes
-        self._written_bytes = 0
+        self._written_bytes = self._commits = 0
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.OperationalError as error:
