@@ -201,7 +201,7 @@ class SipMessage:
     @property
     def cseq(self) -> tuple[int, str]:
         """CSeq number and method. Raises ParseError when missing or not a number below 2**31 and a method."""
-        value = self._peek("\r\nCSeq: ") or self.header("cseq") or ""
+        value = (not self._first and self._peek("\r\nCSeq: ")) or self.header("cseq") or ""
         number, _, method = value.replace("\t", " ").partition(" ")
         method = method.strip(" ")
         if not (number.isascii() and number.isdigit() and len(number) <= 10 and method) or int(number) >= 2**31:
@@ -211,17 +211,18 @@ class SipMessage:
     @property
     def top_via(self) -> str:
         """The first Via value, which may hold several separated by commas. Raises ParseError when there is none."""
-        head = self.raw_head
-        first = head.startswith("\r\nVia: ", head.find("\r\n"))
-        via = (first and self._peek("\r\nVia: ")) or self.header("via")
+        via: str | None = None
+        if not self._first:
+            head = self.raw_head
+            if head.startswith("\r\nVia: ", head.find("\r\n")):
+                via = self._peek("\r\nVia: ")
+        via = via or self.header("via")
         if not via:
             raise ParseError("no Via", 0)
         return via
 
     def _peek(self, start: str) -> str | None:
         """The value of the first line that starts just so, found without reading the others; None: read them."""
-        if self._first:
-            return None
         head = self.raw_head
         at = head.find(start)
         end = head.find("\n", at + 2)
@@ -367,17 +368,17 @@ def content_length(message: SipMessage) -> int | None:
 
 def mandatory(message: SipMessage) -> None:
     """Check what RFC 3261 §8.1.1 wants in every message: Via, From, To, Call-ID, CSeq. Raises ParseError."""
-    header = message.header
-    if not (header("via") and header("from") and header("to") and header("call-id") and header("cseq")):
-        missing = next(name for name in ("via", "from", "to", "call-id", "cseq") if not header(name))
-        raise ParseError(f"no {missing} header", len(message.raw_head))
-    number_method = message.cseq
+    for name in ("via", "from", "to", "call-id", "cseq"):
+        if not message.header(name):
+            raise ParseError(f"no {name} header", len(message.raw_head))
+    _, method = message.cseq
     if isinstance(message, SipRequest):
-        if number_method[1] != message.method:
+        if method != message.method:
             raise ParseError("CSeq method is not the request's", max(message.raw_head.find("CSeq"), 0))
         if message.repeats:
+            names = [name for name, _ in message.fields]
             for once in ("from", "to", "call-id", "cseq"):
-                if len(message.headers(once)) > 1:
+                if names.count(once) > 1:
                     raise ParseError(f"more than one {once} header", len(message.raw_head))
 
 
