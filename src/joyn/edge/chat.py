@@ -5,7 +5,6 @@ Spec: RCC.07 §3.3 (facts §4.1, §4.2), RFC 3261 §13 to §15, RFC 3311, RFC 40
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from joyn.edge.sip import Caller, riding_headers
@@ -18,8 +17,8 @@ from joyn.services.messaging.routing import Routing
 from joyn.services.messaging.sessions import Offer, Sessions, session_timer
 from joyn.transport.sip import Flow, Inbound
 
-ANSWER_REPEAT = 0.5
-"""T1: seconds before a 200 to INVITE is repeated over UDP, doubling up to T2 (RFC 3261 §13.3.1.4)."""
+MAX_UNACKNOWLEDGED = 10_000
+"""Answered INVITEs whose ACK is waited for; beyond that the oldest is repeated until its transaction gives up."""
 
 
 class ChatDoor:
@@ -36,7 +35,7 @@ class ChatDoor:
         self._sessions = sessions
         self._originating = originating
         self._routing = routing
-        self._unacknowledged: dict[str, asyncio.Task[None]] = {}
+        self._unacknowledged: dict[str, Inbound] = {}
 
     async def invite(self, inbound: Inbound) -> None:
         """A chat is opened, or refreshed."""
@@ -60,8 +59,7 @@ class ChatDoor:
         device = (caller.aor, caller.instance)
         leg = self._sessions.answer(inbound, device, peer, offer)
         leg.headers = headers
-        if not inbound.flow.reliable:
-            self._repeat(inbound)
+        self._await_acknowledge(inbound)
 
     async def _first_message(
         self, request: SipRequest, caller: Caller, first: bytes | None, headers: str, service: str
@@ -99,8 +97,8 @@ class ChatDoor:
         if body:
             headers.append(("Content-Type", "application/sdp"))
         inbound.respond(200, headers=headers, body=body)
-        if inbound.request.method == "INVITE" and not inbound.flow.reliable:
-            self._repeat(inbound)
+        if inbound.request.method == "INVITE":
+            self._await_acknowledge(inbound)
 
     async def update(self, inbound: Inbound) -> None:
         """RFC 3311, used to refresh."""
@@ -122,28 +120,14 @@ class ChatDoor:
 
     def acknowledge(self, request: SipRequest, _flow: Flow) -> None:
         """The ACK of a 200: it need not be repeated any more."""
-        task = self._unacknowledged.pop(f"{request.call_id} {request.cseq[0]}", None)
-        if task is not None:
-            task.cancel()
+        inbound = self._unacknowledged.pop(f"{request.call_id} {request.cseq[0]}", None)
+        if inbound is not None:
+            inbound.acknowledged()
 
-    def _repeat(self, inbound: Inbound) -> None:
-        key = f"{inbound.request.call_id} {inbound.request.cseq[0]}"
-
-        async def repeat() -> None:
-            wait, waited = ANSWER_REPEAT, 0.0
-            while waited < 64 * ANSWER_REPEAT:
-                await asyncio.sleep(wait)
-                inbound.repeat()
-                waited += wait
-                wait = min(2 * wait, 8 * ANSWER_REPEAT)
-            self._unacknowledged.pop(key, None)
-
-        self._unacknowledged[key] = asyncio.get_running_loop().create_task(repeat())
-
-    async def close(self) -> None:
-        """Repeat nothing any more."""
-        for task in self._unacknowledged.values():
-            task.cancel()
+    def _await_acknowledge(self, inbound: Inbound) -> None:
+        if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
+            self._unacknowledged.pop(next(iter(self._unacknowledged)))
+        self._unacknowledged[f"{inbound.request.call_id} {inbound.request.cseq[0]}"] = inbound
 
 
 def parts(request: SipRequest) -> tuple[bytes | None, bytes | None]:

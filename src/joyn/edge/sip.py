@@ -174,7 +174,7 @@ class SipDoor:
         request = inbound.request
         caller = await self.caller(inbound)
         content_type = request.header("content-type") or ""
-        if content_type.partition(";")[0].strip().lower() == CPIM:
+        if content_type != CPIM and content_type.partition(";")[0].strip().lower() == CPIM:
             content_type = CPIM
         expires = request.header("expires")
         submission = Submission(
@@ -238,8 +238,8 @@ def refuse(inbound: Inbound, refused: Refused) -> None:
 
 def riding_headers(request: SipRequest) -> str:
     """The headers that go with the message to its recipient, one `Name: value` per line."""
-    header = request.header
-    return "\n".join([f"{name}: {value}" for key, name in RIDING if (value := header(key))])
+    get = request.first_values.get
+    return "\n".join([f"{name}: {value.strip()}" for key, name in RIDING if (value := get(key))])
 
 
 def aimed_at(request: SipRequest) -> str:
@@ -247,6 +247,8 @@ def aimed_at(request: SipRequest) -> str:
     _, found, rest = request.uri.partition(";gr=")
     if found:
         return rest.partition(";")[0]
+    if "+sip.instance" not in request.raw_head:
+        return ""
     for value in request.headers("accept-contact"):
         _, found, rest = value.partition('+sip.instance="<')
         if found:

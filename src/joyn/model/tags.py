@@ -5,6 +5,7 @@ Spec: RCC.07 §2.6.1.1 (facts §3.1), RFC 3840.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 from joyn.protocol.errors import ParseError
@@ -37,6 +38,34 @@ def tags_of(parameters: str) -> FeatureTags:
         return FeatureTags.parse(parse_parameters(parameters.lstrip(";")))
     except ParseError:
         return FeatureTags()
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a device's feature tags mean for delivery; see the functions of the same names."""
+
+    rcs: bool
+    pager: bool
+    sessions: bool
+    cpm_session: bool
+    cpm_large: bool
+    pager_large: bool
+    sync: bool
+
+
+@lru_cache(maxsize=4096)
+def traits_of(parameters: str) -> Traits:
+    """The traits of a device with these Contact parameters, worked out once for all devices that share them."""
+    tags = tags_of(parameters)
+    return Traits(
+        rcs=is_rcs(tags),
+        pager=takes_pager(tags),
+        sessions=takes_sessions(tags),
+        cpm_session=CPM_SESSION in tags.icsi,
+        cpm_large=CPM_LARGE in tags.icsi,
+        pager_large=PAGER_LARGE in tags.bare,
+        sync=SYNC in tags.bare,
+    )
 
 
 def is_rcs(tags: FeatureTags) -> bool:

@@ -148,6 +148,13 @@ class SipMessage:
         value = self._first.get(name)
         return None if value is None else value.strip(" \t")
 
+    @property
+    def first_values(self) -> dict[str, str]:
+        """First value of each header by canonical name, unstripped: for hot paths that look at many. ParseError."""
+        if not self._first:
+            self._index()
+        return self._first
+
     def headers(self, name: str) -> list[str]:
         """The values of all fields called `name`, one per line, commas untouched. Raises ParseError."""
         first = self.header(name)
@@ -366,10 +373,14 @@ def content_length(message: SipMessage) -> int | None:
     return int(value)
 
 
+_MANDATORY = ("via", "from", "to", "call-id", "cseq")
+
+
 def mandatory(message: SipMessage) -> None:
     """Check what RFC 3261 §8.1.1 wants in every message: Via, From, To, Call-ID, CSeq. Raises ParseError."""
-    for name in ("via", "from", "to", "call-id", "cseq"):
-        if not message.header(name):
+    first = message.first_values
+    for name in _MANDATORY:
+        if not first.get(name, "").strip(" \t"):
             raise ParseError(f"no {name} header", len(message.raw_head))
     _, method = message.cseq
     if isinstance(message, SipRequest):
@@ -407,6 +418,8 @@ def build_response(
     Raises ParseError when there is no Via to go back by, ValueError for a line break in what is added.
     """
     start = f"SIP/2.0 {status} {reason or REASONS.get(status, 'Unknown')}"
+    if status == 202 and not headers and not request.repeats:
+        return _accepted(request, start, to_tag)
     vias = request.headers("via")
     if not vias:
         raise ParseError("no Via", 0)
@@ -422,6 +435,19 @@ def build_response(
     return emit(start, lines, body)
 
 
+def _accepted(request: SipRequest, start: str, to_tag: str) -> bytes:
+    """What every message is answered with, in one go: the same bytes as the general way. `mandatory` has passed."""
+    first = request.first_values
+    via = with_source(first["via"].strip(" \t"), request.source)
+    to = first["to"].strip(" \t")
+    if to_tag and not _has_tag(to):
+        to = f"{to};tag={to_tag}"
+    return encode(
+        f"{start}\r\nVia: {via}\r\nFrom: {first['from'].strip()}\r\nTo: {to}\r\n"
+        f"Call-ID: {first['call-id'].strip()}\r\nCSeq: {first['cseq'].strip()}\r\nContent-Length: 0\r\n\r\n"
+    )
+
+
 def _has_tag(to: str) -> bool:
     return "tag" in to and "tag" in {
         part.partition("=")[0].strip().lower() for part in to.rpartition(">")[2].split(";")
@@ -433,6 +459,8 @@ def with_source(via: str, source: tuple[str, int] | None) -> str:
     if source is None:
         return via
     host, port = source
+    if via.endswith(";rport") and "," not in via and '"' not in via and "received" not in via:
+        return f"{via}={port};received={host}"  # as nearly every client writes it
     first = split_commas(via)[0]
     end = via.find(first) + len(first)
     sent, *parameters = first.split(";") if '"' not in first else [first]

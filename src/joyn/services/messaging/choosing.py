@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from joyn.model.binding import Binding
 from joyn.model.message import Entry, EntryKind, Kind
-from joyn.model.tags import CPM_LARGE, CPM_SESSION, PAGER_LARGE, is_rcs, tags_of, takes_pager, takes_sessions
+from joyn.model.tags import traits_of
 from joyn.services.messaging.delivery import Attempt
 from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.pager import Pager
@@ -31,18 +31,18 @@ class Choosing:
 
     def _by_session(self, binding: Binding, entry: Entry, deferred: bool) -> bool:
         message = entry.message
-        tags = tags_of(binding.parameters)
-        if entry.kind is EntryKind.COPY or message.kind is Kind.SYSTEM or not is_rcs(tags):
+        device = traits_of(binding.parameters)
+        if entry.kind is EntryKind.COPY or message.kind is Kind.SYSTEM or not device.rcs:
             return False
         leg = self._sessions.find((entry.mailbox, binding.instance), message.sender)
         if message.kind is Kind.RECEIPT:
             if leg is not None and leg.media.bound:
                 return True
             # Facts §4.8: only the joyn era's clients know the session of stored notifications.
-            return deferred and takes_sessions(tags) and CPM_SESSION not in tags.icsi
+            return deferred and device.sessions and not device.cpm_session
         if leg is not None:
             return True
-        if takes_pager(tags) and (message.service != "session" or not takes_sessions(tags)):
-            fits = len(message.cpim) <= self._pager_limit or PAGER_LARGE in tags.bare
-            return not fits and (takes_sessions(tags) or CPM_LARGE in tags.icsi)
+        if device.pager and (message.service != "session" or not device.sessions):
+            fits = device.pager_large or len(message.cpim) <= self._pager_limit
+            return not fits and (device.sessions or device.cpm_large)
         return True

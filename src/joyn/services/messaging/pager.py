@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from joyn.model.binding import Binding
 from joyn.model.message import Entry, EntryKind, Kind
-from joyn.model.tags import CPM_MESSAGE, CPM_SYSTEM, SIMPLE_IM, is_rcs, tags_of
+from joyn.model.tags import CPM_MESSAGE, CPM_SYSTEM, SIMPLE_IM, traits_of
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.sip.message import SipRequest, SipResponse
 from joyn.services.messaging.delivery import Attempt, Attempts, Outcome, outcome_of
@@ -18,8 +18,8 @@ from joyn.services.messaging.identity import IdentityHeaders
 from joyn.transport.sip import Endpoint, Flow, LocalResponse
 
 _SERVICE = {
-    Kind.CHAT: CPM_MESSAGE,
-    Kind.SYSTEM: CPM_SYSTEM,
+    kind: f'Accept-Contact: *;+g.3gpp.icsi-ref="{urn.replace(":", "%3A")}"\r\nP-Asserted-Service: {urn}\r\n'
+    for kind, urn in ((Kind.CHAT, CPM_MESSAGE), (Kind.SYSTEM, CPM_SYSTEM))
 }
 
 
@@ -63,15 +63,14 @@ class Pager:
         message = entry.message
         content_type, body = "message/cpim", message.cpim
         service = ""
-        if not is_rcs(tags_of(binding.parameters)):
+        if not traits_of(binding.parameters).rcs:
             cpim = CpimMessage.parse(message.cpim)
             content_type, body = cpim.content_header("Content-Type") or message.content_type, cpim.decoded_body
         elif message.kind is Kind.RECEIPT:
             # Facts §4.5: handsets of the joyn era know a notification by this tag and the exact content type.
             service = f"Accept-Contact: *;{SIMPLE_IM}\r\n"
         else:
-            urn = _SERVICE[message.kind]
-            service = f'Accept-Contact: *;+g.3gpp.icsi-ref="{urn.replace(":", "%3A")}"\r\nP-Asserted-Service: {urn}\r\n'
+            service = _SERVICE[message.kind]
         headers = message.headers.replace("\n", "\r\n") + "\r\n" if message.headers else ""
         route = f"Route: {binding.path}\r\n" if binding.path else ""
         # A copy of one's own message says in To whom it went to.

@@ -15,7 +15,7 @@ from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.message import Cursor, Entry, EntryKind, Kind, Message, State
-from joyn.model.tags import SYNC, is_rcs, tags_of
+from joyn.model.tags import traits_of
 from joyn.services.messaging.delivery import Delivery, Outcome
 from joyn.store import Mailboxes
 
@@ -81,7 +81,7 @@ class Device:
     @property
     def plain(self) -> bool:
         """Whether this is a plain SIP client, which knows no Message-ID."""
-        return not is_rcs(tags_of(self.bindings[0].parameters))
+        return not traits_of(self.bindings[0].parameters).rcs
 
     def renew(self, since: float) -> None:
         """The device has come back at `since` (wall clock): nothing is held back any more."""
@@ -102,6 +102,10 @@ class Device:
         """The entry is over for this device; returns the cursor as it stands now."""
         self.outstanding.pop(seq, None)
         self.waiting.pop(seq, None)
+        if not self.outstanding and not self.waiting:
+            self.low = max(self.low, self.popped)
+            self.ahead.clear()
+            return Cursor(mailbox=self.aor, instance=self.instance, low=self.low)
         self.ahead.add(seq)
         unsettled = [min(entries) for entries in (self.outstanding, self.waiting) if entries]
         self.low = max(self.low, min(unsettled) - 1 if unsettled else self.popped)
@@ -213,7 +217,7 @@ class Terminating:
 
     def wants_copies(self, aor: Aor, instance: str) -> bool:
         """Whether another device of this subscriber registered the sync tag."""
-        return any(b.instance != instance and SYNC in tags_of(b.parameters).bare for b in self._bindings(aor))
+        return any(b.instance != instance and traits_of(b.parameters).sync for b in self._bindings(aor))
 
     def forget_idle(self) -> None:
         """Called now and then: devices that had nothing to do since the last call are dropped from memory."""
@@ -307,10 +311,10 @@ class Terminating:
             return False
         if entry.message.deliver_until <= self._wall():
             return False
-        tags = tags_of(device.bindings[0].parameters)
+        traits = traits_of(device.bindings[0].parameters)
         if entry.kind is EntryKind.COPY:
-            return SYNC in tags.bare and entry.message.instance != device.instance
-        if is_rcs(tags):
+            return traits.sync and entry.message.instance != device.instance
+        if traits.rcs:
             return True
         # A plain SIP client understands text, and neither IMDN nor anything else of RCS.
         return entry.message.kind is Kind.CHAT and entry.message.content_type.startswith("text/")

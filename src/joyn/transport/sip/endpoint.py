@@ -65,7 +65,7 @@ class LocalResponse(SipResponse):
 class Inbound:
     """A request that came in, and the way to answer it."""
 
-    __slots__ = ("_endpoint", "_final", "_key", "_machine", "answered", "flow", "request")
+    __slots__ = ("_endpoint", "_key", "_machine", "answered", "flow", "request")
 
     def __init__(self, endpoint: Endpoint, request: SipRequest, flow: Flow, machine: ServerMachine, key: Key) -> None:
         self._endpoint = endpoint
@@ -74,7 +74,6 @@ class Inbound:
         self.request = request
         self.flow = flow
         self.answered = False
-        self._final = b""
 
     def respond(
         self, status: int, *, reason: str = "", to_tag: str = "", headers: Headers = (), body: bytes = b""
@@ -86,15 +85,19 @@ class Inbound:
         data = build_response(self.request, status, reason=reason, to_tag=tag, headers=headers, body=body)
         if status >= 200:
             self.answered = True
-            if self.request.method == "INVITE":
-                self._final = data
             self._endpoint.answered(self.flow)
-        self._endpoint.run(self._key, self._machine, self.flow, self._machine.send(data, status, self._endpoint.now()))
+        machine, now = self._machine, self._endpoint.now()
+        if isinstance(machine, InviteServerTransaction) and 200 <= status < 300:
+            actions = machine.accept(data, now)
+        else:
+            actions = machine.send(data, status, now)
+        self._endpoint.run(self._key, machine, self.flow, actions)
 
-    def repeat(self) -> None:
-        """Send the last 2xx to an INVITE again (RFC 3261 §13.3.1.4: until its ACK, over UDP)."""
-        machine = self._machine
-        self._endpoint.run(self._key, machine, self.flow, machine.send(self._final, 200, self._endpoint.now()))
+    def acknowledged(self) -> None:
+        """The ACK of our 2xx to this INVITE has come: stop repeating it (RFC 3261 §13.3.1.4)."""
+        if isinstance(self._machine, InviteServerTransaction):
+            self._machine.acknowledged()
+            self._endpoint.run(self._key, self._machine, self.flow, [])
 
     def cancels_known(self) -> bool:
         """For a CANCEL: whether the INVITE it is about is known (RFC 3261 §9.2)."""
