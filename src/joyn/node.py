@@ -15,8 +15,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from joyn import telemetry
+from joyn.config import MsrpListener as MsrpListenerSettings
 from joyn.config import Settings, SipListener
 from joyn.edge.admin import AdminDoor
+from joyn.edge.chat import ChatDoor
+from joyn.edge.msrp import MsrpDoor
 from joyn.edge.registrations import RegistrationDoor
 from joyn.edge.sip import Identity, SipDoor
 from joyn.model.aor import Aor, Numbering
@@ -25,18 +28,22 @@ from joyn.model.message import Message, State, Trace
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.protocol.sip.transaction import Timers
 from joyn.services.capabilities import Capabilities
+from joyn.services.messaging.choosing import Choosing
 from joyn.services.messaging.delivery import Attempts, Note
 from joyn.services.messaging.identity import IdentityHeaders
+from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.originating import Originating, Policy
 from joyn.services.messaging.pager import Pager
 from joyn.services.messaging.routing import Routing
+from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.services.registrar import Registrar, Rules
 from joyn.services.subscribers import Authentication
 from joyn.store import Store
 from joyn.store.sqlite import open_store as open_sqlite
+from joyn.transport.msrp import MsrpEndpoint, MsrpLimits, MsrpListener
 from joyn.transport.sip import Endpoint, Flow, Limits, Listener
-from joyn.transport.tls import server_context
+from joyn.transport.tls import fingerprint_of, server_context
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +92,8 @@ class Node:
         await self.registrar.restore(self._reachable)
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))
+        for media in settings.msrp.listeners:
+            await self.msrp.listen(msrp_listener(media))
         await self.admin.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
         telemetry.event("node.started", listeners=len(settings.sip.listeners))
@@ -111,10 +120,11 @@ class Node:
         self.registrar = Registrar(store.bindings, rules, node=NODE, wall=time.time)
         self.capabilities = Capabilities(store.subscribers, self.registrar.of)
         self.attempts = Attempts(time.time)
+        self.routing = Routing(self.numbering, store.subscribers)
         self.originating = Originating(
             store.mailboxes,
             store.subscribers,
-            Routing(self.numbering, store.subscribers),
+            self.routing,
             self.numbering,
             Policy(deliver_for=m.deliver_for, retain_for=m.retain_for),
             wall=time.time,
@@ -123,8 +133,20 @@ class Node:
         )
         identity = IdentityHeaders(self.numbering, self.endpoint.make_tag)
         pager = Pager(self.endpoint, identity, self.attempts, self._flow_of)
+        self.msrp = MsrpEndpoint(msrp_limits(settings), make_token=lambda: secrets.token_hex(10), now=time.monotonic)
+        self.sessions = Sessions(self.endpoint, self.msrp, session_id=lambda: secrets.randbits(62), now=time.monotonic)
+        inviting = Inviting(
+            self.endpoint,
+            self.sessions,
+            identity,
+            self.attempts,
+            self._flow_of,
+            domain=settings.operator.domain,
+            make_boundary=lambda: secrets.token_hex(8),
+        )
+        choosing = Choosing(pager, inviting, self.sessions, pager_limit=m.pager_limit)
         self.terminating = Terminating(
-            store.mailboxes, pager, self.registrar.of, wall=time.time, queue_per_device=m.queue_per_device
+            store.mailboxes, choosing, self.registrar.of, wall=time.time, queue_per_device=m.queue_per_device
         )
         self._introduce()
         registrations = RegistrationDoor(
@@ -136,6 +158,8 @@ class Node:
             flow_timer=settings.sip.flow_timer,
             gruu=r.gruu,
         )
+        self.msrp_door = MsrpDoor(self.sessions, self.originating)
+        self.sessions.handler = self.msrp_door
         self.door = SipDoor(
             Identity(self.numbering, self.authentication),
             self.authentication,
@@ -143,9 +167,17 @@ class Node:
             self.originating,
             self.terminating,
             self.numbering,
-            {"REGISTER": registrations.register},
+        )
+        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing)
+        self.door.serve(
+            REGISTER=registrations.register,
+            INVITE=chats.invite,
+            BYE=chats.bye,
+            CANCEL=chats.cancel,
+            UPDATE=chats.update,
         )
         self.endpoint.on_request = self.door.on_request
+        self.endpoint.on_acknowledge = chats.acknowledge
         self.admin = AdminDoor(
             settings.admin_socket,
             subscribers=store.subscribers,
@@ -161,6 +193,7 @@ class Node:
         self.originating.may_revoke = self.terminating.may_revoke
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
+        self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
         self.registrar.on_bound = self.terminating.attached
         self.registrar.on_unbound = self._unbound
         self.endpoint.on_flow_lost = self._flow_lost
@@ -190,6 +223,7 @@ class Node:
             self.endpoint.release(flow)
 
     def _flow_lost(self, flow: Flow) -> None:
+        self.sessions.flow_lost(flow)
         if flow.identities:
             self._spawn(self.registrar.flow_lost(flow.id))
 
@@ -245,7 +279,10 @@ class Node:
             self._sweeper.cancel()
         await self.admin.stop()
         await self.door.close()
+        await self.msrp_door.close()
+        self.sessions.close()
         await self.terminating.close()
+        await self.msrp.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()
         if self._reports:
@@ -302,4 +339,37 @@ def sip_limits(settings: Settings) -> Limits:
         max_in_flight_per_flow=s.max_in_flight_per_flow,
         flow_timer=s.flow_timer,
         timers=Timers(t1=s.t1, t2=s.t2, t4=s.t4),
+    )
+
+
+def msrp_listener(listener: MsrpListenerSettings) -> MsrpListener:
+    """A listener of the settings as the MSRP endpoint wants it."""
+    tls = fingerprint = None
+    if listener.transport == "tls":
+        assert listener.certificate is not None
+        assert listener.key is not None
+        tls = server_context(listener.certificate, listener.key)
+        fingerprint = ("sha-256", fingerprint_of(listener.certificate))
+    return MsrpListener(
+        name=listener.name,
+        transport=listener.transport.upper(),
+        host=listener.host,
+        port=listener.port,
+        advertise=listener.advertise,
+        tls=tls,
+        fingerprint=fingerprint,
+    )
+
+
+def msrp_limits(settings: Settings) -> MsrpLimits:
+    """The MSRP endpoint's bounds out of the settings."""
+    m = settings.msrp
+    return MsrpLimits(
+        max_message=m.max_message,
+        max_connections=m.max_connections,
+        max_connections_per_source=settings.sip.max_connections_per_source,
+        max_write_buffer=settings.sip.max_write_buffer,
+        idle_timeout=settings.sip.idle_timeout,
+        session_idle=m.session_idle,
+        timeout=m.timeout,
     )

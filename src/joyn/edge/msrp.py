@@ -12,7 +12,6 @@ from joyn.model.refused import Reason, Refused
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.services.messaging.originating import CPIM, Originating, Submission
 from joyn.services.messaging.sessions import Leg, Sessions
-from joyn.services.messaging.terminating import Terminating
 from joyn.transport.msrp import Message, MsrpLeg
 
 log = logging.getLogger(__name__)
@@ -34,10 +33,9 @@ STATUS = {
 class MsrpDoor:
     """Receives everything that happens on MSRP sessions."""
 
-    def __init__(self, sessions: Sessions, originating: Originating, terminating: Terminating) -> None:
+    def __init__(self, sessions: Sessions, originating: Originating) -> None:
         self._sessions = sessions
         self._originating = originating
-        self._terminating = terminating
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_bound(self, leg: MsrpLeg) -> None:

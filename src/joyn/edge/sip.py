@@ -114,7 +114,6 @@ class SipDoor:
         originating: Originating,
         terminating: Terminating,
         numbering: Numbering,
-        methods: dict[str, Handler],
     ) -> None:
         self._identity = identity
         self._authentication = authentication
@@ -122,8 +121,12 @@ class SipDoor:
         self._originating = originating
         self._terminating = terminating
         self._numbering = numbering
-        self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options, **methods}
+        self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def serve(self, **methods: Handler) -> None:
+        """Let other doors serve these methods."""
+        self._methods.update(methods)
 
     def on_request(self, inbound: Inbound) -> None:
         """Serve a request in a task of its own."""

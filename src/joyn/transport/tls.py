@@ -5,6 +5,7 @@ Spec: RFC 5922 (a SIP server's certificate names its domain), RFC 8996 (nothing 
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import ssl
@@ -125,6 +126,12 @@ def issue_certificate(directory: Path, names: Sequence[str]) -> CertificateFiles
     files = CertificateFiles(certificate=directory / "server.pem", key=directory / "server-key.pem")
     _write(files, [certificate, ca], key)
     return files
+
+
+def fingerprint_of(certificate: Path) -> str:
+    """The SHA-256 of the first certificate of a PEM file, as `a=fingerprint` writes it (RFC 4572 §5). Raises OSError."""
+    der = x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_bytes(serialization.Encoding.DER)
+    return hashlib.sha256(der).digest().hex(":").upper()
 
 
 def facts_of(certificate: Path) -> CertificateFacts:

@@ -18,7 +18,7 @@ from joyn.protocol.msrp.setup import answer_setup, connects
 from joyn.protocol.sdp import MsrpMedia, SessionDescription, build_msrp
 from joyn.protocol.sip.dialog import Dialog, DialogId
 from joyn.protocol.sip.message import SipRequest
-from joyn.transport.msrp import MsrpEndpoint, MsrpLeg
+from joyn.transport.msrp import Handler, MsrpEndpoint, MsrpLeg
 from joyn.transport.sip import Endpoint, Flow, Inbound
 
 ACCEPT_TYPES = ("message/cpim", COMPOSING)
@@ -274,7 +274,7 @@ class Sessions:
         for leg in list(self._media.values()):
             self.end(leg, reason="")
 
-    handler: object
+    handler: Handler
     """Receives the MSRP events of every leg: the MSRP door, set by the node."""
 
 

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 from joyn import telemetry
 from joyn.protocol.errors import ParseError
@@ -158,12 +159,15 @@ class Endpoint:
             transport, _ = await loop.create_datagram_endpoint(
                 lambda: datagrams, local_addr=(listener.host, listener.port)
             )
+            datagrams.listener = replace(listener, port=transport.get_extra_info("sockname")[1])
             self._datagrams[listener.name] = datagrams
             self._listening.append(transport)
         else:
             server = await loop.create_server(
-                lambda: StreamFlow(self, listener), listener.host, listener.port, ssl=listener.tls, backlog=4096
+                lambda: StreamFlow(self, bound), listener.host, listener.port, ssl=listener.tls, backlog=4096
             )
+            # The port may have been left to the system; what we write in Via and Contact is the real one.
+            bound = replace(listener, port=server.sockets[0].getsockname()[1])
             self._listening.append(server)
         if self._silence_task is None:
             self._silence_task = loop.create_task(self._watch_silence())

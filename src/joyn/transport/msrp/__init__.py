@@ -1,0 +1,8 @@
+"""MSRP over TCP and TLS: connections, the sessions bound to them, and their timers."""
+
+from joyn.protocol.msrp.reassembly import Message
+from joyn.transport.msrp.endpoint import MsrpEndpoint
+from joyn.transport.msrp.leg import CONNECTION_LOST, Handler, MsrpLeg
+from joyn.transport.msrp.settings import MsrpLimits, MsrpListener
+
+__all__ = ["CONNECTION_LOST", "Handler", "Message", "MsrpEndpoint", "MsrpLeg", "MsrpLimits", "MsrpListener"]
