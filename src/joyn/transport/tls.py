@@ -128,9 +128,12 @@ def issue_certificate(directory: Path, names: Sequence[str]) -> CertificateFiles
     return files
 
 
+_END = "-----END CERTIFICATE-----\n"
+
+
 def fingerprint_of(certificate: Path) -> str:
-    """The SHA-256 of the first certificate of a PEM file, as `a=fingerprint` writes it (RFC 4572 §5). Raises OSError."""
-    der = x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_bytes(serialization.Encoding.DER)
+    """SHA-256 of the first certificate of a PEM file, as `a=fingerprint` writes it (RFC 4572 §5). Raises OSError."""
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text().partition("-----END CERTIFICATE-----")[0] + _END)
     return hashlib.sha256(der).digest().hex(":").upper()
 
 

@@ -163,6 +163,7 @@ class Endpoint:
             self._datagrams[listener.name] = datagrams
             self._listening.append(transport)
         else:
+            bound = listener
             server = await loop.create_server(
                 lambda: StreamFlow(self, bound), listener.host, listener.port, ssl=listener.tls, backlog=4096
             )
