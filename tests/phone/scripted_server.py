@@ -28,9 +28,11 @@ class ScriptedServer:
     `challenge_all` asks for credentials in every request. `on[method]` replaces what is done for a method.
     """
 
-    def __init__(self, *, algorithms: tuple[str, ...] = (), challenge_all: bool = False) -> None:
+    def __init__(
+        self, *, algorithms: tuple[str, ...] = (), challenge_all: bool = False, timers: Timers = BRISK
+    ) -> None:
         numbers = count(1)
-        self.endpoint = Endpoint(Limits(timers=BRISK), make_token=lambda: f"{next(numbers):016x}", now=time.monotonic)
+        self.endpoint = Endpoint(Limits(timers=timers), make_token=lambda: f"{next(numbers):016x}", now=time.monotonic)
         self.endpoint.on_request = self._on_request
         self.endpoint.on_acknowledge = lambda request, _flow: self.requests.append(request)
         self.algorithms = algorithms
@@ -43,6 +45,7 @@ class ScriptedServer:
         self.requests: list[SipRequest] = []
         self.contacts: dict[str, tuple[str, Flow]] = {}
         self.port = 0
+        self.to = ""
         self._came = asyncio.Event()
 
     async def start(self, transport: str, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
@@ -120,7 +123,7 @@ class ScriptedServer:
                     ("Via", f"SIP/2.0/{listener.transport} 127.0.0.1:{self.port};branch={self.endpoint.make_branch()}"),
                     ("Max-Forwards", "70"),
                     ("From", f"<sip:{sender}@{DOMAIN}>;tag=1"),
-                    ("To", f"<tel:{number}>"),
+                    ("To", self.to or f"<tel:{number}>"),
                     ("Call-ID", self.endpoint.make_call_id()),
                     ("CSeq", f"1 {method}"),
                     ("P-Asserted-Identity", f"<sip:{sender}@{DOMAIN}>, <tel:{sender}>"),
@@ -142,8 +145,9 @@ async def running(
     tls: ssl.SSLContext | None = None,
     algorithms: tuple[str, ...] = (),
     challenge_all: bool = False,
+    timers: Timers = BRISK,
 ) -> AsyncIterator[ScriptedServer]:
-    server = ScriptedServer(algorithms=algorithms, challenge_all=challenge_all)
+    server = ScriptedServer(algorithms=algorithms, challenge_all=challenge_all, timers=timers)
     await server.start(transport.upper(), tls)
     try:
         yield server

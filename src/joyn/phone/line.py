@@ -9,13 +9,14 @@ import asyncio
 import random
 import secrets
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from joyn.phone.journal import Journal
 from joyn.phone.messages import Rejected, Unanswered
 from joyn.phone.radio import FlowUser, Radio
 from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.dialog import Dialog
 from joyn.protocol.sip.digest import Authenticator
 from joyn.protocol.sip.headers import parse_name_addrs, parse_route_set, parse_seconds, parse_via
 from joyn.protocol.sip.message import Headers, SipRequest, SipResponse, build_request
@@ -29,6 +30,11 @@ RETRY_BASE, RETRY_MAX = 0.2, 30.0
 """Seconds between attempts to register anew: doubled from the one to the other (RFC 5626 §4.5)."""
 RETRIED = frozenset((408, 480, 500, 503, 504))
 """Answers to REGISTER that pass by themselves (facts §2.2)."""
+
+Credentials = Sequence[tuple[str, str]]
+"""Authorization header fields."""
+Exchange = Callable[[SipRequest], Awaitable[SipResponse]]
+"""Sends a finished request and gives its final answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,14 +64,15 @@ class Account:
 class Line:
     """One registration. `user` hears of what comes in; `on_registered` is called after each registration."""
 
-    def __init__(self, account: Account, radio: Radio, user: FlowUser, journal: Journal) -> None:
+    user: FlowUser
+
+    def __init__(self, account: Account, radio: Radio, journal: Journal) -> None:
         self.account = account
         self.radio = radio
         self.flow: Flow | None = None
         self.registered = False
         self.gruu = ""
         self.on_registered: Callable[[], None] = lambda: None
-        self._user = user
         self._journal = journal
         # Facts §2.2: 401 for REGISTER and 407 for the rest have nonces and counts of their own.
         self._registering = Authenticator(account.username, account.password, lambda: secrets.token_hex(8))
@@ -85,7 +92,7 @@ class Line:
     async def connect(self) -> None:
         """Open the flow. Raises OSError or TimeoutError."""
         account = self.account
-        self.flow = await self.radio.connect(self._user, account.transport, account.host, account.port, account.tls)
+        self.flow = await self.radio.connect(self.user, account.transport, account.host, account.port, account.tls)
         self._journal.note("connected", f"{account.transport} {self.flow.listener.sent_by}")
 
     def disconnect(self) -> None:
@@ -141,22 +148,28 @@ class Line:
     @property
     def contact_uri(self) -> str:
         """The URI at which we are reached."""
-        flow = self._open_flow()
+        flow = self.open_flow()
         user = self.account.address.partition(":")[2].partition("@")[0]
         return f"sip:{user}@{flow.listener.sent_by};transport={flow.listener.transport.lower()}"
 
     @property
+    def instance(self) -> str:
+        """The Contact parameter that names this device, empty for one without a name."""
+        return f';+sip.instance="<{self.account.instance}>"' if self.account.instance else ""
+
+    @property
     def host(self) -> str:
         """The local address of the flow."""
-        return self._open_flow().listener.host
+        return self.open_flow().listener.host
 
     def via(self, parameters: str = "") -> tuple[str, str]:
         """A Via with a new branch."""
-        listener = self._open_flow().listener
+        listener = self.open_flow().listener
         branch = self.radio.endpoint.make_branch()
         return "Via", f"SIP/2.0/{listener.transport} {listener.sent_by};branch={branch};rport{parameters}"
 
-    def _open_flow(self) -> Flow:
+    def open_flow(self) -> Flow:
+        """The flow. Raises Unanswered when there is none."""
         if self.flow is None:
             raise Unanswered(503, "not connected")
         return self.flow
@@ -186,7 +199,7 @@ class Line:
 
     async def _register(self, expires: int) -> SipResponse:
         account = self.account
-        outbound = f';+sip.instance="<{account.instance}>";reg-id=1' if account.instance else ""
+        outbound = f"{self.instance};reg-id=1" if account.instance else ""
         uri = f"sip:{account.domain}"
         headers = [
             ("From", f"<{account.address}>;tag={self._tag}"),
@@ -199,10 +212,14 @@ class Line:
             ("Allow", ALLOW),
             ("User-Agent", USER_AGENT),
         ]
-        first = []
+        first: Credentials = ()
         if account.algorithm and not self._challenges[self._registering]:
             first = [("Authorization", self._registering.first_authorization(uri, account.domain, account.algorithm))]
-        return await self._exchange("REGISTER", uri, headers, b"", self._registering, first)
+
+        def build(credentials: Credentials) -> SipRequest:
+            return self._request("REGISTER", uri, [*headers, *credentials], b"")
+
+        return await self._prove("REGISTER", uri, b"", build, self._registering, first=first)
 
     def _registered(self, answer: SipResponse) -> None:
         granted = self._expires
@@ -247,7 +264,9 @@ class Line:
 
     # Requests.
 
-    async def send(self, method: str, uri: str, headers: Headers, body: bytes = b"") -> SipResponse:
+    async def send(
+        self, method: str, uri: str, headers: Headers, body: bytes = b"", exchange: Exchange | None = None
+    ) -> SipResponse:
         """Send a request outside a dialog and wait for its final answer, proving who we are when asked to.
 
         The answers 408 and 503 that are made here are LocalResponse. Raises Unanswered when there is no flow.
@@ -261,25 +280,41 @@ class Line:
             ("Call-ID", endpoint.make_call_id()),
             ("P-Preferred-Identity", f"<{account.preferred}>"),
             ("User-Agent", USER_AGENT),
+            *headers,
         ]
-        return await self._exchange(method, uri, [*own, *headers], body, self._calling)
 
-    async def _exchange(
+        def build(credentials: Credentials) -> SipRequest:
+            return self._request(method, uri, [*own, *credentials], body)
+
+        return await self._prove(method, uri, body, build, self._calling, exchange=exchange)
+
+    async def send_within(self, dialog: Dialog, method: str, headers: Headers = (), body: bytes = b"") -> SipResponse:
+        """Send a request inside a dialog, likewise."""
+        given = list(headers)
+
+        def build(credentials: Credentials) -> SipRequest:
+            return dialog.request(method, [self.via(), *given, *credentials], body)
+
+        return await self._prove(method, dialog.remote_target, body, build, self._calling)
+
+    async def _prove(
         self,
         method: str,
         uri: str,
-        headers: Sequence[tuple[str, str]],
         body: bytes,
+        build: Callable[[Credentials], SipRequest],
         authenticator: Authenticator,
-        first: Sequence[tuple[str, str]] = (),
+        *,
+        first: Credentials = (),
+        exchange: Exchange | None = None,
     ) -> SipResponse:
         """Send until it is not challenged any more, or we know no better answer (RFC 3261 §8.1.3.5)."""
         for attempt in range(1 + MAX_CHALLENGES):
             credentials = first or authenticator.authorize(method, uri, body)
             first = ()
             known = self._challenges[authenticator]
-            request = self._request(method, uri, [*headers, *credentials], body)
-            answer = await self.exchange(request)
+            request = build(credentials)
+            answer = await (exchange or self.exchange)(request)
             if answer.status in (401, 407) and attempt < MAX_CHALLENGES:
                 if self._answers(authenticator, answer, known):
                     continue
@@ -297,7 +332,7 @@ class Line:
         self._challenges[authenticator] += 1
         return True
 
-    def _request(self, method: str, uri: str, headers: Sequence[tuple[str, str]], body: bytes) -> SipRequest:
+    def _request(self, method: str, uri: str, headers: Credentials, body: bytes) -> SipRequest:
         self._seq += 1
         # RFC 6223 §4: only where a flow is made: REGISTER here.
         via = self.via(";keep" if method == "REGISTER" else "")
@@ -307,7 +342,7 @@ class Line:
 
     async def exchange(self, request: SipRequest) -> SipResponse:
         """Send a finished request and wait for its final answer."""
-        return await self.radio.endpoint.request(self._open_flow(), request)
+        return await self.radio.endpoint.request(self.open_flow(), request)
 
 
 def refusal(answer: SipResponse) -> Rejected:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.sip.feature_tags import FeatureTags
+
+if TYPE_CHECKING:
+    from joyn.phone.chat import Chat
 
 REQUEST = ("positive-delivery", "negative-delivery", "display")
 """The dispositions a message asks for when its sender does not say."""
@@ -117,6 +120,22 @@ class Sent:
                 await future
 
 
+class Answerer(Protocol):
+    """Sends back what a received message calls for."""
+
+    async def report(self, received: Received, state: str) -> None:
+        """Send a receipt. Raises Rejected."""
+        ...
+
+    def acknowledge(self, received: Received, state: str) -> None:
+        """Send a receipt in the background."""
+        ...
+
+    async def reply(self, received: Received, text: str) -> Sent:
+        """Write back. Raises Rejected."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Received:
     """A message that came in.
@@ -124,7 +143,7 @@ class Received:
     `sender` and `recipient` are numbers (`+33639980001`), or URIs where there is no number. `headers` are the CPIM
     headers, empty for a plain one. `deferred` says that the network kept it for us (facts §4.8), `copy` that another
     phone of ours sent it. `requested` are the dispositions its sender asked for. `way` is how it came: `pager`,
-    `invite`, `session` or `plain`.
+    `plain`, or in a `chat`: `invite`, `session`.
     """
 
     sender: str
@@ -137,9 +156,9 @@ class Received:
     deferred: bool = False
     copy: bool = False
     way: str = "pager"
-    acknowledge: Callable[[str], Awaitable[None]] | None = None
-    answer: Callable[[str], Awaitable[Sent]] | None = None
+    answerer: Answerer | None = None
     displayed: bool = False
+    chat: Chat | None = None
 
     @property
     def text(self) -> str:
@@ -150,13 +169,14 @@ class Received:
         """Tell the sender that it has been seen, once, if they asked. Raises Rejected."""
         if not self.displayed:
             self.displayed = True
-            if self.acknowledge is not None and "display" in self.requested:
-                await self.acknowledge("displayed")
+            if "display" in self.requested:
+                assert self.answerer is not None
+                await self.answerer.report(self, "displayed")
 
     async def reply(self, text: str) -> Sent:
         """Write back. Raises Rejected."""
-        assert self.answer is not None
-        return await self.answer(text)
+        assert self.answerer is not None
+        return await self.answerer.reply(self, text)
 
     @classmethod
     def of_cpim(

@@ -1,4 +1,4 @@
-"""The radio: the SIP endpoint that the phones of one process share, and who is reached over which flow.
+"""The radio: the SIP and MSRP endpoints that the phones of one process share, and who uses which flow.
 
 A thousand phones on one radio have one timer and a flow each; a phone that is given none makes its own.
 """
@@ -12,10 +12,14 @@ from typing import Protocol
 
 from joyn.protocol.sip.message import SipRequest
 from joyn.protocol.sip.transaction import Timers
+from joyn.transport.msrp import MsrpEndpoint, MsrpLimits, MsrpListener
 from joyn.transport.sip import Endpoint, Flow, Inbound, Limits
 
 MAX_FLOWS = 100_000
 """Connections of one radio; the operating system's limit comes first."""
+
+MAX_SESSIONS = 1_000_000
+"""MSRP sessions of one radio; each phone has a bound of its own on chats."""
 
 
 class FlowUser(Protocol):
@@ -37,7 +41,7 @@ class FlowUser(Protocol):
 class Radio:
     """Sockets and timers for any number of phones."""
 
-    def __init__(self, *, timers: Timers | None = None, max_body: int = 1 << 20) -> None:
+    def __init__(self, *, timers: Timers | None = None, max_body: int = 1 << 20, max_message: int = 1 << 24) -> None:
         limits = Limits(
             max_connections=MAX_FLOWS,
             max_connections_per_source=MAX_FLOWS,
@@ -50,6 +54,28 @@ class Radio:
         self.endpoint.on_acknowledge = self._on_acknowledge
         self.endpoint.on_flow_lost = self._on_flow_lost
         self._users: dict[str, FlowUser] = {}
+        self._max_message = max_message
+        self._msrp: MsrpEndpoint | None = None
+        self._listening: set[str] = set()
+
+    @property
+    def msrp(self) -> MsrpEndpoint:
+        """The MSRP sessions of all phones."""
+        if self._msrp is None:
+            limits = MsrpLimits(
+                max_message=self._max_message,
+                max_connections=MAX_FLOWS,
+                max_connections_per_source=MAX_FLOWS,
+                max_sessions=MAX_SESSIONS,
+            )
+            self._msrp = MsrpEndpoint(limits, make_token=lambda: secrets.token_hex(16), now=time.monotonic)
+        return self._msrp
+
+    async def listen_for_media(self, host: str) -> None:
+        """Let peers connect for MSRP, for phones that are passive. Raises OSError."""
+        if host not in self._listening:
+            self._listening.add(host)
+            await self.msrp.listen(MsrpListener(name=f"media-{host}", transport="TCP", host=host, port=0))
 
     async def connect(
         self, user: FlowUser, transport: str, host: str, port: int, tls: ssl.SSLContext | None = None
@@ -68,6 +94,8 @@ class Radio:
     async def close(self) -> None:
         """Close every flow."""
         self._users.clear()
+        if self._msrp is not None:
+            await self._msrp.close()
         await self.endpoint.close()
 
     def _on_request(self, inbound: Inbound) -> None:
