@@ -1,5 +1,6 @@
-"""Values for tests of stores. Everything is plain; what a test is about, it says itself."""
+"""Values for tests of stores, and short ways to ask one. What a test is about, it says itself."""
 
+import asyncio
 from hashlib import sha256
 
 from joyn.model.aor import Aor
@@ -100,3 +101,17 @@ def make_binding(
         "user_agent": "phone/1.0",
     } | fields
     return Binding(aor=aor, instance=instance, reg_id=reg_id, expires_at=expires_at, **values)
+
+
+async def accept_all(store, *deposits):
+    """Hand them in at once, so that they may share a commit."""
+    return await asyncio.gather(*map(store.mailboxes.accept, deposits))
+
+
+async def seqs(store, mailbox=BOB, after=0, limit=100):
+    return [entry.seq for entry in await store.mailboxes.read(mailbox, after, limit)]
+
+
+async def state_of(store, message_id="m1", mailbox=BOB):
+    trace = await store.mailboxes.find(ALICE, BOB, message_id)
+    return next(entry.state for entry in trace.entries if entry.mailbox == mailbox)

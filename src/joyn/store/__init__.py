@@ -1,6 +1,6 @@
 """The store: subscribers, bindings, mailboxes. The truth of the node; everything else can be rebuilt from it.
 
-Implementations stand beside this file and pass `tests/contracts/test_store.py`. All promises below are tested there.
+Implementations stand beside this file and pass `tests/contracts/test_store*.py`. All promises below are tested there.
 Methods are coroutines; one that can be answered from memory or the page cache returns without suspending.
 """
 

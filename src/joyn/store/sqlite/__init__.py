@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from joyn.store import SETTLE_DELAY
+from joyn.store import SETTLE_DELAY, Bindings, Mailboxes, Store, Subscribers
 from joyn.store.sqlite import upkeep
 from joyn.store.sqlite.acceptance import Acceptance
 from joyn.store.sqlite.bindings import SqliteBindings
@@ -44,7 +44,7 @@ def open_store(
     settle_delay: float = SETTLE_DELAY,
     max_pages: int | None = None,
     steps: Sequence[Migration] | None = None,
-) -> SqliteStore:
+) -> Store:
     """Open the database at `path` (`:memory:` for one that goes with the store), creating or migrating it first.
 
     `node` names this node in the lock file. `wall_clock` (seconds) names the copy made before a migration and has no
@@ -102,9 +102,10 @@ class SqliteStore:
         self._settlement = settlement = Settlement(writer, settle_delay, limits.settled)
         acceptance = Acceptance(progress)
         quick = readers[0]
-        self.bindings = SqliteBindings(writer, quick, self._in_thread)
-        self.mailboxes = SqliteMailboxes(writer, quick, self._in_thread, settlement, acceptance, progress)
-        self.subscribers = SqliteSubscribers(
+        bindings = SqliteBindings(writer, quick, self._in_thread)
+        self.bindings: Bindings = bindings
+        self.mailboxes: Mailboxes = SqliteMailboxes(writer, quick, self._in_thread, settlement, acceptance, progress)
+        self.subscribers: Subscribers = SqliteSubscribers(
             writer,
             quick,
             self._in_thread,
@@ -112,7 +113,7 @@ class SqliteStore:
             settlement.forget,
             limits.cached,
         )
-        writer.start(acceptance, (self.bindings,), settlement)
+        writer.start(acceptance, (bindings,), settlement)
 
     async def close(self) -> None:
         """Write everything handed in, close, and let another process open the database. Repeating is harmless."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 from zlib import crc32
 
 from joyn.model.message import Accepted, Deposit, Entry, Kind, Message, Receipt, State
@@ -16,7 +16,6 @@ from joyn.model.refused import Reason, Refused
 from joyn.store.sqlite.progress import Progress
 from joyn.store.sqlite.records import (
     MESSAGE_COLUMNS,
-    make_accepted,
     make_entry,
     make_message,
     message_from,
@@ -38,16 +37,17 @@ _TOKENS = {
     State.NOT_DISPLAYED: "display",
 }
 
+# OR ROLLBACK: whatever fails here fails the transaction, so SQLite need not keep a journal of each statement as well.
 _INSERT_MESSAGES = ManyRows(
-    "INSERT INTO message (id, key, entries, sender, conversation, message_id, kind, content_type, cpim, digest, "
-    "requested, headers, service, instance, accepted_at, deliver_until, retain_until) VALUES ",
+    "INSERT OR ROLLBACK INTO message (id, key, entries, sender, conversation, message_id, kind, content_type, cpim, "
+    "digest, requested, headers, service, instance, accepted_at, deliver_until, retain_until) VALUES ",
     f"({', '.join('?' * 17)})",
 )
 _INSERT_ENTRIES = ManyRows(
-    "INSERT INTO entry (seq, message, mailbox, kind, instance, state) VALUES ", "(?, ?, ?, ?, ?, 0)"
+    "INSERT OR ROLLBACK INTO entry (seq, message, mailbox, kind, instance, state) VALUES ", "(?, ?, ?, ?, ?, 0)"
 )
 _INSERT_DISPOSITIONS = ManyRows(
-    "INSERT INTO disposition (message, recipient, state, at, forget_at) VALUES ", "(?, ?, ?, ?, ?)"
+    "INSERT OR ROLLBACK INTO disposition (message, recipient, state, at, forget_at) VALUES ", "(?, ?, ?, ?, ?)"
 )
 _SELECT_KNOWN = ManyRows(
     f"SELECT {MESSAGE_COLUMNS} FROM message WHERE key IN (".replace("message.cpim", "x''"),
@@ -88,14 +88,8 @@ def keys_with(message_id: str) -> tuple[int, int]:
     return half << 32, half << 32 | 0xFFFFFFFF
 
 
-class Work(NamedTuple):
-    """A deposit, its identity and key, and those of the message its receipt speaks of."""
-
-    deposit: Deposit
-    identity: str
-    key: int
-    about: str
-    about_key: int
+Work = tuple[Deposit, str, int, str, int]
+"""A deposit, its identity and key, and those of the message its receipt speaks of ("" and 0 without a receipt)."""
 
 
 def work_of(deposit: Deposit) -> Work:
@@ -105,9 +99,9 @@ def work_of(deposit: Deposit) -> Work:
     key = key_of(identity, message.message_id)
     receipt = deposit.receipt
     if receipt is None:
-        return Work(deposit, identity, key, "", 0)
+        return (deposit, identity, key, "", 0)
     about = identity_of(Kind.CHAT, receipt.sender, receipt.recipient, receipt.message_id)
-    return Work(deposit, identity, key, about, key_of(about, receipt.message_id))
+    return (deposit, identity, key, about, key_of(about, receipt.message_id))
 
 
 def ended(connection: sqlite3.Connection, first: Message, noted: int = State.PENDING) -> bool:
@@ -150,9 +144,9 @@ class _Batch:
         self._entries: list[Any] = []
         self._dispositions: list[Any] = []
         self._raised: dict[State, list[int]] = {}
-        keys = [work.key for work in works]
-        receipts = [work for work in works if work.about]
-        keys += [work.about_key for work in receipts]
+        keys = [key for _, _, key, _, _ in works]
+        receipts = [(about, about_key) for _, _, _, about, about_key in works if about]
+        keys += [about_key for _, about_key in receipts]
         # By identity, the newest; without its cpim when it comes from the database.
         self._known: dict[str, Message] = {}
         for row in _SELECT_KNOWN.read(connection, keys):
@@ -163,22 +157,22 @@ class _Batch:
                 self._known[identity] = message
         # The highest state by message and recipient.
         self._highest: dict[tuple[int, str], int] = {}
-        spoken_of = [self._known[work.about].id for work in receipts if work.about in self._known]
+        spoken_of = [self._known[about].id for about, _ in receipts if about in self._known]
         for message_id, recipient, state in _SELECT_HIGHEST.read(connection, spoken_of):
             self._highest[message_id, recipient] = state
 
     def accept(self, work: Work) -> Accepted | Refused:
         """Decide on one deposit and keep its rows for `write`."""
-        deposit = work.deposit
+        deposit, identity, _, about, _ = work
         message = deposit.message
-        first = self._known.get(work.identity)
+        first = self._known.get(identity)
         if first is not None:
             if first.digest != message.digest:
                 return Refused(Reason.ID_REUSED)
             if not self._has_ended(first):
                 return Accepted(message=self._whole(first), duplicate=True)
         if deposit.receipt is not None:
-            dropped = self._note(deposit.receipt, work.about, message.accepted_at)
+            dropped = self._note(deposit.receipt, about, message.accepted_at)
             if dropped:
                 return Accepted(message=message, dropped=dropped)
         return self._append(work)
@@ -193,21 +187,23 @@ class _Batch:
             _RAISE_INCOMING[state].write(connection, ids)
 
     def _append(self, work: Work) -> Accepted:
-        deposit = work.deposit
+        deposit, identity, key, _, _ = work
         addresses = deposit.addresses
-        values = message_values(deposit.message)
         number = self._progress.take(max(1, len(addresses)))
-        message = make_message((number, *values))
-        kind = message.kind
-        self._known[work.identity] = message
-        self._messages += (number, work.key, len(addresses), *values[:3], int(kind), *values[4:])
-        if kind == Kind.CHAT and message.deliver_until <= self._progress.swept_until:
+        values = message_values(deposit.message)
+        message = self._known[identity] = make_message((number, *values))
+        kind = int(message.kind)
+        self._messages += (number, key, len(addresses), *values[:3], kind, *values[4:])
+        if kind == 0 and message.deliver_until <= self._progress.swept_until:
             self._progress.sweep_again_from(self._connection, message.deliver_until)
         entries: list[Entry] = []
-        for seq, address in enumerate(addresses, number):
-            self._entries += (seq, number, address.mailbox, int(address.kind), address.instance)
-            entries.append(make_entry((address.mailbox, seq, address.kind, address.instance, State.PENDING, message)))
-        return make_accepted((message, tuple(entries), False, ""))
+        seq = number
+        for address in addresses:
+            mailbox, entry_kind, instance = address.mailbox, address.kind, address.instance
+            self._entries += (seq, number, mailbox, int(entry_kind), instance)
+            entries.append(make_entry((mailbox, seq, entry_kind, instance, State.PENDING, message)))
+            seq += 1
+        return Accepted(message=message, entries=tuple(entries))
 
     def _note(self, receipt: Receipt, about: str, at: float) -> str:
         """Record what a receipt says; why it goes no further, or nothing."""

@@ -86,6 +86,8 @@ def connect(database: Path | None, *, writing: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = OFF")
+        # What a statement needs to undo itself stays in memory; the default is a file for each.
+        connection.execute("PRAGMA temp_store = MEMORY")
         # Pages that are rewritten anyway lose what was deleted on them; no page is written for that alone.
         connection.execute("PRAGMA secure_delete = FAST")
         # The writer checkpoints itself, after the answers have left.

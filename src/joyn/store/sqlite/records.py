@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from joyn.model.aor import Aor
-from joyn.model.message import Accepted, Cursor, Disposition, Entry, EntryKind, Kind, Message, State
+from joyn.model.message import Cursor, Disposition, Entry, EntryKind, Kind, Message, State
 from joyn.store.sqlite.statements import fields_of, maker
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "cursor_from",
     "disposition_from",
     "entry_from",
-    "make_accepted",
     "make_entry",
     "make_message",
     "message_from",
@@ -33,7 +32,6 @@ ENTRY_COLUMNS = "entry.mailbox, entry.seq, entry.kind, entry.instance, entry.sta
 
 make_message = maker(Message)
 make_entry = maker(Entry)
-make_accepted = maker(Accepted)
 
 message_values = attrgetter(*(name for name in _MESSAGE_FIELDS if name != "id"))
 """All fields of a message behind its id, in order."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from operator import call
 from typing import Any, TypeVar
 
 __all__ = ["ROWS_PER_STATEMENT", "ManyRows", "fields_of", "maker"]
@@ -58,24 +60,19 @@ def fields_of(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
-def maker(kind: type[V]) -> Callable[[Iterable[Any]], V]:
-    """A function making a frozen, slotted dataclass from its field values in order.
+def maker(kind: type[V]) -> Callable[[Sequence[Any]], V]:
+    """A function making a frozen, slotted dataclass from all its field values in order.
 
-    The same value its constructor makes, in a third of the time: the constructor of a frozen class goes through
-    `object.__setattr__` by name for every field, this through the slots themselves.
+    The same value its constructor makes, in half the time: the constructor of a frozen class goes through
+    `object.__setattr__` by name for every field, this through the slots themselves, with no bytecode in between.
     """
     setters = tuple(getattr(kind, name).__set__ for name in fields_of(kind))
     new = object.__new__
 
-    def make(values: Iterable[Any]) -> V:
+    def make(values: Sequence[Any]) -> V:
         value = new(kind)
-        for put, field in zip(setters, values, strict=True):
-            put(value, field)
+        # A deque of length 0 runs the map to its end and keeps nothing.
+        deque(map(call, setters, repeat(value), values), 0)
         return value
 
     return make
-
-
-def fields_getter(kind: type[Any], *, without: str) -> attrgetter[Any]:
-    """A function giving the values of all fields but one, in order."""
-    return attrgetter(*(name for name in fields_of(kind) if name != without))

@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from joyn.model.refused import Reason, Refused
 
@@ -108,12 +108,8 @@ class _Flushes:
         return works
 
 
-class _Job(NamedTuple):
-    lane: Lane
-    work: Any
-    size: int
-    future: asyncio.Future[Any]
-    then: Callable[[Any], None] | None
+_Job = tuple[Lane, Any, int, "asyncio.Future[Any]", Callable[[Any], None] | None]
+"""The lane, the work, its bytes, who waits for it, and what to do on the loop before they go on."""
 
 
 class Writer:
@@ -182,7 +178,7 @@ class Writer:
         future = loop.create_future()
         self._queued += 1
         self._queued_bytes += size
-        self._queue.put(_Job(lane, work, size, future, then))
+        self._queue.put((lane, work, size, future, then))
         return future
 
     async def call(self, work: Callable[[sqlite3.Connection], T], then: Callable[[T], None] | None = None) -> T:
@@ -250,7 +246,7 @@ class Writer:
         waiting = min(queue.qsize(), self._limits.batch - 1)
         while job is not None:
             jobs.append(job)
-            size += job.size
+            size += job[2]
             if not waiting or size >= self._limits.batch_bytes:
                 return jobs, False
             waiting -= 1
@@ -281,11 +277,11 @@ class Writer:
 
     def _write_apart(self, jobs: Sequence[_Job], refusal: Refused) -> Sequence[Any]:
         """There was no room for everything: see the module's docstring."""
-        flushes = [place for place, job in enumerate(jobs) if job.lane is self._flushes]
+        flushes = [place for place, job in enumerate(jobs) if job[0] is self._flushes]
         if len(flushes) == len(jobs):
             return [refusal] * len(jobs)
-        groups = [[place] for place, job in enumerate(jobs) if job.lane is self._calls]
-        groups += [[place for place, job in enumerate(jobs) if job.lane is lane] for lane in self._others]
+        groups = [[place] for place, job in enumerate(jobs) if job[0] is self._calls]
+        groups += [[place for place, job in enumerate(jobs) if job[0] is lane] for lane in self._others]
         results: list[Any] = [refusal] * len(jobs)
         for group, riding in [*((group, False) for group in groups if group), (flushes, True)]:
             written = self._write([jobs[place] for place in group], riding)
@@ -325,7 +321,7 @@ class Writer:
         settled = self._settled
         assert settled is not None
         riding = riding and settled.take()
-        if not riding and all(job.lane is self._flushes for job in jobs):
+        if not riding and all(job[0] is self._flushes for job in jobs):
             return [None] * len(jobs)
         committed = False
         self._after_commit.clear()
@@ -360,15 +356,15 @@ class Writer:
     def _run_lanes(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> Sequence[Any]:
         if not jobs:
             return ()
-        self._written_bytes += sum([job.size for job in jobs])
-        first = jobs[0].lane
-        if all(job.lane is first for job in jobs):
-            return first.write(connection, [job.work for job in jobs])
+        self._written_bytes += sum([size for _, _, size, _, _ in jobs])
+        lanes = {id(job[0]) for job in jobs}
+        if len(lanes) == 1:
+            return jobs[0][0].write(connection, [work for _, work, _, _, _ in jobs])
         results: list[Any] = [None] * len(jobs)
         for lane in self._lanes:
-            places = [place for place, job in enumerate(jobs) if job.lane is lane]
+            places = [place for place, job in enumerate(jobs) if job[0] is lane]
             if places:
-                written = lane.write(connection, [jobs[place].work for place in places])
+                written = lane.write(connection, [jobs[place][1] for place in places])
                 for place, result in zip(places, written, strict=True):
                     results[place] = result
         return results
