@@ -117,6 +117,16 @@ def test_a_closed_store_leaves_one_whole_file(path):
     assert query(path, "SELECT count(*) FROM message") == [(1,)]
 
 
+def test_a_commit_is_synced(path):
+    async def scenario(store):
+        writing = store._writer._connection
+        # 2 is FULL: the log is synced at every commit.
+        assert writing.execute("PRAGMA synchronous").fetchall() == [(2,)]
+        assert writing.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+
+    play(scenario, path)
+
+
 # Migrations
 
 
@@ -262,6 +272,7 @@ def test_dispositions_outlive_their_message_by_thirty_days(path):
         await store.mailboxes.accept(make_deposit(retain_until=NOON))
         await store.mailboxes.accept(make_receipt())
         assert await store.mailboxes.prune(NOON) == 1
+        assert query(path, "SELECT mailbox FROM entry") == [(ALICE,)]
         await store.mailboxes.prune(NOON + 30 * DAY - 1)
         assert query(path, "SELECT recipient, state FROM disposition") == [(BOB, State.DELIVERED)]
         await store.mailboxes.prune(NOON + 30 * DAY)
@@ -354,20 +365,25 @@ def test_an_operators_tool_that_holds_the_database_makes_us_refuse_not_fail(path
 
 
 class FailingConnection:
-    """A connection whose COMMIT fails as it does when fsync fails."""
+    """A connection whose next COMMITs fail as SQLite says they may."""
 
-    def __init__(self, connection):
-        self._connection = connection
+    def __init__(self, connection, code, times):
+        self._connection, self._code, self._times = connection, code, times
 
     def __getattr__(self, name):
         return getattr(self._connection, name)
 
     def execute(self, sql, *parameters):
-        if sql == "COMMIT":
-            error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        if sql == "COMMIT" and self._times:
+            self._times -= 1
+            error = sqlite3.OperationalError("the disk failed")
+            error.sqlite_errorcode = self._code
             raise error
         return self._connection.execute(sql, *parameters)
+
+
+def fail_commits(store, code, times):
+    store._writer._connection = FailingConnection(store._writer._connection, code, times)
 
 
 def test_after_a_failed_sync_nothing_is_acknowledged_any_more(path):
@@ -375,7 +391,7 @@ def test_after_a_failed_sync_nothing_is_acknowledged_any_more(path):
 
     async def scenario(store):
         await store.mailboxes.accept(make_deposit("before"))
-        store._writer._connection = FailingConnection(store._writer._connection)
+        fail_commits(store, sqlite3.SQLITE_IOERR_FSYNC, 1)
         results = await asyncio.gather(
             *(store.mailboxes.accept(make_deposit(f"m{n}")) for n in range(3)), return_exceptions=True
         )
@@ -387,6 +403,42 @@ def test_after_a_failed_sync_nothing_is_acknowledged_any_more(path):
         assert await read_ids(store) == ["before"]
 
     play(scenario, path, on_fatal=failures.append)
+
+
+def test_a_write_error_on_a_disk_with_room_is_no_full_disk(path):
+    failures = []
+
+    async def scenario(store):
+        fail_commits(store, sqlite3.SQLITE_IOERR_WRITE, 1)
+        with pytest.raises(Refused) as refused:
+            await store.mailboxes.accept(make_deposit())
+        assert refused.value.reason is Reason.STOPPING
+        assert len(failures) == 1
+
+    play(scenario, path, on_fatal=failures.append)
+
+
+def test_expiry_that_could_not_be_written_is_tried_again(path):
+    async def scenario(store):
+        await store.mailboxes.accept(make_deposit())
+        # Together with everything else, then alone.
+        fail_commits(store, sqlite3.SQLITE_FULL, 2)
+        with pytest.raises(Refused) as refused:
+            await store.mailboxes.expire(NOON + 2 * DAY)
+        assert refused.value.reason is Reason.STORAGE_FULL
+        assert len(await store.mailboxes.expire(NOON + 2 * DAY)) == 1
+
+    play(scenario, path)
+
+
+def test_an_observer_that_fails_changes_nothing(path):
+    def fail(works):
+        raise RuntimeError(works)
+
+    async def scenario(store):
+        assert not (await store.mailboxes.accept(make_deposit())).duplicate
+
+    play(scenario, path, on_commit=fail)
 
 
 def acknowledged_until_killed(path, number):

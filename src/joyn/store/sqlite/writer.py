@@ -254,11 +254,18 @@ class Writer:
         return jobs, True
 
     def _answer(self, jobs: Sequence[_Job], results: Sequence[Any]) -> None:
-        if jobs and self._loop is not None:
-            try:
-                self._loop.call_soon_threadsafe(self._resolve, jobs, results)
-            except RuntimeError:
-                logger.warning("the event loop was closed before the store was")
+        if jobs and not self._on_loop(self._resolve, jobs, results):
+            logger.warning("the event loop was closed before the store was")
+
+    def _on_loop(self, action: Callable[..., None], *arguments: Any) -> bool:
+        """Have this done on the loop's thread; False when there is no loop to do it."""
+        if self._loop is None:
+            return False
+        try:
+            self._loop.call_soon_threadsafe(action, *arguments)
+        except RuntimeError:
+            return False
+        return True
 
     def _write(self, jobs: Sequence[_Job], riding: bool = True) -> Sequence[Any]:
         """One commit of all jobs, and of what is settled, if that is possible; a result or an exception for each."""
@@ -299,13 +306,11 @@ class Writer:
     def _fail(self, jobs: Sequence[_Job], error: Exception) -> Sequence[Any]:
         self._failed = True
         self._refusal = f"the store failed: {error}"
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._on_fatal, error)
-        else:
+        if not self._on_loop(self._on_fatal, error):
             self._on_fatal(error)
         return [self._stopping()] * len(jobs)
 
-    def _refusal_for(self, error: sqlite3.OperationalError) -> Refused | None:
+    def _refusal_for(self, error: sqlite3.DatabaseError) -> Refused | None:
         """The refusal of everything in a transaction that failed like this; None when the store itself has failed."""
         code = error.sqlite_errorcode
         if code in _FULL or (code in _FULL_PERHAPS and self._disk_is_full()):
@@ -336,7 +341,11 @@ class Writer:
         for action in self._after_commit:
             action()
         if self._on_commit is not None:
-            self._on_commit(len(jobs))
+            try:
+                self._on_commit(len(jobs))
+            except Exception:
+                # It is on disk: whoever watches must not make it look as if it were not.
+                logger.exception("on_commit failed")
         return results
 
     def _transaction(self, jobs: Sequence[_Job], settled: Settled | None) -> Sequence[Any]:
@@ -381,7 +390,7 @@ class Writer:
         self._written_bytes = self._commits = 0
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             # Full or busy: the log still holds everything, and the next checkpoint tries again.
             if self._refusal_for(error) is None:
                 self._fail((), error)
