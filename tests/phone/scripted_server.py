@@ -108,19 +108,22 @@ class ScriptedServer:
         binding = ("Contact", f"<{contact.uri}>;expires={self.granted}")
         inbound.respond(200, headers=[binding, *self.register_headers])
 
+    def via(self, flow: Flow) -> tuple[str, str]:
+        branch = self.endpoint.make_branch()
+        return "Via", f"SIP/2.0/{flow.listener.transport} 127.0.0.1:{self.port};branch={branch}"
+
     async def send(
         self, number: str, method: str, headers: list[tuple[str, str]], body: bytes = b"", sender: str = BOB
     ) -> SipResponse:
         """Send a request to a registered phone, from `sender`."""
         uri, flow = self.contacts[number]
-        listener = flow.listener
         return await self.endpoint.request(
             flow,
             build_request(
                 method,
                 uri,
                 [
-                    ("Via", f"SIP/2.0/{listener.transport} 127.0.0.1:{self.port};branch={self.endpoint.make_branch()}"),
+                    self.via(flow),
                     ("Max-Forwards", "70"),
                     ("From", f"<sip:{sender}@{DOMAIN}>;tag=1"),
                     ("To", self.to or f"<tel:{number}>"),

@@ -18,6 +18,9 @@ from joyn.phone.messages import Received, Rejected, Sent, Unanswered
 MAX_OWED = 10_000
 """Receipts kept for the next registration because nobody took them; the oldest go."""
 
+FINISH_WITHIN = 2.0
+"""Seconds that receipts under way may take when the phone leaves."""
+
 
 class Correspondence:
     """What a phone sends back. `uri_of` gives the Request-URI for an address, `send` writes a message to one."""
@@ -78,6 +81,11 @@ class Correspondence:
         owed, self._owed = self._owed, {}
         for address, message_id, state in owed:
             self._spawn(self._quietly(self.notify(address, message_id, state), state))
+
+    async def finish(self) -> None:
+        """Wait a little for what is under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=FINISH_WITHIN)
 
     async def close(self) -> None:
         """Send nothing more."""

@@ -125,6 +125,7 @@ class Phone(Behaviour):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self.registered:
+            await self._correspondence.finish()
             await self._sessions.leave_all()
             try:
                 await self.unregister()

@@ -403,9 +403,12 @@ class Sessions:
             await self.line.send_within(dialog, "BYE", [("Reason", reason)] if reason else [])
 
     def drop_all(self) -> None:
-        """Forget every chat without a word: the connection is gone."""
+        """Forget every chat without a word: the connection is gone, and theirs go too."""
         for chat in list(self._by_media.values()):
+            connection = chat.media.connection
             self._end(chat, "lost")
+            if connection is not None and not connection.legs:
+                connection.close()
 
     def _end(self, chat: Chat, why: str) -> None:
         if chat.state == "closed":

@@ -1,0 +1,69 @@
+"""A node in the test's own process: memory store, free loopback ports, two subscribers."""
+
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from joyn.config import MsrpListener, Settings, SipListener
+from joyn.model.aor import Aor
+from joyn.model.subscriber import Subscriber
+from joyn.node import Node
+from joyn.phone import Phone
+from joyn.protocol.sip.digest import ha1
+
+PASSWORD = "correct horse"
+ALICE, BOB, CAROL = "+33639980001", "+33639980002", "+33639980003"
+ALGORITHMS = ("SHA-256", "MD5")
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def running_node() -> AsyncIterator[dict[str, str]]:
+    """Yields the servers by transport, `udp` and `tcp`."""
+    ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port()}
+    defaults = Settings()
+    with tempfile.TemporaryDirectory() as directory:
+        settings = replace(
+            defaults,
+            operator=replace(defaults.operator, data=Path(directory)),
+            sip=replace(
+                defaults.sip,
+                listeners=tuple(
+                    SipListener(name=transport, transport=transport, port=port)  # type: ignore[arg-type]
+                    for transport, port in ports.items()
+                ),
+            ),
+            msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),)),
+            store=replace(defaults.store, path=":memory:"),
+        )
+        node = Node(settings)
+        await node.start()
+        try:
+            for number in (ALICE, BOB):
+                await node.store.subscribers.put(make_subscriber(number, settings.operator.domain))
+            yield {transport: f"127.0.0.1:{port}" for transport, port in ports.items()}
+        finally:
+            await node.stop()
+
+
+def make_subscriber(number: str, realm: str) -> Subscriber:
+    return Subscriber(
+        aor=Aor(f"tel:{number}"),
+        username=number,
+        realm=realm,
+        ha1={algorithm: ha1(number, realm, PASSWORD, algorithm) for algorithm in ALGORITHMS},
+        created_at=time.time(),
+    )
+
+
+def make_phone(servers: dict[str, str], number: str, transport: str = "tcp", **settings: object) -> Phone:
+    return Phone(number, password=PASSWORD, server=servers[transport], transport=transport, **settings)  # type: ignore[arg-type]
