@@ -98,19 +98,20 @@ class Device:
         self.complete = self.restarting = False
         self.read_to = self.popped = self.low
 
-    def settle(self, seq: int) -> Cursor:
-        """The entry is over for this device; returns the cursor as it stands now."""
+    def settle(self, seq: int, now: float) -> Cursor:
+        """The entry is over for this device; returns the cursor as it stands now (wall clock)."""
         self.outstanding.pop(seq, None)
         self.waiting.pop(seq, None)
         if not self.outstanding and not self.waiting:
             self.low = max(self.low, self.popped)
             self.ahead.clear()
-            return Cursor(mailbox=self.aor, instance=self.instance, low=self.low)
+            return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, touched_at=now)
         self.ahead.add(seq)
         unsettled = [min(entries) for entries in (self.outstanding, self.waiting) if entries]
         self.low = max(self.low, min(unsettled) - 1 if unsettled else self.popped)
         self.ahead = {ahead for ahead in self.ahead if ahead > self.low}
-        return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, ahead=frozenset(self.ahead))
+        ahead = frozenset(self.ahead)
+        return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, ahead=ahead, touched_at=now)
 
 
 class Terminating:
@@ -140,24 +141,26 @@ class Terminating:
         """These entries have just been committed."""
         for entry in entries:
             bindings = self._bindings(entry.mailbox)
-            if not bindings:
-                if entry.kind is EntryKind.INCOMING and entry.message.kind is Kind.CHAT:
-                    self.report(entry.message, entry.mailbox, State.STORED)
-                continue
-            for instance in (
-                {binding.instance for binding in bindings} if len(bindings) > 1 else (bindings[0].instance,)
-            ):
-                device = self._devices.get((entry.mailbox, instance))
-                if device is None:
-                    self._start(entry.mailbox, instance)
-                    continue
-                if device.complete and entry.seq > device.read_to:
-                    if len(device.queue) < self._queue_bound:
-                        device.queue.append(entry)
-                        device.read_to = entry.seq
-                    else:
-                        device.complete = False
-                self._wake(device)
+            if len(bindings) == 1:
+                self._offer(entry, bindings[0].instance)
+            elif bindings:
+                for instance in dict.fromkeys(binding.instance for binding in bindings):
+                    self._offer(entry, instance)
+            elif entry.kind is EntryKind.INCOMING and entry.message.kind is Kind.CHAT:
+                self.report(entry.message, entry.mailbox, State.STORED)
+
+    def _offer(self, entry: Entry, instance: str) -> None:
+        device = self._devices.get((entry.mailbox, instance))
+        if device is None:
+            self._start(entry.mailbox, instance)
+            return
+        if device.complete and entry.seq > device.read_to:
+            if len(device.queue) < self._queue_bound:
+                device.queue.append(entry)
+                device.read_to = entry.seq
+            else:
+                device.complete = False
+        self._pump(device)
 
     def attached(self, binding: Binding, fresh: bool) -> None:
         """A device has registered, or refreshed its registration."""
@@ -166,7 +169,7 @@ class Terminating:
             device.bindings = self._of_instance(binding.aor, binding.instance)
             if fresh or device.held or device.paused:
                 device.renew(binding.registered_at)
-            self._wake(device)
+            self._pump(device)
         elif fresh:
             self._start(binding.aor, binding.instance)
 
@@ -183,7 +186,7 @@ class Terminating:
         device = self._devices.get((aor, instance))
         if device is not None and device.paused:
             device.renew(self._wall())
-            self._wake(device)
+            self._pump(device)
 
     def opened(self, aor: Aor, instance: str, peer: str) -> None:
         """The device has opened the chat with `peer` itself: what it would not take before, it takes now."""
@@ -191,7 +194,7 @@ class Terminating:
         if device is not None and peer in device.held:
             device.held.discard(Aor(peer))
             device.rewind()
-            self._wake(device)
+            self._pump(device)
 
     def acknowledged(self, aor: Aor, instance: str, sender: Aor, message_id: str) -> None:
         """The device sent delivered or displayed for a message: it has it, whatever became of our attempt."""
@@ -265,46 +268,42 @@ class Terminating:
             self._mailboxes.settle(own)
         device.low = device.popped = device.read_to = own.low
         device.ahead = set(own.ahead)
-        await self._drain(device)
+        device.busy = False
+        self._pump(device)
 
-    def _wake(self, device: Device) -> None:
+    def _pump(self, device: Device) -> None:
+        """Begin whatever can be begun now; called again whenever something changes for the device."""
         device.idle = False
-        if not device.busy and not device.paused:
-            device.busy = True
-            self._spawn(self._drain(device))
-
-    async def _drain(self, device: Device) -> None:
-        try:
-            while (entry := await self._next(device)) is not None:
-                await self._attempt(device, entry)
-        finally:
-            device.busy = False
-
-    async def _next(self, device: Device) -> Entry | None:
-        """The next entry to take up; those that are not for this device are settled in passing."""
-        while device.bindings and not device.paused and not device.restarting:
+        while device.bindings and not (device.busy or device.paused or device.restarting):
             if not device.queue:
-                if device.complete:
-                    return None
-                entries = await self._mailboxes.read(device.aor, device.read_to, PAGE)
-                device.complete = len(entries) < PAGE
-                device.queue.extend(entries)
-                if entries:
-                    device.read_to = entries[-1].seq
-                continue
+                if not device.complete:
+                    device.busy = True
+                    self._spawn(self._read(device))
+                return
             entry = device.queue.popleft()
             device.popped = max(device.popped, entry.seq)
             if entry.seq <= device.low or entry.seq in device.ahead or entry.seq in device.outstanding:
                 continue
             if not self._is_for(device, entry):
                 self._settle(device, entry, None)
-            elif _peer(entry) in device.held:
+            elif device.held and _peer(entry) in device.held:
                 device.waiting[entry.seq] = entry
                 device.paused = len(device.waiting) + len(device.ahead) >= MAX_AHEAD
             else:
                 device.outstanding[entry.seq] = entry
-                return entry
-        return None
+                self._attempt(device, entry, 0)
+
+    async def _read(self, device: Device) -> None:
+        """Fill the queue from the store."""
+        try:
+            entries = await self._mailboxes.read(device.aor, device.read_to, PAGE)
+            device.complete = len(entries) < PAGE
+            device.queue.extend(entries)
+            if entries:
+                device.read_to = entries[-1].seq
+        finally:
+            device.busy = False
+        self._pump(device)
 
     def _is_for(self, device: Device, entry: Entry) -> bool:
         if entry.instance and entry.instance != device.instance:
@@ -319,22 +318,42 @@ class Terminating:
         # A plain SIP client understands text, and neither IMDN nor anything else of RCS.
         return entry.message.kind is Kind.CHAT and entry.message.content_type.startswith("text/")
 
-    async def _attempt(self, device: Device, entry: Entry) -> None:
+    def _attempt(self, device: Device, entry: Entry, index: int) -> None:
+        """Try the device's binding number `index`; if it cannot be reached there, the next."""
         deferred = entry.message.accepted_at < device.since
-        outcome = Outcome.GONE
-        for binding in device.bindings:
-            attempt = self._delivery.begin(binding, entry, deferred=deferred)
-            if attempt.pipelined:
-                attempt.done.add_done_callback(lambda done: self._ended(device, entry, done.result()))
-                await attempt.room
+        attempt = self._delivery.begin(device.bindings[index], entry, deferred=deferred)
+        if attempt.pipelined:
+            attempt.done.add_done_callback(lambda done: self._ended(device, entry, done.result()))
+            if attempt.room.done():
                 return
-            outcome = await attempt.done
-            if outcome is not Outcome.GONE:
-                break
-        self._ended(device, entry, outcome)
-        if device.bindings and device.plain:
-            # A client that knows no Message-ID cannot tell a repetition: its cursor is on disk before the next one.
+            device.busy = True
+            attempt.room.add_done_callback(lambda _room: self._free(device))
+            return
+        device.busy = True
+
+        def ended(done: asyncio.Future[Outcome]) -> None:
+            outcome = done.result()
+            if outcome is Outcome.GONE and index + 1 < len(device.bindings):
+                self._attempt(device, entry, index + 1)
+                return
+            self._ended(device, entry, outcome)
+            if device.bindings and device.plain:
+                self._spawn(self._flushed(device))
+            else:
+                self._free(device)
+
+        attempt.done.add_done_callback(ended)
+
+    def _free(self, device: Device) -> None:
+        device.busy = False
+        self._pump(device)
+
+    async def _flushed(self, device: Device) -> None:
+        """A client that knows no Message-ID cannot tell a repetition: its cursor is on disk before the next one."""
+        try:
             await self._mailboxes.flush()
+        finally:
+            self._free(device)
 
     def _ended(self, device: Device, entry: Entry, outcome: Outcome) -> None:
         if entry.seq not in device.outstanding:
@@ -350,7 +369,7 @@ class Terminating:
             self._put_off(device, entry, outcome)
         if device.restarting and not device.outstanding:
             device.rewind()
-            self._wake(device)
+            self._pump(device)
 
     def _taken(self, device: Device, entry: Entry) -> None:
         DELIVERED.inc()
@@ -372,7 +391,7 @@ class Terminating:
         device.paused = device.paused or outcome is Outcome.GONE
 
     def _settle(self, device: Device, entry: Entry, state: State | None) -> None:
-        cursor = device.settle(entry.seq)
+        cursor = device.settle(entry.seq, self._wall())
         states = () if state is None or entry.kind is EntryKind.COPY else ((entry.seq, state),)
         self._mailboxes.settle(cursor, states)
 
