@@ -52,7 +52,7 @@ _INSERT_DISPOSITIONS = ManyRows(
 _SELECT_KNOWN = ManyRows(
     f"SELECT {MESSAGE_COLUMNS} FROM message WHERE key IN (".replace("message.cpim", "x''"),
     "?",
-    ") ORDER BY id",
+    ")",
 )
 _SELECT_HIGHEST = ManyRows(
     "SELECT message, recipient, max(state) FROM disposition WHERE message IN (", "?", ") GROUP BY message, recipient"

@@ -29,7 +29,7 @@ _PUT = ManyRows(
     " ON CONFLICT (aor, key, reg_id) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _FIELDS if name not in ("aor", "reg_id")),
 )
-_REMOVE = ManyRows("DELETE FROM binding WHERE (aor, key, reg_id) IN (VALUES ", "(?, ?, ?)", ")")
+_REMOVE = "DELETE FROM binding WHERE aor = ? AND key = ? AND reg_id = ?"
 
 Update = tuple[Sequence[Binding], Sequence[Binding]]
 
@@ -65,14 +65,14 @@ class SqliteBindings:
             for binding in put:
                 last[(binding.aor, binding.instance or binding.contact, binding.reg_id)] = binding
         puts: list[Any] = []
-        removals: list[Any] = []
+        removals: list[tuple[str, str, int]] = []
         for place, last_word in last.items():
             if last_word is None:
-                removals.extend(place)
+                removals.append(place)
             else:
                 puts.append(place[1])
                 puts.extend(_values(last_word))
-        _REMOVE.write(connection, removals)
+        connection.executemany(_REMOVE, removals)
         _PUT.write(connection, puts)
         return [None] * len(works)
 

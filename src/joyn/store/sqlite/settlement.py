@@ -26,10 +26,12 @@ __all__ = ["Settlement", "merged", "raise_states"]
 
 _MAX_SEQ = 2**63 - 1
 
+# A join, because SQLite would scan the table for `(mailbox, instance) IN (VALUES …)`.
 _SELECT = ManyRows(
-    "SELECT mailbox, instance, low, ahead, touched_at FROM cursor WHERE (mailbox, instance) IN (VALUES ",
+    "WITH place (mailbox, instance) AS (VALUES ",
     "(?, ?)",
-    ")",
+    ") SELECT cursor.mailbox, cursor.instance, low, ahead, touched_at FROM place CROSS JOIN cursor "
+    "ON cursor.mailbox = place.mailbox AND cursor.instance = place.instance",
 )
 _REPLACE = ManyRows("REPLACE INTO cursor (mailbox, instance, low, ahead, touched_at) VALUES ", "(?, ?, ?, ?, ?)")
 _RAISE = {

@@ -32,10 +32,11 @@ PENDING = "SELECT count(*) FROM entry WHERE mailbox = ? AND state < 2"
 UNACKNOWLEDGED = "SELECT seq FROM entry WHERE mailbox = ? AND kind = 0 AND state < 2 ORDER BY seq"
 LAST = "SELECT coalesce(max(seq), 0) FROM entry WHERE mailbox = ?"
 
+# CROSS JOIN and the plus sign: by deliver_until first, then each message's few entries by their numbers.
 _OVERDUE = (
-    f"SELECT {ENTRY_COLUMNS}, {MESSAGE_COLUMNS} FROM message JOIN entry ON {_ENTRIES_OF} "
+    f"SELECT {ENTRY_COLUMNS}, {MESSAGE_COLUMNS} FROM message CROSS JOIN entry ON {_ENTRIES_OF} "
     "WHERE message.kind = 0 AND message.deliver_until > ? AND message.deliver_until <= ? "
-    "AND entry.kind = 0 AND entry.state < 2 ORDER BY message.deliver_until, entry.seq LIMIT ?"
+    "AND +entry.kind = 0 AND entry.state < 2 ORDER BY message.deliver_until, entry.seq LIMIT ?"
 )
 _DELETE_ENTRIES = ManyRows(
     f"DELETE FROM entry WHERE seq IN (SELECT entry.seq FROM message JOIN entry ON {_ENTRIES_OF} WHERE message.id IN (",
@@ -110,11 +111,11 @@ def prune(connection: sqlite3.Connection, progress: Progress, now: float, limit:
         progress.save_next_id(connection)
         _DELETE_ENTRIES.write(connection, messages)
         _DELETE_MESSAGES.write(connection, messages)
-    connection.execute(
-        "DELETE FROM disposition WHERE (message, recipient, state) IN "
-        "(SELECT message, recipient, state FROM disposition WHERE forget_at <= ? ORDER BY forget_at LIMIT ?)",
+    forgotten = connection.execute(
+        "SELECT message, recipient, state FROM disposition WHERE forget_at <= ? ORDER BY forget_at LIMIT ?",
         (now, limit),
-    )
+    ).fetchall()
+    connection.executemany("DELETE FROM disposition WHERE message = ? AND recipient = ? AND state = ?", forgotten)
     return len(messages)
 
 
