@@ -2,7 +2,16 @@
 
 from joyn.protocol.msrp.reassembly import Message
 from joyn.transport.msrp.endpoint import MsrpEndpoint
-from joyn.transport.msrp.leg import CONNECTION_LOST, Handler, MsrpLeg
+from joyn.transport.msrp.leg import CONNECTION_LOST, QUEUE_FULL, Handler, MsrpLeg
 from joyn.transport.msrp.settings import MsrpLimits, MsrpListener
 
-__all__ = ["CONNECTION_LOST", "Handler", "Message", "MsrpEndpoint", "MsrpLeg", "MsrpLimits", "MsrpListener"]
+__all__ = [
+    "CONNECTION_LOST",
+    "QUEUE_FULL",
+    "Handler",
+    "Message",
+    "MsrpEndpoint",
+    "MsrpLeg",
+    "MsrpLimits",
+    "MsrpListener",
+]

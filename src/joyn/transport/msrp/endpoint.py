@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import itertools
 import ssl as tls
 from collections.abc import Callable
+from dataclasses import replace
 
 from joyn import telemetry
 from joyn.model.refused import Reason, Refused
-from joyn.protocol.msrp.uri import MsrpUri
+from joyn.protocol.msrp.session import Session
+from joyn.protocol.msrp.uri import MsrpUri, parse_path
 from joyn.transport.msrp.connection import MsrpConnection
 from joyn.transport.msrp.leg import Handler, MsrpLeg
 from joyn.transport.msrp.settings import MsrpLimits, MsrpListener
@@ -24,47 +25,46 @@ CONNECT_TIMEOUT = 5.0
 """Seconds to wait for a connection of ours."""
 DISCARD_PORT = 9
 """What an active end without a listener writes as its port (RFC 4145 §4.1)."""
+MAX_TRANSACTION_ID = 32
+"""Characters of ours (RFC 4975 §9)."""
 _HASHES = {"sha-1": hashlib.sha1, "sha-256": hashlib.sha256}
 
 
 class MsrpEndpoint:
-    """All MSRP of a node, or of a phone. `make_token` gives at least 64 random bits as text at each call."""
+    """All MSRP of a node, or of a phone.
+
+    `make_token` gives at least 64 random bits at each call, in letters and digits; `now` is a monotonic clock, seconds.
+    """
 
     def __init__(self, limits: MsrpLimits, *, make_token: Callable[[], str], now: Callable[[], float]) -> None:
         self.limits = limits
         self.now = now
         self._make_token = make_token
-        self._prefix = make_token()[:8]
-        self._numbers = itertools.count(1)
+        self._window = limits.window
         self._listeners: list[MsrpListener] = []
         self._servers: list[asyncio.Server] = []
-        self._legs: dict[str, MsrpLeg] = {}
-        self._by_session: dict[str, MsrpLeg] = {}
+        self._legs: dict[str, MsrpLeg] = {}  # by session-id
         self._connections: set[MsrpConnection] = set()
         self._per_source: dict[str, int] = {}
         self._wheel: TimerWheel[MsrpLeg] = TimerWheel(now, lambda leg: leg.handle_deadline(now()))
-        self._idle: TimerWheel[MsrpConnection] = TimerWheel(now, self._close_idle)
+        self._idle: TimerWheel[MsrpConnection] = TimerWheel(now, MsrpConnection.handle_deadline)
 
     def make_id(self) -> str:
-        """A transaction id: unique here, and hard to hit by chance inside a body."""
-        return f"{self._prefix}{next(self._numbers):x}"
+        """A transaction id. RFC 4975 §7.1: random, or a message could be written to hold the end-line of its chunk."""
+        return self._make_token()[:MAX_TRANSACTION_ID]
 
     async def listen(self, listener: MsrpListener) -> MsrpListener:
         """Open a listener; what is returned has its real port when 0 was asked for. Raises OSError."""
         server = await asyncio.get_running_loop().create_server(
-            lambda: MsrpConnection(self), listener.host, listener.port, ssl=listener.tls, backlog=4096
+            lambda: MsrpConnection(self),
+            listener.host,
+            listener.port,
+            ssl=listener.tls,
+            ssl_handshake_timeout=self.limits.idle_timeout if listener.tls else None,
+            backlog=4096,
         )
         self._servers.append(server)
-        port = server.sockets[0].getsockname()[1]
-        bound = MsrpListener(
-            name=listener.name,
-            transport=listener.transport,
-            host=listener.host,
-            port=port,
-            advertise=listener.advertise,
-            tls=listener.tls,
-            fingerprint=listener.fingerprint,
-        )
+        bound = replace(listener, port=server.sockets[0].getsockname()[1])
         self._listeners.append(bound)
         return bound
 
@@ -74,10 +74,10 @@ class MsrpEndpoint:
             server.close()
         for leg in list(self._legs.values()):
             leg.close()
-        self._wheel.clear()
-        self._idle.clear()
         for connection in list(self._connections):
             connection.close()
+        self._wheel.clear()
+        self._idle.clear()
 
     def session(self, handler: Handler, *, tls: bool = False) -> MsrpLeg:
         """A new session with an unguessable URI on a listener of that kind; without one it can only `connect`.
@@ -96,23 +96,31 @@ class MsrpEndpoint:
             transport="tcp",
         )
         leg = MsrpLeg(self, handler, local, listener, self.now())
-        self._legs[leg.local_path] = leg
-        self._by_session[local.session_id] = leg
+        self._legs[local.session_id] = leg
         self.watch(leg, leg.last_used + self.limits.session_idle)
         return leg
 
+    def machine(self, local: MsrpUri, remote_path: str) -> Session:
+        """The state machine of one session."""
+        return Session(
+            local,
+            remote_path,
+            max_size=self.limits.max_message,
+            make_id=self.make_id,
+            timeout=self.limits.timeout,
+            window=self._window,
+        )
+
     def find(self, to_path: str) -> MsrpLeg | None:
-        """The session a To-Path means: by its text, else by its session-id."""
-        leg = self._legs.get(to_path)
-        if leg is None:
-            session_id = to_path.rpartition("/")[2].partition(";")[0]
-            leg = self._by_session.get(session_id)
-        return leg
+        """The session a To-Path means, by the rules of RFC 4975 §6.1. Raises ParseError."""
+        path = parse_path(to_path)
+        leg = self._legs.get(path[0].session_id)
+        # RFC 4975 §7.3: we are no relay, so nothing may follow our own URI.
+        return leg if leg is not None and len(path) == 1 and path[0].matches(leg.local) else None
 
     def forget(self, leg: MsrpLeg) -> None:
         """The session has ended."""
-        self._legs.pop(leg.local_path, None)
-        self._by_session.pop(leg.local.session_id, None)
+        self._legs.pop(leg.local.session_id, None)
         self._wheel.disarm(leg)
 
     # Connections.
@@ -137,22 +145,29 @@ class MsrpEndpoint:
             context.verify_mode = tls.CERT_NONE
         async with asyncio.timeout(CONNECT_TIMEOUT):
             _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: MsrpConnection(self), host, port, ssl=context, server_hostname=host if context else None
+                lambda: MsrpConnection(self, outgoing=True),
+                host,
+                port,
+                ssl=context,
+                server_hostname=host if context else None,
             )
+        if connection.closed:
+            raise ConnectionError("the connection was lost at once, or is one too many")
         if fingerprint is not None and not matches(fingerprint, connection.peer_certificate()):
-            connection.close()
+            connection.abort()
             raise ConnectionError("the certificate is not the one that was announced")
         return connection
 
-    def admit(self, connection: MsrpConnection) -> bool:
+    def admit(self, connection: MsrpConnection, source: str) -> bool:
         """Count a connection in, or say that there are too many."""
-        count = self._per_source.get(connection.remote, 0)
+        count = self._per_source.get(source, 0)
         if len(self._connections) >= self.limits.max_connections or count >= self.limits.max_connections_per_source:
-            telemetry.event("connection.refused", source=connection.remote)
+            telemetry.event("connection.refused", source=source)
             return False
-        self._per_source[connection.remote] = count + 1
+        self._per_source[source] = count + 1
         self._connections.add(connection)
-        self.watch_connection(connection)
+        connection.remote = source
+        self.watch_connection(connection, self.limits.idle_timeout)
         return True
 
     def lost(self, connection: MsrpConnection) -> None:
@@ -173,13 +188,9 @@ class MsrpEndpoint:
             leg.due_at = deadline
             self._wheel.arm(leg, deadline)
 
-    def watch_connection(self, connection: MsrpConnection) -> None:
-        """Close it if it has no session in a while."""
-        self._idle.arm(connection, self.now() + self.limits.idle_timeout)
-
-    def _close_idle(self, connection: MsrpConnection) -> None:
-        if not connection.legs:
-            connection.close()
+    def watch_connection(self, connection: MsrpConnection, seconds: float | None) -> None:
+        """Call `connection.handle_deadline` after so many seconds, instead of what was asked for before."""
+        self._idle.arm(connection, None if seconds is None else self.now() + seconds)
 
 
 def matches(fingerprint: tuple[str, str], certificate: bytes | None) -> bool:
@@ -188,4 +199,4 @@ def matches(fingerprint: tuple[str, str], certificate: bytes | None) -> bool:
     if maker is None or certificate is None:
         return False
     actual = maker(certificate).hexdigest()
-    return hmac.compare_digest(actual, fingerprint[1].replace(":", "").lower())
+    return hmac.compare_digest(actual.encode(), fingerprint[1].replace(":", "").lower().encode())

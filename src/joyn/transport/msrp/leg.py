@@ -7,20 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from joyn.protocol.msrp.chunk import FailureReport, Request, Response
 from joyn.protocol.msrp.reassembly import Message
-from joyn.protocol.msrp.session import (
-    Action,
-    Bound,
-    Delivered,
-    Failed,
-    QueueFull,
-    Received,
-    Session,
-    Transmit,
-)
+from joyn.protocol.msrp.session import Action, Bound, Delivered, Failed, QueueFull, Received, Session, Transmit
 from joyn.protocol.msrp.uri import MsrpUri, parse_path
 
 if TYPE_CHECKING:
@@ -30,19 +22,23 @@ if TYPE_CHECKING:
 
 CONNECTION_LOST = 503
 """The status of a message whose session ended before the peer had answered; not a status of MSRP itself."""
-QUEUE_FULL = 413
-"""The status of a message that found too much waiting before it."""
-MAX_EARLY = 256
-"""Messages that may wait for their session to be bound."""
+QUEUE_FULL = 500
+"""The status of a message that found too much waiting before it: nothing was sent, the peer has refused nothing."""
+MAX_WAITING = 256
+"""Messages that may wait until their session is bound, or its peer reads again."""
+MAX_WAITING_BYTES = 4 << 20
+"""Bytes of them; a single message may be longer."""
+MSRP_PORT = 2855
+"""The port of a URI that names none (RFC 4975 §15.4)."""
 
-_Early = tuple[str, str, bytes, bool, FailureReport]
+_Outgoing = tuple[str, str, bytes, bool, FailureReport]
 
 
 class Handler(Protocol):
     """Receives what happens on a session."""
 
     def on_message(self, leg: MsrpLeg, message: Message) -> None:
-        """A whole message; its completing chunk is unanswered until `leg.answer`."""
+        """A whole message; its completing chunk is unanswered until `leg.answer`, which is due once per message."""
         ...
 
     def on_bound(self, leg: MsrpLeg) -> None:
@@ -50,20 +46,27 @@ class Handler(Protocol):
         ...
 
     def on_closed(self, leg: MsrpLeg, reason: str) -> None:
-        """The session has ended, not by `close`: the connection went, or it was idle for too long."""
+        """The session has ended, not by `close`: the connection went, the peer refused it, or it was idle too long."""
         ...
 
 
 class MsrpLeg:
-    """A session of ours. Made by `MsrpEndpoint.session`; then `expect` or `connect`."""
+    """A session of ours. Made by `MsrpEndpoint.session`; then `expect` or `connect`.
+
+    `bound` says that the peer has used or confirmed its connection; `last_used` is the time of the last frame from it
+    or message to it, in the endpoint's clock.
+    """
 
     __slots__ = (
-        "_early",
+        "_ahead",
         "_endpoint",
         "_futures",
         "_handler",
+        "_pausing",
         "_session",
         "_unanswered",
+        "_waiting",
+        "_waiting_bytes",
         "bound",
         "closed",
         "connection",
@@ -91,23 +94,32 @@ class MsrpLeg:
         self.due_at = 0.0
         self._session: Session | None = None
         self._futures: dict[str, asyncio.Future[int]] = {}
-        self._early: list[_Early] = []
+        # An idle session holds neither of these: most of them are idle.
+        self._waiting: deque[_Outgoing] | None = None
+        self._ahead: list[Request | Response] | None = None
+        self._waiting_bytes = 0
         self._unanswered = 0
+        self._pausing = False
 
     # Getting bound.
 
     def expect(self, remote_path: str) -> None:
-        """Passive: the peer of this `a=path` will connect and send. Raises ParseError."""
-        path = parse_path(remote_path)
-        self.remote = path[-1]
-        endpoint = self._endpoint
-        self._session = Session(
-            self.local,
-            remote_path,
-            max_size=endpoint.limits.max_message,
-            make_id=endpoint.make_id,
-            timeout=endpoint.limits.timeout,
-        )
+        """Passive: the peer of this `a=path` will connect and send, or has done so. Raises ParseError.
+
+        A peer that was quicker is heard now: `on_bound` and `on_message` may be called before this returns.
+        """
+        self.remote = parse_path(remote_path)[-1]
+        self._session = self._endpoint.machine(self.local, remote_path)
+        connection, ahead = self.connection, self._ahead
+        if ahead is not None and connection is not None:
+            # The connection shows them again to whoever may have them: us, when From-Path is the announced one.
+            self._ahead = self.connection = None
+            connection.legs.pop(self.local_path, None)
+            self._pausing = False
+            connection.resume()
+            connection.dispatch(ahead)
+            if self.connection is None:
+                connection.leave(self)
 
     async def connect(
         self,
@@ -121,52 +133,81 @@ class MsrpLeg:
         """Active: connect to the first hop of the path (or to `host`, `port`) and send the empty SEND at once.
 
         Raises OSError, TimeoutError (after 5 s), ParseError, and ConnectionError when the certificate does not have
-        `fingerprint` (RFC 4572).
+        `fingerprint` (hash function and value, RFC 4572). When the peer refuses the session, `on_closed` tells.
         """
         self.expect(remote_path)
+        if self.connection is not None:
+            return  # the peer has connected to us meanwhile
         first = parse_path(remote_path)[0]
         connection = await self._endpoint.open(
-            host or first.host, port or first.port or 2855, ssl=ssl, secure=first.secure, fingerprint=fingerprint
+            host or first.host, port or first.port or MSRP_PORT, ssl=ssl, secure=first.secure, fingerprint=fingerprint
         )
-        if self.closed:
-            connection.close_if_unused()
+        if self.closed or self.connection is not None:
+            connection.close("unused")
             return
         self.join(connection)
         assert self._session is not None
-        self.run(self._session.send_empty(self._endpoint.now()))
+        now = self._endpoint.now()
+        self.run(self._session.send_empty(now))
+        self._endpoint.watch(self, now + self._endpoint.limits.timeout)
+
+    def may_join(self, connection: MsrpConnection, request: Request) -> int:
+        """0 when this request may bind us to that connection, else the status that says why not. Raises ParseError."""
+        if request.method != "SEND":
+            return 501
+        if self.local.secure and not connection.secure:
+            return 481  # an msrps URI promises TLS
+        # Deviates: RFC 4975 §7.3 compares the whole From-Path; behind a relay or CEMA its host and port are another's,
+        # so the session-id, which cannot be guessed, decides.
+        if self.remote is not None and parse_path(request.from_path)[-1].session_id != self.remote.session_id:
+            return 481
+        return 0 if self.connection is None or self.connection is connection else 506
 
     def join(self, connection: MsrpConnection) -> None:
         """This connection is ours from now on (RFC 4975 §5.4)."""
         self.connection = connection
         connection.legs[self.local_path] = self
 
-    def may_join(self, request: Request) -> bool:
-        """Whether a request from another party than we agreed on tries to bind."""
-        if self.remote is None:
-            return False
-        # Deviates: RFC 4975 §7.3 compares the whole From-Path; behind a relay or CEMA its host and port are another's,
-        # so the session-id, which cannot be guessed, decides.
-        source = parse_path(request.from_path)[-1]
-        return source.session_id == self.remote.session_id
-
     def _become_bound(self) -> None:
-        if self.bound:
-            return
-        self.bound = True
-        early, self._early = self._early, []
-        for message in early:
-            self._send_now(*message)
-        self._handler.on_bound(self)
+        if not self.bound:
+            self.bound = True
+            self.flush()
+            self._handler.on_bound(self)
 
-    # Messages.
+    # Messages that come.
 
     def receive(self, frame: Request | Response, now: float) -> None:
         """A frame for this session came."""
         self.last_used = now
-        if not self.bound:
-            self._become_bound()
-        if self._session is not None:
-            self.run(self._session.receive(frame, now))
+        session = self._session
+        if session is None:
+            # RFC 3264 §5.1: media may overtake the answer that describes it. Nothing more is read until that is here.
+            if self._ahead is None:
+                self._ahead = []
+                self._pause()
+            self._ahead.append(frame)
+            return
+        if not self.bound and type(frame) is Request and (frame.body or frame.content_type):
+            self._become_bound()  # an empty SEND does that too, after its answer
+        self.run(session.receive(frame, now))
+
+    def answer(self, message: Message, status: int, comment: str = "") -> None:
+        """Answer a message that `on_message` handed up. Nothing is sent when the session has ended."""
+        if self.closed or self._session is None:
+            return
+        self._unanswered -= 1
+        self.run(self._session.answer(message, status, comment))
+        if self._pausing and self._unanswered * 2 < self._endpoint.limits.max_unanswered:
+            self._pausing = False
+            if self.connection is not None:
+                self.connection.resume()
+
+    def _pause(self) -> None:
+        if not self._pausing and self.connection is not None:
+            self._pausing = True
+            self.connection.pause()
+
+    # Messages that go.
 
     def send(
         self,
@@ -179,28 +220,53 @@ class MsrpLeg:
     ) -> asyncio.Future[int]:
         """Send a message; the future becomes its status, never an exception.
 
-        200 when every chunk was answered 200; the peer's status; 408 when it did not answer; CONNECTION_LOST;
-        QUEUE_FULL. Before the session is bound, messages wait.
+        200 when every chunk was answered 200 (or no answer was asked for); the peer's status; 408 when it did not
+        answer; CONNECTION_LOST; QUEUE_FULL, also for a `message_id` still under way. Before the session is bound, and
+        while the peer does not keep up, messages wait.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        message = (message_id, content_type, body, success_report, failure_report)
         if self.closed:
             future.set_result(CONNECTION_LOST)
-        elif len(self._early) >= MAX_EARLY or message_id in self._futures:
+        elif message_id in self._futures:
             future.set_result(QUEUE_FULL)
-        else:
+        elif self.bound and not self._waiting and self.connection is not None and not self.connection.full:
             self._futures[message_id] = future
-            message = (message_id, content_type, body, success_report, failure_report)
-            if self.bound:
-                self._send_now(*message)
-            else:
-                self._early.append(message)
+            self._send_now(*message)
+        elif self._enqueue(message):
+            self._futures[message_id] = future
+        else:
+            future.set_result(QUEUE_FULL)
         return future
+
+    def _enqueue(self, message: _Outgoing) -> bool:
+        if self._waiting is None:
+            self._waiting = deque()
+        size = self._waiting_bytes + len(message[2])
+        if self._waiting and (len(self._waiting) >= MAX_WAITING or size > MAX_WAITING_BYTES):
+            return False
+        self._waiting.append(message)
+        self._waiting_bytes = size
+        return True
+
+    def flush(self) -> None:
+        """Send what waits, as far as the peer keeps up."""
+        while self._waiting and self.bound and self.connection is not None and not self.connection.full:
+            message = self._waiting.popleft()
+            self._waiting_bytes -= len(message[2])
+            self._send_now(*message)
+        if not self._waiting:
+            self._waiting = None
 
     def _send_now(
         self, message_id: str, content_type: str, body: bytes, success_report: bool, failure_report: FailureReport
     ) -> None:
         assert self._session is not None
+        limits = self._endpoint.limits
         now = self.last_used = self._endpoint.now()
+        if len(body) > limits.hold_write_buffer:
+            # Only answers tell how fast a long message may go out; they are wanted then, whatever the caller wants.
+            failure_report = "yes"
         try:
             actions = self._session.send(
                 message_id, content_type, body, now, success_report=success_report, failure_report=failure_report
@@ -209,15 +275,10 @@ class MsrpLeg:
             self._settle(message_id, QUEUE_FULL)
             return
         self.run(actions)
-        self._endpoint.watch(self, now + self._endpoint.limits.timeout)
+        if failure_report != "no":
+            self._endpoint.watch(self, now + limits.timeout)
 
-    def answer(self, message: Message, status: int, comment: str = "") -> None:
-        """Answer a message that `on_message` handed up."""
-        self._unanswered -= 1
-        if self.connection is not None and self._unanswered == self._endpoint.limits.max_unanswered // 2:
-            self.connection.pause(False)
-        if self._session is not None and not self.closed:
-            self.run(self._session.answer(message, status, comment))
+    # The end.
 
     def close(self) -> None:
         """End the session; what is unanswered becomes CONNECTION_LOST."""
@@ -230,9 +291,12 @@ class MsrpLeg:
         self.closed = True
         self.bound = False
         self._endpoint.forget(self)
-        if self.connection is not None:
-            self.connection.legs.pop(self.local_path, None)
-            self.connection.close_if_unused()
+        connection, self.connection = self.connection, None
+        self._waiting = self._ahead = None
+        if connection is not None:
+            if self._pausing:
+                connection.resume()
+            connection.leave(self)
         for message_id in list(self._futures):
             self._settle(message_id, CONNECTION_LOST)
         if reason:
@@ -242,16 +306,16 @@ class MsrpLeg:
 
     def handle_deadline(self, now: float) -> None:
         """A deadline may have come: of a chunk, or of the idle session."""
-        limits = self._endpoint.limits
-        if self._session is not None:
-            self.run(self._session.handle_deadline(now))
+        session = self._session
+        if session is not None:
+            self.run(session.handle_deadline(now))
         if self.closed:
             return
-        if now - self.last_used >= limits.session_idle:
+        idle = self.last_used + self._endpoint.limits.session_idle
+        if now >= idle:
             self.end("idle")
             return
-        due = self._session.deadline() if self._session is not None else None
-        idle = self.last_used + limits.session_idle
+        due = session.deadline() if session is not None else None
         self._endpoint.watch(self, idle if due is None else min(due, idle), again=True)
 
     def run(self, actions: list[Action]) -> None:
@@ -262,15 +326,22 @@ class MsrpLeg:
                     self.connection.write(action.data)
             elif isinstance(action, Received):
                 self._unanswered += 1
-                if self._unanswered > self._endpoint.limits.max_unanswered and self.connection is not None:
-                    self.connection.pause(True)
+                if self._unanswered > self._endpoint.limits.max_unanswered:
+                    self._pause()
                 self._handler.on_message(self, action.message)
             elif isinstance(action, Delivered):
                 self._settle(action.message_id, 200)
             elif isinstance(action, Failed):
-                self._settle(action.message_id, action.status)
+                self._failed(action.message_id, action.status)
             elif isinstance(action, Bound):
                 self._become_bound()
+
+    def _failed(self, message_id: str, status: int) -> None:
+        if message_id in self._futures:
+            self._settle(message_id, status)
+        else:
+            # Nobody waits for it, so it is our empty SEND: the peer does not know the session, or not from us.
+            self.end(f"refused {status}")
 
     def _settle(self, message_id: str, status: int) -> None:
         future = self._futures.pop(message_id, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
+from joyn.protocol.msrp.session import CHUNK_SIZE, WINDOW
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MsrpListener:
@@ -24,12 +26,14 @@ class MsrpListener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MsrpLimits:
-    """Bounds of an endpoint, each with what happens there.
+    """Bounds of an endpoint, each with what happens there; times in seconds, sizes in bytes.
 
-    A message over `max_message` bytes is answered 413; connections over their bounds are closed at once, one that binds
-    no session within `idle_timeout` seconds or leaves `max_write_buffer` bytes unread is closed; a session unused for
-    `session_idle` seconds ends; a chunk unanswered for `timeout` fails with 408; with `max_unanswered` messages handed
-    up and not answered, its connection is not read any further; over `max_sessions` no more are made.
+    A message over `max_message` is answered 413; connections over their bounds are closed at once, one that has no
+    session for `idle_timeout` is closed. A peer that leaves a quarter of `max_write_buffer` unread gets no new messages
+    until it reads, and is disconnected when it does not within `timeout`, or when the whole of it is full. A session
+    unused for `session_idle` ends; a chunk unanswered for `timeout` fails with 408; with more than `max_unanswered`
+    messages handed up and not answered, its connection is not read until half of them are (what had been read before is
+    still handed up); over `max_sessions` no more are made.
     """
 
     max_message: int = 1 << 20
@@ -41,3 +45,13 @@ class MsrpLimits:
     timeout: float = 30.0
     max_sessions: int = 100_000
     max_unanswered: int = 64
+
+    @property
+    def hold_write_buffer(self) -> int:
+        """Bytes unread by the peer at which its messages are held back."""
+        return self.max_write_buffer // 4
+
+    @property
+    def window(self) -> int:
+        """Unanswered chunks of a session at once: with what was there before, they fit into the write buffer."""
+        return max(1, min(WINDOW, self.max_write_buffer // (2 * CHUNK_SIZE)))
