@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from joyn.phone import Received, Rejected, Unanswered, Undelivered
+from joyn.phone.inbox import MAX_UNREAD
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.imdn import Imdn
@@ -156,6 +157,24 @@ def test_a_phone_refuses_with_the_status_it_is_told_and_does_not_take_the_messag
             await server.deliver(ALICE, make_chat(message_id="m2"))
             assert (await alice.receive(timeout=1)).message_id == "m2"
             assert states_of(server) == []
+
+    asyncio.run(story())
+
+
+def test_with_too_much_unread_messages_are_put_off_and_receipts_taken() -> None:
+    async def story() -> None:
+        async with running() as server, make_phone(server) as alice:
+            sent = await alice.send(BOB, "salut")
+            for number in range(MAX_UNREAD):
+                alice._inbox.take(alice_has_unread(str(number)))
+            assert (await server.deliver(ALICE, make_chat())).status == 480
+            assert (await server.deliver(ALICE, make_receipt(sent.message_id, "delivered"))).status == 200
+            assert sent.state == "delivered"
+            await alice.receive()
+            assert (await server.deliver(ALICE, make_chat())).status == 200
+
+    def alice_has_unread(message_id: str) -> Received:
+        return Received(sender=BOB, recipient=ALICE, message_id=message_id, content_type="text/plain", body=b"")
 
     asyncio.run(story())
 

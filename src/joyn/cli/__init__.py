@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "subscriber": ("joyn.cli.subscriber:app", "Subscribers: who they are and how their devices prove it."),
     "binding": ("joyn.cli.binding:app", "Contact bindings: the devices that are registered."),
     "message": ("joyn.cli.message:app", "Messages and what became of them."),
+    "phone": ("joyn.cli.phone:app", "Be a phone for a moment: send, listen, ask."),
     "decode": ("joyn.cli.decode:decode", "Print what a SIP, MSRP or CPIM message says, or where it is wrong."),
     "version": ("joyn.cli.version:version", "Print the version."),
 }

@@ -37,10 +37,11 @@ class Inbox:
         self._reader = asyncio.Event()
         self._revocations: dict[str, asyncio.Future[bool]] = {}
 
-    @property
-    def full(self) -> bool:
-        """Whether the program must read before more may come."""
-        return len(self._unread) >= MAX_UNREAD
+    def puts_off(self, content_type: str) -> bool:
+        """Whether a message cannot be taken now, because too much is unread. What the program does not read can."""
+        if len(self._unread) < MAX_UNREAD:
+            return False
+        return media_type(content_type) not in (imdn.CONTENT_TYPE, revocation.CONTENT_TYPE)
 
     # What went out.
 
@@ -77,7 +78,7 @@ class Inbox:
 
     def take(self, received: Received) -> None:
         """A message or a notification is ours now."""
-        kind = received.content_type.partition(";")[0].strip().lower()
+        kind = media_type(received.content_type)
         if kind == imdn.CONTENT_TYPE:
             self._take_receipt(received)
         elif kind == revocation.CONTENT_TYPE:
@@ -131,6 +132,11 @@ class Inbox:
         future = self._revocations.get(answer.message_id)
         if future is not None and not future.done() and isinstance(answer, revocation.RevokeResponse):
             future.set_result(answer.result == "success")
+
+
+def media_type(content_type: str) -> str:
+    """Type and subtype of a Content-Type, in lower case."""
+    return content_type.partition(";")[0].strip().lower()
 
 
 def remember(kept: dict[K, V], key: K, value: V, most: int) -> None:

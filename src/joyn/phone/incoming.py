@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from joyn.phone.addresses import recipient_of, sender_of
 from joyn.phone.behaviour import Behaviour
-from joyn.phone.inbox import Inbox, remember
+from joyn.phone.inbox import Inbox, media_type, remember
 from joyn.phone.journal import Journal
 from joyn.phone.line import ALLOW, Line
 from joyn.phone.messages import Received
@@ -97,7 +97,7 @@ class Incoming:
             self._answer(inbound, received)
 
     def _answer(self, inbound: Inbound, received: Received) -> None:
-        status = 480 if self._inbox.full else self._behaviour.answer
+        status = 480 if self._inbox.puts_off(received.content_type) else self._behaviour.answer
         if status is None:
             self._journal.note("ignored", "MESSAGE")
             return
@@ -112,7 +112,7 @@ class Incoming:
         sender, recipient = sender_of(request), recipient_of(request)
         # The To of a copy names whom our other phone wrote to.
         copy = sender == self._own != recipient
-        if content_type.partition(";")[0].strip().lower() == cpim.CONTENT_TYPE:
+        if media_type(content_type) == cpim.CONTENT_TYPE:
             message = CpimMessage.parse(request.body)
             return Received.of_cpim(message, sender=sender, recipient=recipient, way="pager", copy=copy)
         return Received(

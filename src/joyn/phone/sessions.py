@@ -15,7 +15,7 @@ from typing import Any, Literal
 from joyn.phone.addresses import brings_stored_receipts, normalised, sender_of
 from joyn.phone.behaviour import Behaviour
 from joyn.phone.chat import Chat
-from joyn.phone.inbox import Inbox
+from joyn.phone.inbox import Inbox, media_type
 from joyn.phone.invite import Inviting, Ringing
 from joyn.phone.journal import Journal
 from joyn.phone.line import ALLOW, Line, refusal
@@ -324,19 +324,20 @@ class Sessions:
         if chat is None:
             leg.answer(message, 481)
             return
-        kind = message.content_type.partition(";")[0].strip().lower()
+        kind = media_type(message.content_type)
         if kind == iscomposing.CONTENT_TYPE:
             leg.answer(message, 200)
             chat.take_notice(message.body)
-            return
-        status = 408 if self.inbox.full else self.behaviour.session_answer
-        if status is None:
-            self.journal.note("ignored", "SEND")
             return
         try:
             wrapped = CpimMessage.parse(message.body) if kind == cpim.CONTENT_TYPE else None
         except ParseError:
             leg.answer(message, 400)
+            return
+        inner = kind if wrapped is None else wrapped.content_type
+        status = 408 if self.inbox.puts_off(inner) else self.behaviour.session_answer
+        if status is None:
+            self.journal.note("ignored", "SEND")
             return
         self.journal.note("answered", f"SEND {status}")
         leg.answer(message, status)

@@ -1,0 +1,241 @@
+"""`joyn phone`: be a phone for a moment, from a shell."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import platform
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from cyclopts import App, Parameter
+
+from joyn.cli.printing import moment, plain
+from joyn.cli.trouble import NO, UNABLE, Trouble
+
+if TYPE_CHECKING:
+    from joyn.phone import Phone, Received
+
+app = App(name="phone", help="Be a phone for a moment: send, listen, ask.", help_format="plaintext")
+
+DEFAULT_WAIT: Final = 5.0
+
+To = Annotated[str, Parameter(help="Whom: a number as people write it, or a SIP URI.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """Who this phone is, and where its server."""
+
+    number: Annotated[str, Parameter(help="Our own number, as people write it.")]
+    password_file: Annotated[
+        Path | None, Parameter(help="Take the password from the first line of a file; else it is asked for.")
+    ] = None
+    server: Annotated[str, Parameter(help="The server's host:port.")] = "127.0.0.1:5060"
+    transport: Annotated[Literal["udp", "tcp", "tls"], Parameter(help="How to reach it.")] = "tcp"
+    ca: Annotated[Path | None, Parameter(help="Trust this CA as well as the system's (tls).")] = None
+    domain: Annotated[str, Parameter(help="The operator's SIP domain.")] = "joyn.localhost"
+    country: Annotated[str, Parameter(help="ISO code of the country whose way of writing numbers is home.")] = "FR"
+    username: Annotated[str, Parameter(help="The digest username; the number if not given.")] = ""
+    style: Annotated[
+        Literal["cpm", "simple", "plain"], Parameter(help="Universal Profile, joyn, or no RCS at all.")
+    ] = "cpm"
+
+
+@app.command
+def send(
+    to: To,
+    text: Annotated[str, Parameter(help="What to say; - reads it from standard input.")],
+    *,
+    mode: Annotated[
+        Literal["auto", "pager", "large", "session"], Parameter(help="One request, a session for it, or a chat.")
+    ] = "auto",
+    wait: Annotated[float, Parameter(help="Seconds to wait for `delivered`; 0 for none.")] = DEFAULT_WAIT,
+    subscription: Subscription,
+) -> int:
+    """Send a message, and say what became of it. Exit status 1: not delivered in time.
+
+    What others send meanwhile is printed too.
+    """
+    content = sys.stdin.read() if text == "-" else text
+    whom = _number(subscription, to)
+
+    async def work(phone: Phone) -> int:
+        from joyn.phone import Undelivered
+
+        sent = await phone.send(whom, content, mode=mode)
+        print(f"accepted   {sent.message_id}")
+        if not wait or phone.style.plain:
+            return 0
+        try:
+            await sent.delivered(timeout=wait)
+        except TimeoutError:
+            print(f"waiting    not delivered within {wait:g} s; the network keeps it", file=sys.stderr)
+            return NO
+        except Undelivered as undelivered:
+            raise Trouble(f"the message was not delivered: {undelivered.state}") from None
+        first = sent.states[0][1]
+        for state, at in sent.states[1:]:
+            print(f"{state:<11}after {(at - first) * 1000:.1f} ms")
+        return 0
+
+    return _with(subscription, work)
+
+
+@app.command
+def listen(
+    *,
+    count: Annotated[int, Parameter(help="End after so many messages; 0: never.")] = 0,
+    seconds: Annotated[float, Parameter(help="End after so many seconds; 0: never.")] = 0.0,
+    echo: Annotated[bool, Parameter(negative="", help="Send every text back to where it came from.")] = False,
+    subscription: Subscription,
+) -> int:
+    """Print messages as they come, and tell their senders that they were displayed. Ctrl-C ends it."""
+
+    async def work(phone: Phone) -> int:
+        print(f"{phone.number} is registered; Ctrl-C ends", file=sys.stderr)
+        read = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds or None):
+                async for message in phone.messages():
+                    _print(message)
+                    await _answer(message, echo=echo)
+                    read += 1
+                    if read == count:
+                        break
+        return 0
+
+    return _with(subscription, work, listening=True)
+
+
+@app.command
+def caps(to: To, *, subscription: Subscription) -> int:
+    """Ask what somebody's phones can do now. Exit status 1: nobody's number, or no answer."""
+    whom = _number(subscription, to)
+
+    async def work(phone: Phone) -> int:
+        found = await phone.capabilities(whom)
+        print(f"{whom} is {found.status}" + (f" ({found.code})" if found.code != 200 else ""))
+        for tag in sorted(found.tags.bare | found.tags.icsi | found.tags.iari):
+            print(f"  {plain(tag)}")
+        return 0 if found.chat else NO
+
+    return _with(subscription, work)
+
+
+async def _answer(message: Received, *, echo: bool) -> None:
+    """Displayed, and perhaps an echo; what cannot be said now does not end the listening."""
+    from joyn.phone import Rejected
+
+    try:
+        await message.mark_displayed()
+        if echo and not message.copy:
+            await message.reply(message.text)
+    except Rejected as rejected:
+        print(f"not answered: {rejected}", file=sys.stderr)
+
+
+def _print(message: Received) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    about = " (deferred)" if message.deferred else " (ours)" if message.copy else ""
+    kind = message.content_type.partition(";")[0].strip().lower()
+    lines = message.text.splitlines() if kind.startswith("text/") else [f"[{kind}, {len(message.body)} bytes]"]
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text.assemble((moment(time.time()), "dim"), "  ", (plain(message.sender), "bold"), about))
+    for line in lines or [""]:
+        console.print(Text(f"  {plain(line)}"))
+    sys.stdout.flush()
+
+
+def _with(
+    subscription: Subscription, work: Callable[[Phone], Coroutine[Any, Any, int]], *, listening: bool = False
+) -> int:
+    """Be that phone, registered, while `work` runs; its exit status."""
+
+    async def all_of_it() -> int:
+        async with _registered(subscription, listening=listening) as phone:
+            return await work(phone)
+
+    with contextlib.suppress(KeyboardInterrupt):
+        return asyncio.run(all_of_it())
+    return 0
+
+
+@asynccontextmanager
+async def _registered(subscription: Subscription, *, listening: bool) -> AsyncIterator[Phone]:
+    from joyn.phone import Phone, Rejected, Unanswered
+    from joyn.transport.tls import client_context
+
+    server = subscription.server
+    host, colon, port = server.rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise Trouble(f"{server!r} is not host:port", "Write it like 127.0.0.1:5060.")
+    number = _number(subscription, subscription.number)
+    phone = Phone(
+        number,
+        password=_password(subscription),
+        server=server,
+        transport=subscription.transport,
+        tls=client_context(subscription.ca) if subscription.transport == "tls" else None,
+        domain=subscription.domain,
+        style=subscription.style,
+        username=subscription.username or None,
+        receipts="delivered" if listening else "auto",
+        instance=_instance(number, listening=listening),
+    )
+    if not listening:
+        phone.on_message = _print
+    try:
+        async with phone:
+            yield phone
+    except Unanswered as unanswered:
+        raise Trouble(f"{server} does not answer: {unanswered}", "`joyn check` looks at the node.", UNABLE) from None
+    except Rejected as rejected:
+        advice = "Is the password right? `joyn subscriber password` gives a new one." if rejected.status == 401 else ""
+        raise Trouble(f"the network says {rejected}", advice, NO) from None
+    except OSError as error:
+        raise Trouble(f"cannot connect to {server}: {error}", "Does `joyn run` listen there?", UNABLE) from None
+
+
+def _instance(number: str, *, listening: bool) -> str:
+    """The same device each time, since the network keeps each device's place in the mailbox.
+
+    Sending is another device than listening, so that it does not take over the registration of one that listens.
+    """
+    name = f"joyn phone {platform.node()} {number} {'listen' if listening else 'send'}"
+    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, name)}"
+
+
+def _number(subscription: Subscription, text: str) -> str:
+    """A number as the network writes it. Raises Trouble."""
+    from joyn.model.aor import Numbering
+
+    if text.startswith(("sip:", "sips:", "tel:")):
+        return text
+    number = Numbering(subscription.country, (subscription.domain,)).number(text)
+    if number is None:
+        raise Trouble(f"{text!r} is no telephone number in {subscription.country}", "Write it as people do.")
+    return number
+
+
+def _password(subscription: Subscription) -> str:
+    """Raises Trouble when there is none."""
+    path = subscription.password_file
+    if path is not None:
+        try:
+            return path.read_text("utf-8").partition("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Trouble(f"the password cannot be read: {error}") from None
+    if not sys.stdin.isatty():
+        raise Trouble("there is no password", "Give --password-file, or a terminal to ask on.")
+    return getpass.getpass(f"Password of {subscription.number}: ")
