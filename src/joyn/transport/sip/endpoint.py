@@ -64,11 +64,21 @@ class LocalResponse(SipResponse):
 
 
 class Inbound:
-    """A request that came in, and the way to answer it."""
+    """A request that came in, and the way to answer it.
+
+    Over a stream nothing is sent twice, so a request other than INVITE needs no transaction: its answer is just sent.
+    """
 
     __slots__ = ("_endpoint", "_key", "_machine", "answered", "flow", "request")
 
-    def __init__(self, endpoint: Endpoint, request: SipRequest, flow: Flow, machine: ServerMachine, key: Key) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        request: SipRequest,
+        flow: Flow,
+        machine: ServerMachine | None = None,
+        key: Key | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._machine = machine
         self._key = key
@@ -87,16 +97,20 @@ class Inbound:
         if status >= 200:
             self.answered = True
             self._endpoint.answered(self.flow)
-        machine, now = self._machine, self._endpoint.now()
+        machine, key = self._machine, self._key
+        if machine is None or key is None:
+            self.flow.send(data)
+            return
+        now = self._endpoint.now()
         if isinstance(machine, InviteServerTransaction) and 200 <= status < 300:
             actions = machine.accept(data, now)
         else:
             actions = machine.send(data, status, now)
-        self._endpoint.run(self._key, machine, self.flow, actions)
+        self._endpoint.run(key, machine, self.flow, actions)
 
     def acknowledged(self) -> None:
         """The ACK of our 2xx to this INVITE has come: stop repeating it (RFC 3261 §13.3.1.4)."""
-        if isinstance(self._machine, InviteServerTransaction):
+        if isinstance(self._machine, InviteServerTransaction) and self._key is not None:
             self._machine.acknowledged()
             self._endpoint.run(self._key, self._machine, self.flow, [])
 
@@ -291,22 +305,29 @@ class Endpoint:
             return
 
     def _request(self, request: SipRequest, flow: Flow) -> None:
+        method = request.method
+        if flow.reliable and method not in ("INVITE", "ACK"):
+            self._serve(Inbound(self, request, flow))
+            return
         key = server_key(request)
         known = self._servers.get(key)
         if known is not None:
             self.run(key, known[0], flow, known[0].receive(request, self.now()))
             return
-        if request.method == "ACK":
+        if method == "ACK":
             self.on_acknowledge(request, flow)
             return
-        invite = request.method == "INVITE"
-        maker = InviteServerTransaction if invite else ServerTransaction
+        maker = InviteServerTransaction if method == "INVITE" else ServerTransaction
         machine = maker(request, self.now(), flow.reliable, self.limits.timers)
         self._make_room()
         self._servers[key] = (machine, flow)
-        if invite:
+        if method == "INVITE":
             self._wheel.arm(key, machine.deadline())
-        inbound = Inbound(self, request, flow, machine, key)
+        self._serve(Inbound(self, request, flow, machine, key))
+
+    def _serve(self, inbound: Inbound) -> None:
+        """Hand a new request on, within the bounds."""
+        flow = inbound.flow
         self._in_flight += 1
         flow.in_flight += 1
         if flow.in_flight > self.limits.max_in_flight_per_flow and flow.reliable:
