@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import ssl
 import time
 
 from joyn.phone.offers import Invitation, with_first_message
@@ -20,7 +21,7 @@ class ScriptedChat:
 
     def __init__(self, chats: "ScriptedChats") -> None:
         self.chats = chats
-        self.media = chats.msrp.session(self)
+        self.media = chats.msrp.session(self, tls=chats.fingerprint is not None)
         self.dialog: Dialog | None = None
         self.request: SipRequest | None = None
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -59,22 +60,29 @@ class ScriptedChat:
             accept_types=["message/cpim"],
             setup=setup,  # type: ignore[arg-type]
             direction=direction,  # type: ignore[arg-type]
+            fingerprint=self.chats.fingerprint,
         ).emit()
 
 
 class ScriptedChats:
-    """Everything about chats of one server with the phone `number`."""
+    """Everything about chats of one server with the phone `number`; over TLS when there is a context."""
 
-    def __init__(self, server: ScriptedServer, number: str) -> None:
+    def __init__(
+        self, server: ScriptedServer, number: str, tls: ssl.SSLContext | None = None, fingerprint: str = ""
+    ) -> None:
         self.server = server
         self.number = number
         self.port = 0
+        self.tls = tls
+        self.fingerprint = ("SHA-256", fingerprint) if tls else None
         self.msrp = MsrpEndpoint(MsrpLimits(), make_token=lambda: secrets.token_hex(16), now=time.monotonic)
         self.answered: asyncio.Queue[ScriptedChat] = asyncio.Queue()
         server.on["INVITE"] = self._answer
 
     async def __aenter__(self) -> "ScriptedChats":
-        listener = MsrpListener(name="test", transport="TCP", host="127.0.0.1", port=0)
+        listener = MsrpListener(
+            name="test", transport="TLS" if self.tls else "TCP", host="127.0.0.1", port=0, tls=self.tls
+        )
         self.port = (await self.msrp.listen(listener)).port
         return self
 

@@ -1,4 +1,6 @@
 import asyncio
+import hashlib
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,16 +13,19 @@ from joyn.protocol.iscomposing import IsComposing
 from joyn.protocol.sdp import SessionDescription
 from joyn.protocol.sip.message import SipRequest
 from joyn.protocol.sip.transaction import build_cancel
+from joyn.transport.tls import issue_certificate, make_development_ca, server_context
 from phone.scripted_chat import ScriptedChat, ScriptedChats
 from phone.scripted_server import ALICE, BOB, make_chat, make_phone, running
 
 
 @asynccontextmanager
-async def ready(transport: str = "tcp", **settings: object) -> AsyncIterator[tuple[Phone, ScriptedChats]]:
+async def ready(
+    transport: str = "tcp", *, media: ssl.SSLContext | None = None, fingerprint: str = "", **settings: object
+) -> AsyncIterator[tuple[Phone, ScriptedChats]]:
     """A registered phone, and the server's chats with it."""
     async with (
         running(transport) as server,
-        ScriptedChats(server, ALICE) as chats,
+        ScriptedChats(server, ALICE, media, fingerprint) as chats,
         make_phone(server, transport=transport, **settings) as alice,
     ):
         yield alice, chats
@@ -433,5 +438,46 @@ def test_a_cut_phone_says_no_bye() -> None:
             assert chat.state == "closed"
             await alice.come_back()
             assert chats.server.of("BYE") == []
+
+    asyncio.run(story())
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, str]:
+    """A server's context and the fingerprint of its certificate."""
+    directory = tmp_path_factory.mktemp("tls")
+    make_development_ca(directory)
+    issue_certificate(directory, ["127.0.0.1"])
+    leaf = (directory / "server.pem").read_text().partition("-----END CERTIFICATE-----")
+    der = ssl.PEM_cert_to_DER_cert(leaf[0] + leaf[1])
+    digest = hashlib.sha256(der).hexdigest().upper()
+    context = server_context(directory / "server.pem", directory / "server-key.pem")
+    return context, ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
+
+
+def test_sessions_run_over_tls_where_the_fingerprint_vouches(certificate: tuple[ssl.SSLContext, str]) -> None:
+    async def story() -> None:
+        async with ready(media=certificate[0], fingerprint=certificate[1], msrps=True) as (alice, chats):
+            chat = await alice.open_chat(BOB)
+            leg = await chats.next()
+            assert leg.request is not None
+            assert b"m=message 9 TCP/TLS/MSRP *" in leg.request.body
+            await chat.send("chiffré")
+            assert (await leg.read()).body == "chiffré".encode()
+            await chat.close()
+            incoming = await chats.invite()
+            await incoming.write(make_chat("aussi"))
+            assert (await alice.receive(timeout=2)).text == "aussi"
+
+    asyncio.run(story())
+
+
+def test_a_session_with_another_certificate_than_announced_is_ended(certificate: tuple[ssl.SSLContext, str]) -> None:
+    async def story() -> None:
+        wrong = "00" + certificate[1][2:]
+        async with ready(media=certificate[0], fingerprint=wrong, msrps=True) as (alice, chats):
+            with pytest.raises(Rejected, match="certificate"):
+                await alice.open_chat(BOB)
+            await chats.server.wait_for("BYE")
 
     asyncio.run(story())
