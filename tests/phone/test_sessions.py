@@ -289,6 +289,30 @@ def test_an_invite_without_msrp_is_not_acceptable() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("setup", ["active", "holdconn"])
+def test_an_invite_nobody_would_connect_for_is_not_acceptable(setup: str) -> None:
+    async def story() -> None:
+        async with ready() as (alice, chats):
+            _, answering = await chats.ask(ScriptedChat(chats), setup=setup)
+            assert (await answering).status == 488
+            assert (await alice.incoming_chat(timeout=2)).state == "closed"
+
+    asyncio.run(story())
+
+
+def test_an_invite_with_a_first_message_that_is_none_leaves_no_chat() -> None:
+    async def story() -> None:
+        async with ready() as (alice, chats):
+            first = make_chat()
+            first.data = b"no cpim"
+            _, answering = await chats.ask(ScriptedChat(chats), first=first)
+            assert (await answering).status == 400
+            with pytest.raises(TimeoutError):
+                await alice.incoming_chat(timeout=0)
+
+    asyncio.run(story())
+
+
 def test_stored_messages_are_marked_deferred() -> None:
     async def story() -> None:
         async with ready() as (alice, chats):

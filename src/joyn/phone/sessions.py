@@ -181,10 +181,11 @@ class Sessions:
             self.journal.note("answered", f"INVITE {policy}")
             inbound.respond(policy)
             return
+        first = None if invitation.first is None else CpimMessage.parse(invitation.first)
         chat = self._chat_of(inbound, invitation)
         # Facts §4.1: before the 200 the message can be shown already, and is notified.
-        if invitation.first is not None:
-            self._take(chat, CpimMessage.parse(invitation.first), "invite")
+        if first is not None:
+            self._take(chat, first, "invite")
         if policy == "ring" and not (chat.deferred or chat.standalone):
             self._ringing[chat].ring()
         else:
@@ -234,10 +235,9 @@ class Sessions:
         remote, line = ringing.media, self.line
         prefer: Literal["active", "passive"] = "active" if chat.media.listener is None else "passive"
         setup = answer_setup(remote.setup, prefer="active" if self.setup == "active" else prefer)
-        if setup != "active" and chat.media.listener is None:
-            self.refuse(chat, 488)  # they want to connect to us, and we do not listen
+        if setup == "holdconn" or (setup == "passive" and chat.media.listener is None):
+            self.refuse(chat, 488)  # nobody would connect: they wait, or we do not listen
             return
-        assert setup != "holdconn"
         assert chat.dialog is not None
         chat.description = describe(
             chat.media, line.host, setup=setup, direction=mirrored(remote.direction), secure=remote.secure
