@@ -22,6 +22,7 @@ from joyn.edge.chat import ChatDoor
 from joyn.edge.msrp import MsrpDoor
 from joyn.edge.registrations import RegistrationDoor
 from joyn.edge.sip import Identity, SipDoor
+from joyn.edge.subscriptions import SubscriptionDoor
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.message import Message, State, Trace
@@ -39,6 +40,7 @@ from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.services.registrar import Registrar, Rules
 from joyn.services.subscribers import Authentication
+from joyn.services.watching import Watching
 from joyn.store import Store
 from joyn.store.sqlite import open_store as open_sqlite
 from joyn.transport.msrp import MsrpEndpoint, MsrpLimits, MsrpListener
@@ -89,9 +91,11 @@ class Node:
         path = settings.store_path or ":memory:"
         self.store = open_sqlite(path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal)
         self._build()
-        await self.registrar.restore(self._reachable)
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))
+        for binding in await self.registrar.restore(self._reachable):
+            # What was due when the node stopped is due now.
+            self.terminating.attached(binding, True)
         for media in settings.msrp.listeners:
             await self.msrp.listen(msrp_listener(media))
         await self.admin.start()
@@ -168,6 +172,8 @@ class Node:
             self.terminating,
             self.numbering,
         )
+        self.watching = Watching(self.endpoint, self.registrar.of, wall=time.time)
+        subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
         chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing)
         self.door.serve(
             REGISTER=registrations.register,
@@ -175,6 +181,7 @@ class Node:
             BYE=chats.bye,
             CANCEL=chats.cancel,
             UPDATE=chats.update,
+            SUBSCRIBE=subscriptions.subscribe,
         )
         self.endpoint.on_request = self.door.on_request
         self.endpoint.on_acknowledge = chats.acknowledge
@@ -194,7 +201,8 @@ class Node:
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
-        self.registrar.on_bound = self.terminating.attached
+        self.registrar.on_bound = self._bound
+        self.registrar.on_moved = self._left
         self.registrar.on_unbound = self._unbound
         self.endpoint.on_flow_lost = self._flow_lost
 
@@ -215,15 +223,29 @@ class Node:
         self.endpoint.keep(flow)
         return True
 
+    def _bound(self, binding: Binding, fresh: bool) -> None:
+        self.terminating.attached(binding, fresh)
+        self.watching.changed(binding.aor)
+
     def _unbound(self, binding: Binding, event: str) -> None:
         self.terminating.detached(binding)
+        self._left(binding)
+        self.watching.changed(binding.aor, binding, event)
+
+    def _left(self, binding: Binding) -> None:
+        """The binding's flow speaks for its AOR no longer, unless another binding of it is there."""
         flow = self.endpoint.flows.get(binding.flow)
-        if flow is not None and not self.registrar.on_flow(binding.flow):
+        if flow is None:
+            return
+        here = self.registrar.on_flow(binding.flow)
+        if not any(other.aor == binding.aor for other in here):
             flow.forget(binding.aor)
+        if not here:
             self.endpoint.release(flow)
 
     def _flow_lost(self, flow: Flow) -> None:
         self.sessions.flow_lost(flow)
+        self.watching.flow_lost(flow)
         if flow.identities:
             self._spawn(self.registrar.flow_lost(flow.id))
 

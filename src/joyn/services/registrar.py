@@ -51,7 +51,8 @@ class Registrar:
     """All bindings of the AORs registered on this node.
 
     `on_bound(binding, fresh)` is called after each binding that was made or refreshed, `fresh` when the device or its
-    flow is new; `on_unbound(binding, event)` after one has gone, with the reginfo event `unregistered`, `expired`,
+    flow is new; `on_moved(binding)` with the old binding of a device that has come over another flow;
+    `on_unbound(binding, event)` after one has gone, with the reginfo event `unregistered`, `expired`,
     `deactivated` or `rejected`.
     """
 
@@ -64,6 +65,7 @@ class Registrar:
         self._by_flow: dict[str, set[Aor]] = {}
         self._interned: dict[str, str] = {}
         self.on_bound: Callable[[Binding, bool], None] = lambda _binding, _fresh: None
+        self.on_moved: Callable[[Binding], None] = lambda _binding: None
         self.on_unbound: Callable[[Binding, str], None] = lambda _binding, _event: None
 
     def __len__(self) -> int:
@@ -77,17 +79,20 @@ class Registrar:
             return bindings
         return tuple(binding for binding in bindings if binding.expires_at > now)
 
-    async def restore(self, alive: Callable[[Binding], bool]) -> None:
-        """Read the bindings of an earlier run; those whose flow cannot be reached any more are dropped."""
+    async def restore(self, alive: Callable[[Binding], bool]) -> list[Binding]:
+        """Read the bindings of an earlier run, and return them; those whose flow is gone are dropped."""
         dead = []
+        restored = []
         now = self._wall()
         for binding in await self._store.all(self._node):
             if binding.expires_at > now and alive(binding):
                 self._put(binding)
+                restored.append(binding)
             else:
                 dead.append(binding)
         if dead:
             await self._store.update(remove=dead)
+        return restored
 
     async def register(self, registration: Registration) -> tuple[Binding, ...]:
         """Apply a REGISTER and return the AOR's bindings; durable when it returns.
@@ -110,9 +115,10 @@ class Registrar:
             self.on_unbound(binding, "unregistered")
         for binding in put:
             before = old.get(binding.key)
+            self._put(binding)
             if before is not None and before.flow != binding.flow:
                 self._leave_flow(before)
-            self._put(binding)
+                self.on_moved(before)
             self.on_bound(binding, before is None or before.flow != binding.flow)
         return self.of(aor)
 
@@ -194,12 +200,11 @@ class Registrar:
         self._leave_flow(binding)
 
     def _leave_flow(self, binding: Binding) -> None:
+        """`binding` is no longer on its flow; it has been dropped, or replaced in `_by_aor`."""
         aors = self._by_flow.get(binding.flow)
         if aors is None:
             return
-        if not any(
-            other.flow == binding.flow and other.key != binding.key for other in self._by_aor.get(binding.aor, ())
-        ):
+        if not any(other.flow == binding.flow for other in self._by_aor.get(binding.aor, ())):
             aors.discard(binding.aor)
         if not aors:
             del self._by_flow[binding.flow]
