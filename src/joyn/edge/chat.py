@@ -57,7 +57,7 @@ class ChatDoor:
         service = service_of(request)
         await self._first_message(request, caller, first, headers, service)
         device = (caller.aor, caller.instance)
-        leg = self._sessions.answer(inbound, device, peer, offer)
+        leg = self._sessions.answer(inbound, device, peer, offer, standalone=service == "large")
         leg.headers = headers
         self._await_acknowledge(inbound)
 

@@ -33,8 +33,9 @@ CLOSED = telemetry.counter("session.closed")
 class Leg:
     """One device's side of a chat.
 
-    `device` is (AOR, instance); `peer` the other party, empty for the stored notifications' session; `deferred` says
-    that it was opened to bring what had been stored (facts §4.8). `headers` are the Conversation-ID and its like of the
+    `device` is (AOR, instance); `peer` the other party, empty for the stored notifications' session; `key` tells the
+    device's legs apart: the peer, or for a large message's own session something unique. `deferred` says that the leg
+    was opened to bring what had been stored (facts §4.8). `headers` are the Conversation-ID and its like of the
     INVITE, which every message of the chat carries on.
     """
 
@@ -47,6 +48,7 @@ class Leg:
         "flow",
         "headers",
         "in_flight",
+        "key",
         "media",
         "peer",
         "sdp",
@@ -54,8 +56,9 @@ class Leg:
     )
 
     def __init__(
-        self, device: tuple[Aor, str], peer: str, flow: Flow, media: MsrpLeg, *, deferred: bool = False
+        self, device: tuple[Aor, str], peer: str, flow: Flow, media: MsrpLeg, *, deferred: bool = False, key: str = ""
     ) -> None:
+        self.key = key or peer
         self.device = device
         self.peer = peer
         self.flow = flow
@@ -147,10 +150,15 @@ class Sessions:
 
     # A device opens a chat.
 
-    def answer(self, inbound: Inbound, device: tuple[Aor, str], peer: Aor, offer: Offer) -> Leg:
-        """Accept an INVITE: our leg is there when this returns, the 200 is on its way. Raises ParseError."""
+    def answer(
+        self, inbound: Inbound, device: tuple[Aor, str], peer: Aor, offer: Offer, *, standalone: bool = False
+    ) -> Leg:
+        """Accept an INVITE: our leg is there when this returns, the 200 is on its way. Raises ParseError.
+
+        A `standalone` session brings one large message (facts §4.7) and stands beside the chat with the same peer.
+        """
         media = self._msrp.session(self.handler, tls=offer.media.secure)
-        leg = Leg(device, peer, inbound.flow, media)
+        leg = Leg(device, peer, inbound.flow, media, key=media.local_path if standalone else "")
         tag = self._endpoint.make_tag()
         leg.dialog = Dialog.of_server(inbound.request, tag)
         setup = answer_setup(offer.media.setup)
@@ -165,7 +173,8 @@ class Sessions:
         ]
         inbound.respond(200, to_tag=tag, headers=headers, body=leg.sdp)
         self.join(leg, offer.media, connects(offer.media.setup, setup) == "answerer")
-        self.on_opened(device, peer)
+        if not standalone:
+            self.on_opened(device, peer)
         return leg
 
     def join(self, leg: Leg, remote: MsrpMedia, active: bool) -> None:
@@ -222,7 +231,7 @@ class Sessions:
 
     def _add(self, leg: Leg) -> None:
         legs = self._legs.setdefault(leg.device, {})
-        old = legs.get(leg.peer)
+        old = legs.get(leg.key)
         if old is not None:
             # Facts §4.1, glare: the newest is accepted, the older one ended.
             self.end(old)
@@ -230,7 +239,7 @@ class Sessions:
         if len(legs) >= MAX_LEGS_PER_DEVICE:
             self.end(min(legs.values(), key=lambda one: one.used_at))
             legs = self._legs.setdefault(leg.device, {})
-        legs[leg.peer] = leg
+        legs[leg.key] = leg
         self._media[leg.media] = leg
         if leg.dialog is not None:
             self._dialogs[leg.dialog.dialog_id] = leg
@@ -246,8 +255,8 @@ class Sessions:
         leg.closed = True
         CLOSED.inc()
         legs = self._legs.get(leg.device)
-        if legs is not None and legs.get(leg.peer) is leg:
-            del legs[leg.peer]
+        if legs is not None and legs.get(leg.key) is leg:
+            del legs[leg.key]
             if not legs:
                 del self._legs[leg.device]
         self._media.pop(leg.media, None)

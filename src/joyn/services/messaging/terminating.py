@@ -46,10 +46,12 @@ class Device:
         "bindings",
         "busy",
         "complete",
+        "generation",
         "held",
         "idle",
         "instance",
         "low",
+        "opened",
         "outstanding",
         "paused",
         "popped",
@@ -77,14 +79,24 @@ class Device:
         self.since = 0.0
         self.again = 0
         self.restarting = False
+        self.generation = 0
+        self.opened = False
 
     @property
     def plain(self) -> bool:
         """Whether this is a plain SIP client, which knows no Message-ID."""
         return not traits_of(self.bindings[0].parameters).rcs
 
-    def renew(self, since: float) -> None:
-        """The device has come back at `since` (wall clock): nothing is held back any more."""
+    def renew(self, since: float, *, fresh: bool = False) -> None:
+        """The device has come back at `since` (wall clock): nothing is held back any more.
+
+        When it is `fresh`, on another flow, what was sent over the old one is given up: it is tried again at once, and
+        only an acknowledgement still counts.
+        """
+        if fresh and self.opened:
+            self.generation += 1
+            self.outstanding.clear()
+            self.busy = False
         self.held.clear()
         self.paused = False
         self.again = 0
@@ -168,7 +180,7 @@ class Terminating:
         if device is not None:
             device.bindings = self._of_instance(binding.aor, binding.instance)
             if fresh or device.held or device.paused:
-                device.renew(binding.registered_at)
+                device.renew(binding.registered_at, fresh=fresh)
             self._pump(device)
         elif fresh:
             self._start(binding.aor, binding.instance)
@@ -268,6 +280,7 @@ class Terminating:
             self._mailboxes.settle(own)
         device.low = device.popped = device.read_to = own.low
         device.ahead = set(own.ahead)
+        device.opened = True
         device.busy = False
         self._pump(device)
 
@@ -286,7 +299,7 @@ class Terminating:
                 continue
             if not self._is_for(device, entry):
                 self._settle(device, entry, None)
-            elif device.held and _peer(entry) in device.held:
+            elif device.held and entry.message.kind is Kind.CHAT and _peer(entry) in device.held:
                 device.waiting[entry.seq] = entry
                 device.paused = len(device.waiting) + len(device.ahead) >= MAX_AHEAD
             else:
@@ -295,15 +308,16 @@ class Terminating:
 
     async def _read(self, device: Device) -> None:
         """Fill the queue from the store."""
+        generation = device.generation
         try:
             entries = await self._mailboxes.read(device.aor, device.read_to, PAGE)
-            device.complete = len(entries) < PAGE
-            device.queue.extend(entries)
-            if entries:
-                device.read_to = entries[-1].seq
+            if generation == device.generation:
+                device.complete = len(entries) < PAGE
+                device.queue.extend(entries)
+                if entries:
+                    device.read_to = entries[-1].seq
         finally:
-            device.busy = False
-        self._pump(device)
+            self._free(device, generation)
 
     def _is_for(self, device: Device, entry: Entry) -> bool:
         if entry.instance and entry.instance != device.instance:
@@ -321,41 +335,45 @@ class Terminating:
     def _attempt(self, device: Device, entry: Entry, index: int) -> None:
         """Try the device's binding number `index`; if it cannot be reached there, the next."""
         deferred = entry.message.accepted_at < device.since
+        generation = device.generation
         attempt = self._delivery.begin(device.bindings[index], entry, deferred=deferred)
         if attempt.pipelined:
-            attempt.done.add_done_callback(lambda done: self._ended(device, entry, done.result()))
+            attempt.done.add_done_callback(lambda done: self._ended(device, entry, done.result(), generation))
             if attempt.room.done():
                 return
             device.busy = True
-            attempt.room.add_done_callback(lambda _room: self._free(device))
+            attempt.room.add_done_callback(lambda _room: self._free(device, generation))
             return
         device.busy = True
 
         def ended(done: asyncio.Future[Outcome]) -> None:
             outcome = done.result()
-            if outcome is Outcome.GONE and index + 1 < len(device.bindings):
+            if outcome is Outcome.GONE and generation == device.generation and index + 1 < len(device.bindings):
                 self._attempt(device, entry, index + 1)
                 return
-            self._ended(device, entry, outcome)
+            self._ended(device, entry, outcome, generation)
             if device.bindings and device.plain:
-                self._spawn(self._flushed(device))
+                self._spawn(self._flushed(device, generation))
             else:
-                self._free(device)
+                self._free(device, generation)
 
         attempt.done.add_done_callback(ended)
 
-    def _free(self, device: Device) -> None:
-        device.busy = False
-        self._pump(device)
+    def _free(self, device: Device, generation: int) -> None:
+        if generation == device.generation:
+            device.busy = False
+            self._pump(device)
 
-    async def _flushed(self, device: Device) -> None:
+    async def _flushed(self, device: Device, generation: int) -> None:
         """A client that knows no Message-ID cannot tell a repetition: its cursor is on disk before the next one."""
         try:
             await self._mailboxes.flush()
         finally:
-            self._free(device)
+            self._free(device, generation)
 
-    def _ended(self, device: Device, entry: Entry, outcome: Outcome) -> None:
+    def _ended(self, device: Device, entry: Entry, outcome: Outcome, generation: int) -> None:
+        if generation != device.generation and outcome is not Outcome.TAKEN:
+            return
         if entry.seq not in device.outstanding:
             return
         if outcome is Outcome.TAKEN:
@@ -387,7 +405,9 @@ class Terminating:
             device.again += not device.restarting
             device.restarting = True
             return
-        device.held.add(_peer(entry))
+        if entry.message.kind is Kind.CHAT:
+            # A receipt that was put off holds back nothing but itself.
+            device.held.add(_peer(entry))
         device.paused = device.paused or outcome is Outcome.GONE
 
     def _settle(self, device: Device, entry: Entry, state: State | None) -> None:
