@@ -198,6 +198,7 @@ class Node:
         self.originating.on_accepted = self.terminating.nudge
         self.originating.wants_copies = self.terminating.wants_copies
         self.originating.may_revoke = self.terminating.may_revoke
+        self.originating.on_composing = self.sessions.compose
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 
 from joyn.model.refused import Reason, Refused
-from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.services.messaging.originating import CPIM, Originating, Submission
 from joyn.services.messaging.sessions import Leg, Sessions
 from joyn.transport.msrp import Message, MsrpLeg
@@ -54,18 +53,9 @@ class MsrpDoor:
             leg.answer(message, 481)
             return
         content_type = message.content_type.partition(";")[0].strip().lower()
-        if content_type == COMPOSING:
-            # Typing is not a message: it goes to open legs only, without a commit.
-            leg.answer(message, 200)
-            self._relay_composing(chat, message)
-            return
         task = asyncio.get_running_loop().create_task(self._accept(leg, chat, message, content_type))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _relay_composing(self, chat: Leg, message: Message) -> None:
-        for other in self._sessions.towards(chat.peer, chat.device[0]):
-            other.media.send(message.message_id, COMPOSING, message.body, failure_report="no")
 
     async def _accept(self, leg: MsrpLeg, chat: Leg, message: Message, content_type: str) -> None:
         aor, instance = chat.device

@@ -16,7 +16,7 @@ from joyn.model.message import Accepted, Address, Deposit, Entry, EntryKind, Kin
 from joyn.model.refused import Reason, Refused
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage, address_uri, build
-from joyn.protocol.errors import ParseError
+from joyn.protocol.errors import ParseError, ProtocolError
 from joyn.protocol.imdn import Imdn
 from joyn.services.messaging import dispositions
 from joyn.services.messaging.routing import Routing
@@ -64,6 +64,7 @@ class Originating:
     """Accepts messages into mailboxes.
 
     `on_accepted(entries)` is called after each commit: the terminating function takes it from there.
+    `on_composing(sender, recipient, body)` is called when a device says that its user types;
     `on_receipt(by, instance, sender, message_id)` is called when a device says that it has a message.
     `wants_copies(aor, instance)` says whether another device of the sender wants a copy, and
     `may_revoke(recipient, sender, message_id)` whether no delivery attempt is in flight.
@@ -90,6 +91,7 @@ class Originating:
         self._date_time = date_time
         self._make_id = make_id
         self.on_accepted: Callable[[Sequence[Entry]], None] = lambda _entries: None
+        self.on_composing: Callable[[Aor, Aor, bytes], None] = lambda _sender, _recipient, _body: None
         self.on_receipt: Callable[[Aor, str, Aor, str], None] = lambda _by, _instance, _sender, _message_id: None
         self.wants_copies: Callable[[Aor, str], bool] = lambda _aor, _instance: False
         self.may_revoke: Callable[[Aor, Aor, str], bool] = lambda _recipient, _sender, _message_id: True
@@ -103,8 +105,14 @@ class Originating:
             return await self._receipt(submission, recipient, cpim)
         if content_type == revocation.CONTENT_TYPE:
             return await self._revocation(submission, recipient, cpim)
+        blocked = submission.sender in await self._subscribers.blocks(recipient)
+        if content_type == COMPOSING:
+            # Typing is not a message: it goes to open legs only, without a commit.
+            if not blocked:
+                self.on_composing(submission.sender, recipient, cpim.decoded_body)
+            return Accepted(message=self._message(submission, recipient, cpim, Kind.CHAT), dropped="composing")
         addresses: tuple[Address, ...] = (Address(mailbox=recipient),)
-        if submission.sender in await self._subscribers.blocks(recipient):
+        if blocked:
             # A block is not told: the message is kept as accepted, and goes nowhere.
             WITHHELD.inc()
             addresses = ()
@@ -141,8 +149,8 @@ class Originating:
     def _wrapped(self, submission: Submission) -> CpimMessage:
         """A plain SIP client's message as CPIM; its Message-ID follows from the request, so it survives resending."""
         identity = sha256(f"{submission.sender}\n{submission.transaction}".encode()).hexdigest()[:32]
-        return CpimMessage.parse(
-            build(
+        try:
+            data = build(
                 from_=f"<{ANONYMOUS}>",
                 to=f"<{ANONYMOUS}>",
                 content_type=submission.content_type or "text/plain",
@@ -150,7 +158,9 @@ class Originating:
                 message_id=identity,
                 date_time=self._date_time(),
             )
-        )
+        except ProtocolError as error:
+            raise Refused(Reason.MALFORMED, "Content-Type with control characters") from error
+        return CpimMessage.parse(data)
 
     def _message(self, submission: Submission, recipient: Aor, cpim: CpimMessage, kind: Kind) -> Message:
         content_type = cpim.content_type

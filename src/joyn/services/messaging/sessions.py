@@ -145,6 +145,11 @@ class Sessions:
                 if leg is not None and not leg.closed and leg.media.bound:
                     yield leg
 
+    def compose(self, sender: Aor, recipient: Aor, body: bytes) -> None:
+        """Tell the recipient's open legs that the sender types, or has stopped (facts §4.6: bare, not in CPIM)."""
+        for leg in self.towards(recipient, sender):
+            leg.media.send(f"c{self._session_id():x}", COMPOSING, body, failure_report="no")
+
     def __len__(self) -> int:
         return len(self._media)
 
