@@ -1,4 +1,4 @@
-"""joyn_subscribers.py CONFIG COUNT: the harness's users u000000… with passwords pw000000…, put straight into the store."""
+"""joyn_subscribers.py CONFIG COUNT: users u000000… with passwords pw000000…, put straight into the store."""
 
 import asyncio
 import sys
