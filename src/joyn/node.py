@@ -42,6 +42,7 @@ from joyn.services.registrar import Registrar, Rules
 from joyn.services.subscribers import Authentication
 from joyn.services.watching import Watching
 from joyn.store import Store
+from joyn.store.sqlite import Locked as Locked
 from joyn.store.sqlite import open_store as open_sqlite
 from joyn.transport.msrp import MsrpEndpoint, MsrpLimits, MsrpListener
 from joyn.transport.sip import Endpoint, Flow, Limits, Listener
@@ -75,12 +76,17 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
+CURSOR_SWEEP = 3600.0
+"""Seconds between two looks for devices that have been away for too long: it reads every cursor."""
+
+
 class Node:
     """One running node."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._stopping = asyncio.Event()
+        self._cursors_swept = 0.0
         self._sweeper: asyncio.Task[None] | None = None
         self._reports: set[asyncio.Task[None]] = set()
 
@@ -286,6 +292,9 @@ class Node:
         for entry in await self.store.mailboxes.expire(now):
             await self.originating.report(entry.message, entry.mailbox, State.FAILED)
         await self.store.mailboxes.prune(now)
+        if now - self._cursors_swept > CURSOR_SWEEP:
+            self._cursors_swept = now
+            await self.store.mailboxes.forget_cursors(now - self.settings.messaging.cursor_idle)
         self.terminating.forget_idle()
 
     def request_stop(self) -> None:

@@ -80,6 +80,47 @@ def test_a_dropped_cursor_is_gone_written_or_not(run):
     run(scenario)
 
 
+def test_cursors_untouched_for_long_are_forgotten(run):
+    async def scenario(store):
+        old = Cursor(mailbox=BOB, instance="old", low=7, touched_at=NOON - DAY)
+        new = Cursor(mailbox=BOB, instance="new", low=7, touched_at=NOON)
+        store.mailboxes.settle(old)
+        store.mailboxes.settle(new)
+        await store.mailboxes.flush()
+        assert await store.mailboxes.forget_cursors(NOON - HOUR) == 1
+        assert await store.mailboxes.cursors(BOB) == [new]
+
+    run(scenario)
+
+
+def test_a_new_device_begins_at_the_first_entry_that_nobody_took(run):
+    async def scenario(store):
+        assert await store.mailboxes.first_unacknowledged(BOB) == 0
+        await accept_all(store, make_deposit("1"), make_deposit("2"))
+        first, second = await seqs(store)
+        assert await store.mailboxes.first_unacknowledged(BOB) == first - 1
+        store.mailboxes.settle(Cursor(mailbox=BOB, instance="a", low=first), [(first, State.ACKNOWLEDGED)])
+        assert await store.mailboxes.first_unacknowledged(BOB) == second - 1
+        store.mailboxes.settle(Cursor(mailbox=BOB, instance="a", low=second), [(second, State.ACKNOWLEDGED)])
+        await store.mailboxes.flush()
+        assert await store.mailboxes.first_unacknowledged(BOB) == second
+
+    run(scenario)
+
+
+def test_an_entry_fails_only_while_nobody_has_taken_it(run):
+    async def scenario(store):
+        await accept_all(store, make_deposit("1"), make_deposit("2"))
+        first, second = await seqs(store)
+        store.mailboxes.settle(Cursor(mailbox=BOB, instance="a", low=first), [(first, State.ACKNOWLEDGED)])
+        assert not await store.mailboxes.fail(BOB, first)
+        assert not await store.mailboxes.fail(ALICE, second)
+        assert await store.mailboxes.fail(BOB, second)
+        assert [entry.seq for entry in await store.mailboxes.read(BOB, 0, 10)] == [first]
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("flushed", [True, False])
 def test_states_only_rise(run, flushed):
     async def scenario(store):

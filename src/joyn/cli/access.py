@@ -65,8 +65,7 @@ async def opened(settings: Settings) -> AsyncIterator[Access]:
     if settings.store_path is None:
         raise Trouble("no node runs, and its store is in memory", "Start it with `joyn run`.", UNABLE)
     # Only here: the node brings the whole server with it.
-    from joyn.node import open_store
-    from joyn.store.sqlite.connection import Locked
+    from joyn.node import Locked, open_store
 
     settings.operator.data.mkdir(parents=True, exist_ok=True)
     try:

@@ -37,8 +37,7 @@ def run(*, config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 async def serve(settings: Settings) -> None:
     """Start the node, wait for the signal, stop it. Raises Trouble when it cannot start."""
-    from joyn.node import Node
-    from joyn.store.sqlite.connection import Locked
+    from joyn.node import Locked, Node
 
     loop = asyncio.get_running_loop()
     node = Node(settings)

@@ -128,6 +128,8 @@ class RegistrationDoor:
         """RFC 6223: answer `keep` in the top Via with the interval we recommend, and hold the client to it."""
         via = request.top_via
         parameters = via.partition(",")[0].split(";")
+        if "keep" in parameters:
+            request.keep = int(self._flow_timer)
         if outbound or "keep" in parameters:
             flow.keep_alive_wanted(self._flow_timer)
         else:

@@ -118,6 +118,10 @@ class Mailboxes(Protocol):
         """Forget a device's cursor (idle too long, or removed)."""
         ...
 
+    async def forget_cursors(self, before: float, limit: int = 1000) -> int:
+        """Drop up to `limit` cursors untouched since `before` (wall clock): such a device starts again as a new one."""
+        ...
+
     async def find(self, sender: Aor, conversation: Aor, message_id: str) -> Trace | None:
         """The chat message with this identity, its entries and dispositions."""
         ...

@@ -248,9 +248,12 @@ class SipMessage:
 
 
 class SipRequest(SipMessage):
-    """A request. `source` is the address it came from, which its responses go back to (RFC 3581)."""
+    """A request. `source` is the address it came from, which its responses go back to (RFC 3581).
 
-    __slots__ = ("method", "source", "uri")
+    `keep` is the interval in seconds that an answer to a `keep` in the top Via recommends, 0 for none (RFC 6223).
+    """
+
+    __slots__ = ("keep", "method", "source", "uri")
 
     def __init__(self, raw_head: str, body: bytes, method: str, uri: str) -> None:
         # Written out, not inherited: these are made for every message.
@@ -261,6 +264,7 @@ class SipRequest(SipMessage):
         self.method = method
         self.uri = uri
         self.source: tuple[str, int] | None = None
+        self.keep = 0
 
     def __repr__(self) -> str:
         return f"<SipRequest {self.method}>"
@@ -424,6 +428,8 @@ def build_response(
     if not vias:
         raise ParseError("no Via", 0)
     vias[0] = with_source(vias[0], request.source)
+    if request.keep:
+        vias[0] = _with_keep(vias[0], request.keep)
     lines = [("Via", via) for via in vias]
     for name, key in _COPIED:
         value = request.header(key)
@@ -446,6 +452,13 @@ def _accepted(request: SipRequest, start: str, to_tag: str) -> bytes:
         f"{start}\r\nVia: {via}\r\nFrom: {first['from'].strip()}\r\nTo: {to}\r\n"
         f"Call-ID: {first['call-id'].strip()}\r\nCSeq: {first['cseq'].strip()}\r\nContent-Length: 0\r\n\r\n"
     )
+
+
+def _with_keep(via: str, seconds: int) -> str:
+    """RFC 6223 §4.3: a bare `keep` in the top Via gets the recommended interval."""
+    first, comma, rest = via.partition(",")
+    parameters = [f"keep={seconds}" if part.strip().lower() == "keep" else part for part in first.split(";")]
+    return ";".join(parameters) + comma + rest
 
 
 def _has_tag(to: str) -> bool:

@@ -108,6 +108,12 @@ class SqliteMailboxes:
             )
         )
 
+    async def forget_cursors(self, before: float, limit: int = 1000) -> int:
+        """Drop up to `limit` cursors untouched since `before` (wall clock)."""
+        return await self._writer.call(
+            lambda connection: connection.execute(upkeep.FORGET_CURSORS, (before, limit)).rowcount
+        )
+
     async def find(self, sender: Aor, conversation: Aor, message_id: str) -> Trace | None:
         """The chat message with this identity, its entries and dispositions; the newest, if it was accepted anew."""
         key = key_of(identity_of(Kind.CHAT, sender, conversation, message_id), message_id)

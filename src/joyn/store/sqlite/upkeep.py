@@ -29,6 +29,10 @@ TRACE = f"SELECT {MESSAGE_COLUMNS} FROM message WHERE key BETWEEN ? AND ? AND me
 ENTRIES = f"SELECT {ENTRY_COLUMNS} FROM message JOIN entry ON {_ENTRIES_OF} WHERE message.id = ? ORDER BY entry.seq"
 DISPOSITIONS = "SELECT recipient, state, at FROM disposition WHERE message = ? ORDER BY recipient, state"
 PENDING = "SELECT count(*) FROM entry WHERE mailbox = ? AND state < 2"
+FORGET_CURSORS = (
+    "DELETE FROM cursor WHERE (mailbox, instance) IN "
+    "(SELECT mailbox, instance FROM cursor WHERE touched_at < ? LIMIT ?)"
+)
 UNACKNOWLEDGED = "SELECT seq FROM entry WHERE mailbox = ? AND kind = 0 AND state < 2 ORDER BY seq"
 LAST = "SELECT coalesce(max(seq), 0) FROM entry WHERE mailbox = ?"
 

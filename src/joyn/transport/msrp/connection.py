@@ -164,7 +164,7 @@ class MsrpConnection(asyncio.Protocol):
             return
         if self.outgoing:
             self.close("unused")
-        elif not self.full:
+        else:
             self._endpoint.watch_connection(self, self._endpoint.limits.idle_timeout)
 
     def close(self, reason: str = "closed") -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from joyn.transport.sip.flow import DatagramFlow, Datagrams, Flow, StreamFlow
 from joyn.transport.sip.settings import Listener
@@ -76,7 +76,7 @@ async def _datagrams(endpoint: Endpoint, host: str, port: int, local: tuple[str,
     connected, _ = await loop.create_datagram_endpoint(lambda: datagrams, local_addr=local, remote_addr=(host, port))
     remote = connected.get_extra_info("peername")
     datagrams.listener = _listener(name, "UDP", connected)
-    flow = OutgoingDatagramFlow(cast(asyncio.DatagramTransport, connected), datagrams.listener, (remote[0], remote[1]))
+    flow = OutgoingDatagramFlow(connected, datagrams.listener, (remote[0], remote[1]))
     endpoint.keep(flow)
     return flow
 
