@@ -19,6 +19,7 @@ from joyn.protocol.msrp.setup import connects, parse_setup
 from joyn.protocol.multipart import Part, build
 from joyn.protocol.sip.dialog import Dialog
 from joyn.protocol.sip.message import SipRequest, SipResponse
+from joyn.protocol.sip.transaction import build_cancel
 from joyn.services.messaging.delivery import Attempt, Attempts, Outcome, outcome_of
 from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.sessions import Leg, Offer, Sessions
@@ -104,7 +105,8 @@ class Inviting:
             while leg is not None and not leg.closed and leg.in_flight >= WINDOW:
                 await leg.changed()
             if leg is None or leg.closed:
-                await self._invite(self._sessions.open(device, peer, flow, deferred=deferred), binding, entry, done)
+                leg = self._sessions.open(device, peer, flow, deferred=deferred)
+                await self._invite(leg, binding, entry, done, room)
             else:
                 self._send(leg, binding, entry, done)
         finally:
@@ -153,7 +155,14 @@ class Inviting:
 
     # Opening.
 
-    async def _invite(self, leg: Leg, binding: Binding, entry: Entry, done: asyncio.Future[Outcome]) -> None:
+    async def _invite(
+        self,
+        leg: Leg,
+        binding: Binding,
+        entry: Entry,
+        done: asyncio.Future[Outcome],
+        room: asyncio.Future[None],
+    ) -> None:
         """INVITE the device; the first message rides along for SIMPLE IM clients, which show it while they ring."""
         tags = tags_of(binding.parameters)
         simple = CPM_SESSION not in tags.icsi
@@ -163,35 +172,57 @@ class Inviting:
             self._send(leg, binding, entry, done)
         else:
             leg.in_flight += 1
-        response = await self._endpoint.request(leg.flow, request)
+        # The next entry need not wait until the device has answered: a user may let it ring for long.
+        room.set_result(None)
+        response, rang = await self._ring(leg.flow, request)
         if carried:
             leg.ended_one()
-        outcome = outcome_of(response.status, local=isinstance(response, LocalResponse))
-        if outcome is Outcome.TAKEN and self._accept(leg, request, response):
-            if carried:
-                self._end(done, binding, entry, f"INVITE {response.status}", Outcome.TAKEN)
-                if leg.deferred and not leg.in_flight:
-                    asyncio.get_running_loop().call_later(LINGER, self._close_drained, leg)
+        outcome = outcome_of(response.status, local=isinstance(response, LocalResponse) and not rang)
+        what = f"INVITE {response.status} {response.reason}".strip()
+        if outcome is not Outcome.TAKEN:
+            self._end(done, binding, entry, what, outcome)
+            self._sessions.end(leg, bye=False)
             return
-        self._end(done, binding, entry, f"INVITE {response.status} {response.reason}".strip(), outcome)
-        self._sessions.end(leg, bye=False)
+        if carried:
+            self._end(done, binding, entry, what, Outcome.TAKEN)
+        if not self._accept(leg, request, response):
+            self._sessions.end(leg)
+        elif leg.deferred and not leg.in_flight:
+            asyncio.get_running_loop().call_later(LINGER, self._close_drained, leg)
+
+    async def _ring(self, flow: Flow, invite: SipRequest) -> tuple[SipResponse, bool]:
+        """The final response to an INVITE, and whether the device rang before: then it is there, whatever comes."""
+        answered: asyncio.Future[SipResponse] = asyncio.get_running_loop().create_future()
+        rang = False
+
+        def on_response(response: SipResponse) -> None:
+            nonlocal rang
+            if response.status < 200:
+                rang = True
+            elif not answered.done():
+                answered.set_result(response)
+
+        self._endpoint.send_request(flow, invite, on_response)
+        response = await answered
+        if rang and isinstance(response, LocalResponse):
+            # RFC 3261 §16.8: it has rung for as long as timer C allows.
+            self._endpoint.send_request(flow, build_cancel(invite), lambda _response: None)
+        return response, rang
 
     def _accept(self, leg: Leg, invite: SipRequest, response: SipResponse) -> bool:
+        """Take the device's 200: False when there is no session to be had with it."""
         try:
             dialog = Dialog.of_client(invite, response)
-            ack = dialog.request("ACK", [("Via", self._sessions.via(leg.flow))])
-            self._endpoint.acknowledge(invite, ack)
+            self._endpoint.acknowledge(invite, dialog.request("ACK", [("Via", self._sessions.via(leg.flow))]))
             offer = Offer.parse(response.body)
         except ParseError:
             return False
-        self._sessions.confirm(leg, dialog)
         if leg.closed:
             # It was ended while the device rang: RFC 3261 §15 wants a BYE now.
-            leg.closed = False
-            self._sessions.end(leg)
-            return False
+            self._sessions.hang_up(leg.flow, dialog)
+            return True
+        self._sessions.confirm(leg, dialog)
         if offer is None:
-            self._sessions.end(leg)
             return False
         self._sessions.join(leg, offer.media, connects(parse_setup("actpass"), offer.media.setup) == "offerer")
         return True

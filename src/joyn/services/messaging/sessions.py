@@ -268,10 +268,14 @@ class Sessions:
         if leg.dialog is not None:
             self._dialogs.pop(leg.dialog.dialog_id, None)
             if bye:
-                headers = [("Via", self.via(leg.flow)), *([("Reason", reason)] if reason else [])]
-                self._endpoint.send_request(leg.flow, leg.dialog.request("BYE", headers), lambda _response: None)
+                self.hang_up(leg.flow, leg.dialog, reason)
         leg.media.close()
         leg.wake()
+
+    def hang_up(self, flow: Flow, dialog: Dialog, reason: str = "") -> None:
+        """Send BYE; what comes back does not matter."""
+        headers = [("Via", self.via(flow)), *([("Reason", reason)] if reason else [])]
+        self._endpoint.send_request(flow, dialog.request("BYE", headers), lambda _response: None)
 
     def via(self, flow: Flow) -> str:
         """A Via for a request of ours on this flow."""

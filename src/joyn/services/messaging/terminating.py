@@ -23,6 +23,8 @@ MAX_AGAIN = 3
 """Broken sessions in a row after which a device's chats wait for its next registration."""
 PAGE = 64
 """Entries read from the store at a time."""
+MAX_CURSORS = 10
+"""Devices of one subscriber whose place in the mailbox is kept; a further one replaces the one longest away."""
 MAX_AHEAD = 256
 """Entries a device may settle beyond one that it has not; then its pump waits for its next registration."""
 
@@ -275,6 +277,8 @@ class Terminating:
         own = next((cursor for cursor in cursors if cursor.instance == device.instance), None)
         if own is None:
             # A new instance starts at the first entry that no device has acknowledged.
+            if len(cursors) >= MAX_CURSORS:
+                await self._mailboxes.drop_cursor(device.aor, self._oldest(device.aor, cursors))
             low = await self._mailboxes.first_unacknowledged(device.aor)
             own = Cursor(mailbox=device.aor, instance=device.instance, low=low, touched_at=self._wall())
             self._mailboxes.settle(own)
@@ -283,6 +287,11 @@ class Terminating:
         device.opened = True
         device.busy = False
         self._pump(device)
+
+    def _oldest(self, aor: Aor, cursors: Sequence[Cursor]) -> str:
+        """The instance used least recently, of those that are not here now if there is one."""
+        here = {binding.instance for binding in self._bindings(aor)}
+        return min(cursors, key=lambda cursor: (cursor.instance in here, cursor.touched_at)).instance
 
     def _pump(self, device: Device) -> None:
         """Begin whatever can be begun now; called again whenever something changes for the device."""
