@@ -13,7 +13,7 @@ from interop.network import free_port
 from joyn.cli import main
 
 DOMAIN = "joyn.localhost"
-PASSWORD = "correct horse"
+PASSWORD = "correct-horse"
 FIRST_NUMBER = 33_639_980_000
 STARTING = 20.0
 """Seconds the node may take to say that it runs."""
@@ -22,12 +22,10 @@ LISTENERS: Mapping[str, tuple[str, str]] = {
     "udp": ("udp", ""),
     "tcp": ("tcp", ""),
     "tls": ("tls", ""),
-    "udp-md5": ("udp", "algorithms = ['MD5']"),
-    "tcp-md5": ("tcp", "algorithms = ['MD5']"),
     "udp-sha": ("udp", "algorithms = ['SHA-256']"),
     "tcp-sha": ("tcp", "algorithms = ['SHA-256']"),
     "tls-sha": ("tls", "algorithms = ['SHA-256']"),
-    "udp-trusted": ("udp", "access = 'trusted'\nalgorithms = ['MD5']"),
+    "udp-trusted": ("udp", "access = 'trusted'"),
 }
 """By name: the transport, and what else its table says."""
 

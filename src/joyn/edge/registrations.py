@@ -55,8 +55,9 @@ class RegistrationDoor:
             inbound.respond(420, headers=[("Unsupported", ", ".join(unknown))])
             return
         credentials = next(iter(parse_auths(request.headers("authorization"))), None)
+        claimed = self._numbering.aor(address_of_record(request)) if credentials is None else None
         subscriber = await self._authentication.authenticate(
-            credentials, "REGISTER", request.uri, request.body, flow.listener.algorithms
+            credentials, "REGISTER", request.uri, request.body, flow.listener.algorithms, claimed
         )
         self._check_to(request, subscriber)
         contacts = parse_contacts(request.headers("contact")) if request.header("contact") else None
@@ -81,7 +82,7 @@ class RegistrationDoor:
 
     def _check_to(self, request: SipRequest, subscriber: Subscriber) -> None:
         """RFC 3261 §10.3 step 5: only one's own may be registered; 404, since a 403 makes clients wipe."""
-        uri = parse_name_addr(request.header("to") or "").uri
+        uri = address_of_record(request)
         if self._numbering.aor(uri) == subscriber.aor:
             return
         # IMS clients write their private identity's user part with the home domain (facts §1).
@@ -146,6 +147,11 @@ class RegistrationDoor:
             parts.append(f"reg-id={binding.reg_id}")
         parts.append(f"expires={max(int(binding.expires_at - self._wall()), 0)}")
         return ";".join(parts) + binding.parameters
+
+
+def address_of_record(request: SipRequest) -> str:
+    """The URI a REGISTER is for: its To. Raises ParseError."""
+    return parse_name_addr(request.header("to") or "").uri
 
 
 def option_tags(request: SipRequest, name: str) -> list[str]:

@@ -88,8 +88,9 @@ class Identity:
         """The caller by the request's own credentials. Raises Challenge, Refused(SUBSCRIBER_BLOCKED)."""
         offered = flow.listener.algorithms
         credentials = next(iter(parse_auths(request.headers("proxy-authorization"))), None)
+        claimed = self._aor_in(request.header("from")) if credentials is None else None
         subscriber = await self._authentication.authenticate(
-            credentials, request.method, request.uri, request.body, offered
+            credentials, request.method, request.uri, request.body, offered, claimed
         )
         instance = (flow.identities or {}).get(subscriber.aor, "")
         return Caller(subscriber.aor, instance)

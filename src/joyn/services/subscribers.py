@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from joyn import telemetry
+from joyn.model.aor import Aor
 from joyn.model.refused import Reason, Refused
 from joyn.model.subscriber import DEFAULT_ALGORITHMS, Subscriber
 from joyn.protocol.sip.auth import Auth
@@ -63,15 +64,21 @@ class Authentication:
         return made
 
     async def authenticate(
-        self, credentials: Auth | None, method: str, uri: str, body: bytes, offered: tuple[str, ...]
+        self,
+        credentials: Auth | None,
+        method: str,
+        uri: str,
+        body: bytes,
+        offered: tuple[str, ...],
+        claimed: Aor | None = None,
     ) -> Subscriber:
         """The subscriber these credentials prove. `offered` is the listener's list of algorithms, empty for the
-        subscriber's own.
+        subscriber's own. `claimed` is who a request without credentials says it is from: it only picks the challenge.
 
         Raises Challenge for missing, stale, replayed or wrong credentials, Refused(SUBSCRIBER_BLOCKED).
         """
         if credentials is None or credentials.scheme.lower() != "digest":
-            raise Challenge(offered or DEFAULT_ALGORITHMS)
+            raise Challenge(offered or await self._policy(claimed))
         get = credentials.get
         subscriber = await self._subscribers.find(get("username"))
         policy = offered or (subscriber.algorithms if subscriber else DEFAULT_ALGORITHMS)
@@ -97,6 +104,11 @@ class Authentication:
         if subscriber.blocked:
             raise Refused(Reason.SUBSCRIBER_BLOCKED)
         return subscriber
+
+    async def _policy(self, claimed: Aor | None) -> tuple[str, ...]:
+        """The algorithms of whoever somebody says they are: clients of MD5 alone give up on any other challenge."""
+        subscriber = None if claimed is None else await self._subscribers.get(claimed)
+        return subscriber.algorithms if subscriber else DEFAULT_ALGORITHMS
 
 
 def _same_uri(claimed: str, request_uri: str) -> bool:
