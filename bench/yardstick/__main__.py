@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from . import cpu
-from .farm import Farm, Result, build
+from .farm import Farm, Result, build, store_and_fetch
 from .peer import DATA, USERS, Peer
 from .peers import PEERS
 
@@ -37,25 +37,6 @@ def w5(peer: Peer, n: int = 1000, secs: int = 60) -> None:
     f.do("msg", 0, n, 64, 0, 1)
     out("W5", peer, "rate50", f.do("msg", 0, n, 2000, 50, secs))
     f.close()
-
-
-def store_and_fetch(f: Farm, senders: int, count: int, window: int) -> tuple[Result, Result]:
-    """`count` messages to recipients who are offline; then they come online. The recipients have logged in before."""
-    f.do("logout", senders, 2 * senders)
-    f.do("idle", 1)
-    store = f.do("store", 0, senders, senders, count, window)
-    before, start = cpu.cpu(f.peer.roots()), time.time()
-    logins = f.do("login", senders, 2 * senders, 50)
-    collected = f.do("collect", count, 30)
-    spent = cpu.delta(before, cpu.cpu(f.peer.roots()))
-    fetch = {
-        "delivered": collected["delivered"],
-        "server_cpu_s": round(spent, 3),
-        "secs": round(time.time() - start, 2),
-        "cpu_us": round(spent / max(1, collected["delivered"]) * 1e6, 1),
-        "logins": logins["logins"],
-    }
-    return store, fetch
 
 
 def w1s(peer: Peer, senders: int = 500, count: int = 5000, window: int = 64) -> None:

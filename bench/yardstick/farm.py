@@ -72,3 +72,22 @@ class Farm:
             self.process.kill()
             self.process.wait()
         self.process.stdout.close()
+
+
+def store_and_fetch(f: Farm, senders: int, count: int, window: int) -> tuple[Result, Result]:
+    """`count` messages to recipients who are offline; then they come online. The recipients have logged in before."""
+    f.do("logout", senders, 2 * senders)
+    f.do("idle", 1)
+    store = f.do("store", 0, senders, senders, count, window)
+    before, start = cpu.cpu(f.peer.roots()), time.time()
+    logins = f.do("login", senders, 2 * senders, 50)
+    collected = f.do("collect", count, 30)
+    spent = cpu.delta(before, cpu.cpu(f.peer.roots()))
+    fetch = {
+        "delivered": collected["delivered"],
+        "server_cpu_s": round(spent, 3),
+        "secs": round(time.time() - start, 2),
+        "cpu_us": round(spent / max(1, collected["delivered"]) * 1e6, 1),
+        "logins": logins["logins"],
+    }
+    return store, fetch

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .peer import DATA, USERS, Peer, fill, wait_port
+from .peer import DATA, Peer, fill, wait_port
 
 
 class Postgres(Peer):
@@ -96,7 +96,7 @@ class Kamailio(Postgres):
         share = Path(kamailio).parent.parent / "share/kamailio/postgres"
         for table in "standard", "auth_db", "usrloc", "msilo":
             self.sql(None, "kamailio", (share / f"{table}-create.sql").read_text())
-        rows = "".join(f"u{i:06d}\t{self.domain}\tpw{i:06d}\n" for i in range(USERS))
+        rows = "".join(f"u{i:06d}\t{self.domain}\tpw{i:06d}\n" for i in range(self.users))
         self.sql(None, "kamailio", "copy subscriber(username,domain,password) from stdin;\n" + rows + "\\.\n")
         self.sql("analyze", "kamailio")
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 
-from .peer import CLIENT_CORE, HERE, USERS, Peer, free_port, wait_port
+from .peer import CLIENT_CORE, HERE, Peer, free_port, wait_port
 
 CONFIG = """
 [operator]
@@ -37,12 +37,11 @@ port = {msrp}
 
 
 class Joyn(Peer):
-    """`users` are the subscribers it has."""
+    """a subscriber must prove who sends by registering on the connection"""
 
     name = "joyn-tcp"
     proto = "sip-tcp"
     access = "digest"
-    users = USERS
 
     def start(self) -> None:
         self.port = free_port()

@@ -64,7 +64,10 @@ def fill(name: str, out: Path, **values: object) -> None:
 
 
 class Peer:
-    """One server. `lg` are options of the client farm, `needs` the commands it cannot run without."""
+    """One server. `lg` are options of the client farm, `needs` the commands it cannot run without.
+
+    `users` is how many it has; set it before `start`.
+    """
 
     name = "?"
     proto = "raw-tcp"
@@ -73,6 +76,7 @@ class Peer:
     lg: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     as_root = False
+    users = USERS
 
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []

@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from .kamailio import Postgres
-from .peer import DATA, USERS, Peer, fill, wait_port
+from .peer import DATA, Peer, fill, wait_port
 
 
 class Ejabberd(Postgres):
@@ -62,9 +62,9 @@ class Ejabberd(Postgres):
         time.sleep(2)
         mark = d / "users"
         if not mark.exists():
-            for i in range(USERS):
+            for i in range(self.users):
                 self.api("register", user=f"u{i:06d}", host="localhost", password=f"pw{i:06d}")
-            mark.write_text(str(USERS))
+            mark.write_text(str(self.users))
 
     def _tables(self) -> str:
         """Start the database; the settings that name it."""
@@ -121,7 +121,7 @@ class Prosody(Peer):
         accounts = self.dir / "data/localhost/accounts"
         if not accounts.exists():
             accounts.mkdir(parents=True)
-            for i in range(USERS):
+            for i in range(self.users):
                 (accounts / f"u{i:06d}.dat").write_text(_account(i))
         fill(
             "prosody.cfg.lua",
