@@ -201,11 +201,16 @@ class Ours:
         await self.endpoint.close()
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the loop has come so far; for what no event tells."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 async def joined(leg: MsrpLeg) -> None:
     """Returns when the session has a connection, bound or not."""
-    async with asyncio.timeout(PATIENCE):
-        while leg.connection is None:  # noqa: ASYNC110 - no event tells of it
-            await asyncio.sleep(0)
+    await until(lambda: leg.connection is not None)
 
 
 def make_tokens(prefix: str) -> Callable[[], str]:

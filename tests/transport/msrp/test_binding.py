@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from joyn.model.refused import Refused
@@ -54,7 +56,7 @@ async def test_a_path_that_goes_on_behind_us_is_481_and_an_unreadable_one_400() 
         assert await peer.status() == 481
         peer.send("msrp://")
         assert await peer.status() == 400
-        assert not leg.bound
+        assert leg.connection is None
 
 
 @on_both_loops
@@ -156,6 +158,20 @@ async def test_a_quick_stranger_is_refused_once_the_answer_is_here_and_the_peer_
 
 
 @on_both_loops
+async def test_the_connection_of_a_quick_stranger_has_its_time_for_another_session() -> None:
+    async with listening(idle_timeout=32.0) as ours:
+        leg, stranger, idle = ours.endpoint.session(Recorder()), await ours.peer(), await ours.peer()
+        stranger.send(leg.local_path, from_path="msrp://192.0.2.66:9/stranger;tcp")
+        await joined(leg)
+        ours.clock.now += 32.2
+        assert await idle.ended()
+        leg.expect(REMOTE)
+        assert await stranger.status() == 481
+        ours.clock.now += 32.2
+        assert await stranger.ended()
+
+
+@on_both_loops
 async def test_a_session_that_ends_before_its_answer_lets_its_connection_be_read_again() -> None:
     async with listening() as ours:
         leg, peer = ours.endpoint.session(Recorder()), await ours.peer()
@@ -214,13 +230,22 @@ async def test_an_unanswered_binding_ends_the_session() -> None:
     async with accepting() as (path, _):
         clock, handler = Clock(), Recorder()
         endpoint = make_endpoint(clock, timeout=30.0)
-        leg = endpoint.session(handler)
-        await leg.connect(path)
-        clock.now += 29.9
-        leg.handle_deadline(clock.now)
-        assert handler.events == []
-        clock.now += 0.3
+        await endpoint.session(handler).connect(path)
+        clock.now += 30.2
         assert await handler.seen(1) == ["closed: refused 408"]
+        await endpoint.close()
+
+
+@on_both_loops
+async def test_a_session_closed_while_it_connects_sends_nothing() -> None:
+    async with accepting() as (path, came):
+        endpoint = make_endpoint()
+        leg = endpoint.session(Recorder())
+        connecting = asyncio.create_task(leg.connect(path))
+        await asyncio.sleep(0)
+        leg.close()
+        await connecting
+        assert await (await came.get()).ended()
         await endpoint.close()
 
 

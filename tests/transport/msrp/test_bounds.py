@@ -5,7 +5,7 @@ import pytest
 
 from joyn.protocol.msrp import Request
 from joyn.transport.msrp import CONNECTION_LOST, MsrpLeg
-from transport.msrp.ends import REMOTE, Ours, Peer, Recorder, accepting, listening, make_endpoint, on_both_loops
+from transport.msrp.ends import REMOTE, Ours, Peer, Recorder, accepting, listening, make_endpoint, on_both_loops, until
 
 SMALL = 4096
 """A receive buffer that is soon full; the system doubles it."""
@@ -179,16 +179,46 @@ async def test_messages_wait_for_a_peer_that_falls_behind_and_go_when_it_reads()
     async with listening() as ours:
         leg, peer = await ours.bound(Recorder(), receive_buffer=SMALL)
         small_send_buffer(leg)
-        sent = [leg.send(f"m{number}", "text/plain", bytes(10_240)) for number in range(100)]
-        await asyncio.sleep(0)
+        sent = [leg.send(f"m{number}", "text/plain", bytes(10_240), failure_report="no") for number in range(100)]
         assert leg.connection is not None
         assert leg.connection.full
+        assert not sent[-1].done()
         for number in range(100):
-            request = await peer.request()
-            assert request.message_id == f"m{number}"
-            peer.respond(request)
+            assert (await peer.request()).message_id == f"m{number}"
         assert await asyncio.gather(*sent) == [200] * 100
         assert not leg.connection.full
+
+
+@on_both_loops
+async def test_a_long_message_to_a_slow_peer_fits_into_the_write_buffer() -> None:
+    async with listening() as ours:
+        leg, peer = await ours.bound(Recorder(), receive_buffer=SMALL)
+        small_send_buffer(leg)
+        sent = leg.send("m1", "text/plain", bytes(1 << 20))
+        while not sent.done():
+            peer.respond(request := await peer.request())
+            if request.continuation == "$":
+                break
+        assert await sent == 200
+
+
+@on_both_loops
+async def test_a_closed_connection_waits_no_longer_for_its_peer_to_read() -> None:
+    async with listening(idle_timeout=32.0) as ours:
+        leg, _ = await ours.bound(handler := Recorder(), receive_buffer=SMALL)
+        small_send_buffer(leg)
+        idle = await ours.peer()
+        ours.clock.now += 32.2
+        assert await idle.ended()  # and the time the other had to bind a session is over too
+        leg.send("m1", "text/plain", bytes(60_000))
+        connection = leg.connection
+        assert connection is not None
+        assert not connection.full
+        connection.close("stopping")
+        assert handler.events == ["bound", "closed: stopping"]
+        assert not connection.closed
+        ours.clock.now += 32.2
+        await until(lambda: connection.closed)
 
 
 @on_both_loops
@@ -197,7 +227,6 @@ async def test_a_peer_that_never_catches_up_is_cut_off() -> None:
         leg, _ = await ours.bound(handler := Recorder(), receive_buffer=SMALL)
         small_send_buffer(leg)
         sent = [leg.send(f"m{number}", "text/plain", bytes(10_240)) for number in range(100)]
-        await asyncio.sleep(0)
         assert leg.connection is not None
         assert leg.connection.full
         ours.clock.now += 30.2

@@ -23,7 +23,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def both_ends(certificates: Path) -> AsyncIterator[tuple[MsrpEndpoint, MsrpEndpoint]]:
-    server, phone = make_endpoint(prefix="server"), make_endpoint(prefix="phone")
+    server, phone = make_endpoint(prefix="server"), make_endpoint(prefix="phone", max_connections=1)
     context = server_context(certificates / "server.pem", certificates / "server-key.pem")
     await server.listen(MsrpListener(name="msrps", transport="TLS", host="127.0.0.1", port=0, tls=context))
     yield server, phone
@@ -51,6 +51,8 @@ async def test_another_fingerprint_ends_the_connection_before_a_word_is_said(cer
         with pytest.raises(ConnectionError, match="announced"):
             await active.connect(passive.local_path, fingerprint=("SHA-256", ":".join(["00"] * 32)))
         assert not passive.bound
+        # That connection counts no more.
+        await active.connect(passive.local_path, fingerprint=("SHA-256", fingerprint_of(certificates / "server.pem")))
 
 
 @on_both_loops
