@@ -7,6 +7,7 @@ The head is decoded as UTF-8 with surrogate escapes, so any byte survives a roun
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from joyn.protocol.errors import ParseError
 
@@ -71,6 +72,10 @@ _NAMES = _Names(
 )
 _NAMES.update(_COMPACT)
 
+_STATUSES = {str(status): status for status in range(100, 700)}
+_NOTHING: dict[str, str] = {}
+"""The fields of a head not looked at yet."""
+
 _COPIED = (("From", "from"), ("To", "to"), ("Call-ID", "call-id"), ("CSeq", "cseq"))
 _METHODS = frozenset("MESSAGE INVITE ACK BYE CANCEL REGISTER OPTIONS SUBSCRIBE NOTIFY PUBLISH REFER UPDATE".split())
 
@@ -130,7 +135,7 @@ class SipMessage:
     def __init__(self, raw_head: str, body: bytes) -> None:
         self.raw_head = raw_head
         self.body = body
-        self._first: dict[str, str] = {}
+        self._first = _NOTHING
         self._lines: list[str] = []
 
     @property
@@ -143,17 +148,12 @@ class SipMessage:
 
     def header(self, name: str) -> str | None:
         """The value of the first field called `name` (canonical, lower case), or None. Raises ParseError."""
-        if not self._first:
-            self._index()
-        value = self._first.get(name)
-        return None if value is None else value.strip(" \t")
+        return (self._first or self._index()).get(name)
 
     @property
     def first_values(self) -> dict[str, str]:
-        """First value of each header by canonical name, unstripped: for hot paths that look at many. ParseError."""
-        if not self._first:
-            self._index()
-        return self._first
+        """First value of each header by canonical name: for hot paths that look at many. Raises ParseError."""
+        return self._first or self._index()
 
     def headers(self, name: str) -> list[str]:
         """The values of all fields called `name`, one per line, commas untouched. Raises ParseError."""
@@ -171,7 +171,7 @@ class SipMessage:
             self._index()
         return len(self._lines) != len(self._first)
 
-    def _index(self) -> None:
+    def _index(self) -> dict[str, str]:
         lines = self.raw_head.split("\r\n")
         if len(lines) > MAX_HEADERS + 1:
             raise ParseError(f"more than {MAX_HEADERS} header lines", len(self.raw_head))
@@ -185,7 +185,7 @@ class SipMessage:
         try:
             for line in lines:
                 name, colon, value = line.partition(":")
-                first[names[name if colon else ""]] = value
+                first[names[name if colon else ""]] = value.strip(" \t")
         except ParseError:
             # No name: in a well-formed message, the second line of a folded value.
             lines = _unfold(lines)
@@ -194,13 +194,14 @@ class SipMessage:
             first = self._first_of_each(lines)
         self._first = first
         self._lines = lines
+        return first
 
     def _first_of_each(self, lines: list[str]) -> dict[str, str]:
         first: dict[str, str] = {}
         for line in lines:
             name, colon, value = line.partition(":")
             try:
-                first.setdefault(_NAMES[name if colon else ""], value)
+                first.setdefault(_NAMES[name if colon else ""], value.strip(" \t"))
             except ParseError:
                 raise ParseError("header line without a name", max(self.raw_head.find(line), 0)) from None
         return first
@@ -209,11 +210,10 @@ class SipMessage:
     def cseq(self) -> tuple[int, str]:
         """CSeq number and method. Raises ParseError when missing or not a number below 2**31 and a method."""
         value = (not self._first and self._peek("\r\nCSeq: ")) or self.header("cseq") or ""
-        number, _, method = value.replace("\t", " ").partition(" ")
-        method = method.strip(" ")
-        if not (number.isascii() and number.isdigit() and len(number) <= 10 and method) or int(number) >= 2**31:
-            raise ParseError("CSeq is not a number and a method", max(self.raw_head.find(value), 0))
-        return int(number), method
+        try:
+            return _cseq(value)
+        except ParseError as error:
+            raise ParseError(error.what, max(self.raw_head.find(value), 0)) from None
 
     @property
     def top_via(self) -> str:
@@ -247,6 +247,16 @@ class SipMessage:
         return b"%b\r\n\r\n%b" % (encode(self.raw_head), self.body)
 
 
+@lru_cache(maxsize=256)
+def _cseq(value: str) -> tuple[int, str]:
+    """Number and method. Nearly every request has the CSeq of many others."""
+    number, _, method = value.replace("\t", " ").partition(" ")
+    method = method.strip(" ")
+    if not (number.isascii() and number.isdigit() and len(number) <= 10 and method) or int(number) >= 2**31:
+        raise ParseError("CSeq is not a number and a method", 0)
+    return int(number), method
+
+
 class SipRequest(SipMessage):
     """A request. `source` is the address it came from, which its responses go back to (RFC 3581).
 
@@ -259,8 +269,7 @@ class SipRequest(SipMessage):
         # Written out, not inherited: these are made for every message.
         self.raw_head = raw_head
         self.body = body
-        self._first = {}
-        self._lines = []
+        self._first = _NOTHING
         self.method = method
         self.uri = uri
         self.source: tuple[str, int] | None = None
@@ -278,8 +287,7 @@ class SipResponse(SipMessage):
     def __init__(self, raw_head: str, body: bytes, status: int, reason: str) -> None:
         self.raw_head = raw_head
         self.body = body
-        self._first = {}
-        self._lines = []
+        self._first = _NOTHING
         self.status = status
         self.reason = reason
 
@@ -312,19 +320,20 @@ def parse_head(data: bytes) -> SipRequest | SipResponse:
     if len(data) > MAX_HEAD:
         raise ParseError(f"head longer than {MAX_HEAD} bytes", MAX_HEAD)
     head = data.decode("utf-8", "surrogateescape")
-    end = head.find("\n")
-    if end > 0 and head[end - 1] != "\r" and "\r" not in head:
-        head = head.replace("\n", "\r\n")  # a peer that sends nothing but LF is understood
     end = head.find("\r\n")
+    if end < 0 and head.find("\n") > 0 and "\r" not in head:
+        head = head.replace("\n", "\r\n")  # a peer that sends nothing but LF is understood
+        end = head.find("\r\n")
     start = head if end < 0 else head[:end]
     if len(start) > MAX_START_LINE:
         raise ParseError(f"start line longer than {MAX_START_LINE} characters", MAX_START_LINE)
     first, _, rest = start.partition(" ")
     if first == "SIP/2.0":
         code, _, reason = rest.partition(" ")
-        if len(code) != 3 or not (code.isascii() and code.isdigit()) or not "1" <= code[0] <= "6":
+        status = _STATUSES.get(code)
+        if status is None:
             raise ParseError("status code is not three digits from 100 to 699", 8)
-        return SipResponse(head, b"", int(code), reason)
+        return SipResponse(head, b"", status, reason)
     uri, _, version = rest.partition(" ")
     if version != "SIP/2.0":
         raise ParseError("not a SIP/2.0 start line", len(first))
@@ -382,10 +391,10 @@ _MANDATORY = ("via", "from", "to", "call-id", "cseq")
 
 def mandatory(message: SipMessage) -> None:
     """Check what RFC 3261 §8.1.1 wants in every message: Via, From, To, Call-ID, CSeq. Raises ParseError."""
-    first = message.first_values
-    for name in _MANDATORY:
-        if not first.get(name, "").strip(" \t"):
-            raise ParseError(f"no {name} header", len(message.raw_head))
+    get = message.first_values.get
+    if not (get("via") and get("from") and get("to") and get("call-id") and get("cseq")):
+        missing = next(name for name in _MANDATORY if not get(name))
+        raise ParseError(f"no {missing} header", len(message.raw_head))
     _, method = message.cseq
     if isinstance(message, SipRequest):
         if method != message.method:
@@ -444,13 +453,13 @@ def build_response(
 def _accepted(request: SipRequest, start: str, to_tag: str) -> bytes:
     """What every message is answered with, in one go: the same bytes as the general way. `mandatory` has passed."""
     first = request.first_values
-    via = with_source(first["via"].strip(" \t"), request.source)
-    to = first["to"].strip(" \t")
+    via = with_source(first["via"], request.source)
+    to = first["to"]
     if to_tag and not _has_tag(to):
         to = f"{to};tag={to_tag}"
     return encode(
-        f"{start}\r\nVia: {via}\r\nFrom: {first['from'].strip()}\r\nTo: {to}\r\n"
-        f"Call-ID: {first['call-id'].strip()}\r\nCSeq: {first['cseq'].strip()}\r\nContent-Length: 0\r\n\r\n"
+        f"{start}\r\nVia: {via}\r\nFrom: {first['from']}\r\nTo: {to}\r\n"
+        f"Call-ID: {first['call-id']}\r\nCSeq: {first['cseq']}\r\nContent-Length: 0\r\n\r\n"
     )
 
 

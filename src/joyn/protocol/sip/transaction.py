@@ -94,7 +94,7 @@ def client_key(message: SipMessage) -> Key:
     Raises ParseError when Via or CSeq cannot be read.
     """
     method = message.method if isinstance(message, SipRequest) else message.cseq[1]
-    return _branch(message.top_via)[1], method
+    return _branch(message.top_via), method
 
 
 def server_key(request: SipRequest) -> Key:
@@ -113,24 +113,29 @@ def cancelled_key(request: SipRequest) -> Key:
 
 def _server_key(request: SipRequest, method: str) -> Key:
     via = request.top_via
-    sent, branch = _branch(via)
+    branch = _branch(via)
     if branch.startswith("z9hG4bK") and branch != "z9hG4bK":
-        return branch, sent, method
+        return branch, _sent(via), method
     # RFC 2543 had no branch to rely on. The To tag is left out for INVITE: its ACK has one, it has not.
     first = via if "," not in via else split_commas(via)[0]
     to_tag = "" if method == "INVITE" else _tag(request, "to")
     return first, request.uri, _tag(request, "from"), to_tag, request.call_id, str(request.cseq[0]), method
 
 
-def _branch(via: str) -> tuple[str, str]:
-    """Sent-protocol and sent-by in lower case, and the branch, of the first Via in a value."""
+def _branch(via: str) -> str:
+    """The branch of the first Via in a value."""
     if "," in via:
         via = split_commas(via)[0]
     at = via.find(";branch=") + 8
-    if at < 8 or '"' in via or " " in via[at:]:
-        return via.partition(";")[0].rstrip(" \t").lower(), parse_via(via).branch
+    if at < 8 or '"' in via or via.find(" ", at) >= 0:
+        return parse_via(via).branch
     end = via.find(";", at)
-    return via[: via.find(";")].lower(), via[at:] if end < 0 else via[at:end]
+    return via[at:] if end < 0 else via[at:end]
+
+
+def _sent(via: str) -> str:
+    """Sent-protocol and sent-by in lower case, of the first Via in a value."""
+    return split_commas(via)[0].partition(";")[0].rstrip(" \t").lower()
 
 
 def _tag(message: SipMessage, name: str) -> str:

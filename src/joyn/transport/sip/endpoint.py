@@ -39,6 +39,7 @@ from joyn.protocol.sip.transaction import (
     client_key,
     server_key,
 )
+from joyn.transport.sip.awaiting import Awaiting
 from joyn.transport.sip.flow import DatagramFlow, Datagrams, Flow, StreamFlow
 from joyn.transport.sip.outgoing import connect
 from joyn.transport.sip.settings import Limits, Listener
@@ -52,6 +53,9 @@ its retransmission is a new request, which the accept step recognises by its Mes
 RETRY_AFTER = 5
 """Seconds named in Retry-After when the endpoint is overloaded."""
 OVERLOADED = telemetry.counter("flow.limited")
+
+_OLDEST_AWAITED: Key = ("awaited",)
+"""The wheel's name for the one timer of all that is awaited; no transaction's key is a single text."""
 
 ServerMachine = ServerTransaction | InviteServerTransaction
 ClientMachine = ClientTransaction | InviteClientTransaction
@@ -138,6 +142,8 @@ class Endpoint:
         self._numbers = itertools.count(1)
         self._servers: dict[Key, tuple[ServerMachine, Flow]] = {}
         self._clients: dict[Key, tuple[ClientMachine, Flow, Callable[[SipResponse], None]]] = {}
+        self._awaiting = Awaiting(64 * limits.timers.t1)
+        self._expiring = False
         self._wheel = TimerWheel(now, self._due)
         self._in_flight = 0
         self._per_source: dict[str, int] = {}
@@ -211,6 +217,7 @@ class Endpoint:
         for flow in list(self.flows.values()):
             flow.close()
         self._clients.clear()
+        self._awaiting.clear()
         self._wheel.clear()
 
     def datagram_flow(self, flow_id: str) -> Flow | None:
@@ -258,7 +265,9 @@ class Endpoint:
                     # RFC 3261 §17.1.4: a transport error counts as 503.
                     self._forget(key)
                     if machine.state < State.ACCEPTED:
-                        respond(self._local_response(machine, 503))
+                        respond(_local_response(machine.request, 503))
+            for _, request, _, respond in self._awaiting.lost(flow):
+                respond(_local_response(request, 503))
         self.on_flow_lost(flow)
 
     async def _watch_silence(self) -> None:
@@ -357,6 +366,8 @@ class Endpoint:
 
     def _response(self, response: SipResponse) -> None:
         key = client_key(response)
+        if self._awaiting.receive(key, response):
+            return
         known = self._clients.get(key)
         if known is not None:
             self.run(key, known[0], known[1], known[0].receive(response, self.now()))
@@ -368,13 +379,19 @@ class Endpoint:
 
         A time-out comes as 408 and a lost flow as 503 (RFC 3261 §8.1.3.1), made here.
         """
+        if flow.closed:
+            on_response(_local_response(request, 503))
+            return
         invite = request.method == "INVITE"
+        key = client_key(request)
+        if flow.reliable and not invite:
+            self._awaiting.add(key, request, flow, on_response, self.now())
+            if not self._expiring:
+                self._expire_later()
+            flow.send(bytes(request))
+            return
         maker = InviteClientTransaction if invite else ClientTransaction
         machine = maker(request, self.now(), flow.reliable, self.limits.timers)
-        if flow.closed:
-            on_response(self._local_response(machine, 503))
-            return
-        key = client_key(request)
         flow.outgoing += 1
         self._clients[key] = (machine, flow, on_response)
         self.run(key, machine, flow, machine.start(self.now()))
@@ -396,11 +413,6 @@ class Endpoint:
 
         self.send_request(flow, request, on_response)
         return await future
-
-    @staticmethod
-    def _local_response(machine: ClientMachine, status: int) -> SipResponse:
-        head, _, _ = build_response(machine.request, status).partition(b"\r\n\r\n")
-        return LocalResponse(head.decode("utf-8", "surrogateescape"), b"", status, "")
 
     # Running the machines.
 
@@ -435,9 +447,24 @@ class Endpoint:
     def _timed_out(self, key: Key) -> None:
         known = self._clients.get(key)
         if known is not None:
-            known[2](self._local_response(known[0], 408))
+            known[2](_local_response(known[0].request, 408))
 
     def _due(self, key: Key) -> None:
+        if key == _OLDEST_AWAITED:
+            for _, request, _, respond in self._awaiting.expired(self.now()):
+                respond(_local_response(request, 408))
+            self._expire_later()
+            return
         known = self._servers.get(key) or self._clients.get(key)
         if known is not None:
             self.run(key, known[0], known[1], known[0].handle_deadline(self.now()))
+
+    def _expire_later(self) -> None:
+        deadline = self._awaiting.deadline()
+        self._expiring = deadline is not None
+        self._wheel.arm(_OLDEST_AWAITED, deadline)
+
+
+def _local_response(request: SipRequest, status: int) -> SipResponse:
+    head, _, _ = build_response(request, status).partition(b"\r\n\r\n")
+    return LocalResponse(head.decode("utf-8", "surrogateescape"), b"", status, "")
