@@ -22,6 +22,10 @@ class IdentityHeaders:
         self._make_tag = make_tag
         self.of = lru_cache(maxsize=MAX_REMEMBERED)(self._of)
 
+    def sip_uri(self, aor: Aor) -> str:
+        """The address as clients want it that know SIP URIs only."""
+        return self._numbering.sip_uri(aor)
+
     def _of(self, aor: Aor) -> str:
         """The lines, each with its line end. The From tag is the sender's: dialogs differ by Call-ID."""
         sip = self._numbering.sip_uri(aor)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 
+from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.message import Entry, Kind
-from joyn.model.tags import CPM_LARGE, CPM_SESSION, SIMPLE_IM, tags_of, takes_sessions
+from joyn.model.tags import CPM_LARGE, CPM_SESSION, SIMPLE_IM, tags_of, takes_sessions, traits_of
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.errors import ParseError
 from joyn.protocol.msrp.setup import connects, parse_setup
@@ -22,16 +24,27 @@ from joyn.protocol.sip.message import SipRequest, SipResponse
 from joyn.protocol.sip.transaction import build_cancel
 from joyn.services.messaging.delivery import Attempt, Attempts, Outcome, outcome_of
 from joyn.services.messaging.identity import IdentityHeaders
+from joyn.services.messaging.lane import WINDOW, Lane
 from joyn.services.messaging.sessions import Leg, Offer, Sessions
 from joyn.transport.sip import Endpoint, Flow, LocalResponse
 
-WINDOW = 16
-"""Entries in flight to one leg; MSRP answers each (RFC 4975 §7.1)."""
 LINGER = 0.5
 """Seconds a session of stored entries stays open after the last was answered."""
 NOTIFICATIONS = ""
 """The `peer` of the session that brings stored notifications."""
 _REFUSED = frozenset((400, 403, 413, 415, 501))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One entry on its way to one device; `key` is (AOR, instance, peer), `done` becomes its outcome."""
+
+    binding: Binding
+    entry: Entry
+    deferred: bool
+    key: tuple[Aor, str, str]
+    lane: Lane
+    done: asyncio.Future[Outcome]
 
 
 class Inviting:
@@ -56,18 +69,31 @@ class Inviting:
         self._domain = domain
         self._make_boundary = make_boundary
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes: dict[tuple[Aor, str, str], Lane] = {}
 
     def begin(self, binding: Binding, entry: Entry, *, deferred: bool) -> Attempt:
         """Send over the chat's leg, opening it first if need be. Pipelined within WINDOW."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Outcome] = loop.create_future()
         room: asyncio.Future[None] = loop.create_future()
-        leg = self._sessions.find((entry.mailbox, binding.instance), self.peer_of(entry, deferred))
-        if leg is not None and leg.deferred == deferred and leg.in_flight < WINDOW and (leg.media.bound or leg.dialog):
-            self._send(leg, binding, entry, done)
+        device = (entry.mailbox, binding.instance)
+        peer = self.peer_of(entry, deferred)
+        key = (*device, peer)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane()
+        lane.count += 1
+        attempt = _Attempt(binding, entry, deferred, key, lane, done)
+        leg = self._sessions.find(device, peer)
+        if leg is not None and leg.deferred == deferred and not lane.waiting and lane.free_for(leg):
+            self._send(leg, attempt)
+        else:
+            lane.waiting += 1
+            self._spawn(self._deliver(attempt))
+        if lane.count < WINDOW:
             room.set_result(None)
         else:
-            self._spawn(self._deliver(binding, entry, deferred, done, room))
+            done.add_done_callback(lambda _done: room.set_result(None))
         return Attempt(done, room)
 
     @staticmethod
@@ -82,46 +108,43 @@ class Inviting:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(
-        self, binding: Binding, entry: Entry, deferred: bool, done: asyncio.Future[Outcome], room: asyncio.Future[None]
-    ) -> None:
-        """The slow way: wait for room, end a session of the other sort, invite."""
-        try:
-            flow = self._flow_of(binding)
-            if flow is None:
-                self._end(done, binding, entry, "no flow", Outcome.GONE)
+    async def _deliver(self, attempt: _Attempt) -> None:
+        """The slow way: wait for those before, end a session of the other sort, invite."""
+        lane = attempt.lane
+        breaks = lane.breaks
+        aor, instance, peer = attempt.key
+        device = (aor, instance)
+        while True:
+            if lane.breaks != breaks:
+                lane.waiting -= 1
+                self._end(attempt, "after one that failed", Outcome.AGAIN)
                 return
-            device = (entry.mailbox, binding.instance)
-            peer = self.peer_of(entry, deferred)
             leg = self._sessions.find(device, peer)
-            if leg is not None and leg.deferred != deferred:
-                if leg.deferred:
-                    # Facts §4.8: what was stored drains, BYE, then what is live.
-                    await self._drained(leg)
-                    self._sessions.end(leg)
-                    leg = None
-                else:
-                    deferred = False  # the original session is there after all: no Referred-By
-            while leg is not None and not leg.closed and leg.in_flight >= WINDOW:
-                await leg.changed()
-            if leg is None or leg.closed:
-                leg = self._sessions.open(device, peer, flow, deferred=deferred)
-                await self._invite(leg, binding, entry, done, room)
-            else:
-                self._send(leg, binding, entry, done)
-        finally:
-            if not room.done():
-                room.set_result(None)
-
-    async def _drained(self, leg: Leg) -> None:
-        while leg.in_flight and not leg.closed:
-            await leg.changed()
+            # Facts §4.8: what was stored drains, BYE, then what is live; but no Referred-By into a live session.
+            other_sort = leg is not None and leg.deferred and not attempt.deferred
+            if lane.free_for(None if other_sort else leg):
+                break
+            await lane.changed()
+        lane.waiting -= 1
+        if leg is not None and other_sort:
+            self._sessions.end(leg)
+            leg = None
+        if leg is not None:
+            self._send(leg, attempt)
+            return
+        flow = self._flow_of(attempt.binding)
+        if flow is None:
+            self._end(attempt, "no flow", Outcome.GONE)
+            return
+        leg = lane.leg = self._sessions.open(device, peer, flow, deferred=attempt.deferred)
+        await self._invite(leg, attempt)
 
     # Over MSRP.
 
-    def _send(self, leg: Leg, binding: Binding, entry: Entry, done: asyncio.Future[Outcome]) -> None:
+    def _send(self, leg: Leg, attempt: _Attempt) -> None:
+        attempt.lane.leg = leg
         leg.in_flight += 1
-        message = entry.message
+        message = attempt.entry.message
         cpim = message.cpim
         if leg.peer == NOTIFICATIONS:
             # Facts §4.8: the one place where the CPIM From says who it really is from.
@@ -129,7 +152,6 @@ class Inviting:
         sent = leg.media.send(f"{message.id:x}", "message/cpim", cpim)
 
         def answered(future: asyncio.Future[int]) -> None:
-            leg.ended_one()
             status = future.result()
             if status == 200:
                 outcome = Outcome.TAKEN
@@ -138,75 +160,80 @@ class Inviting:
             else:
                 outcome = Outcome.AGAIN
                 self._sessions.end(leg, reason="")
-            self._end(done, binding, entry, f"MSRP {status}", outcome)
-            if leg.deferred and not leg.in_flight:
-                asyncio.get_running_loop().call_later(LINGER, self._close_drained, leg)
+            self._end(attempt, f"MSRP {status}", outcome)
+            self._one_less(leg)
 
         sent.add_done_callback(answered)
+
+    def _one_less(self, leg: Leg) -> None:
+        leg.in_flight -= 1
+        if leg.deferred and not leg.in_flight:
+            asyncio.get_running_loop().call_later(LINGER, self._close_drained, leg)
 
     def _close_drained(self, leg: Leg) -> None:
         if not leg.in_flight:
             self._sessions.end(leg)
 
-    def _end(self, done: asyncio.Future[Outcome], binding: Binding, entry: Entry, what: str, outcome: Outcome) -> None:
-        if not done.done():
-            self._attempts.note(entry, binding.instance, "session", what)
-            done.set_result(outcome)
+    def _end(self, attempt: _Attempt, what: str, outcome: Outcome) -> None:
+        if attempt.done.done():
+            return
+        self._attempts.note(attempt.entry, attempt.binding.instance, "session", what)
+        attempt.done.set_result(outcome)
+        lane = attempt.lane
+        lane.ended(broken=outcome not in (Outcome.TAKEN, Outcome.REFUSED))
+        if not lane.count and self._lanes.get(attempt.key) is lane:
+            del self._lanes[attempt.key]
 
     # Opening.
 
-    async def _invite(
-        self,
-        leg: Leg,
-        binding: Binding,
-        entry: Entry,
-        done: asyncio.Future[Outcome],
-        room: asyncio.Future[None],
-    ) -> None:
+    async def _invite(self, leg: Leg, attempt: _Attempt) -> None:
         """INVITE the device; the first message rides along for SIMPLE IM clients, which show it while they ring."""
-        tags = tags_of(binding.parameters)
-        simple = CPM_SESSION not in tags.icsi
+        simple = not traits_of(attempt.binding.parameters).cpm_session
         carried = simple and leg.peer != NOTIFICATIONS
-        request = self._request(leg, binding, entry, carried=carried)
-        if not carried:
-            self._send(leg, binding, entry, done)
-        else:
-            leg.in_flight += 1
-        # The next entry need not wait until the device has answered: a user may let it ring for long.
-        room.set_result(None)
-        response, rang = await self._ring(leg.flow, request)
+        request = self._request(leg, attempt.binding, attempt.entry, carried=carried)
         if carried:
-            leg.ended_one()
+            leg.in_flight += 1
+        else:
+            self._send(leg, attempt)
+        response, rang = await self._ring(leg, request)
         outcome = outcome_of(response.status, local=isinstance(response, LocalResponse) and not rang)
         what = f"INVITE {response.status} {response.reason}".strip()
-        if outcome is not Outcome.TAKEN:
-            self._end(done, binding, entry, what, outcome)
+        if outcome is Outcome.TAKEN:
+            if carried:
+                self._end(attempt, what, outcome)
+            if not self._accept(leg, request, response):
+                self._sessions.end(leg)
+        else:
+            # When the chat was taken up another way meanwhile, the device refuses what we have cancelled ourselves.
+            self._end(attempt, what, Outcome.AGAIN if leg.closed and response.status == 487 else outcome)
             self._sessions.end(leg, bye=False)
-            return
         if carried:
-            self._end(done, binding, entry, what, Outcome.TAKEN)
-        if not self._accept(leg, request, response):
-            self._sessions.end(leg)
-        elif leg.deferred and not leg.in_flight:
-            asyncio.get_running_loop().call_later(LINGER, self._close_drained, leg)
+            self._one_less(leg)
 
-    async def _ring(self, flow: Flow, invite: SipRequest) -> tuple[SipResponse, bool]:
+    async def _ring(self, leg: Leg, invite: SipRequest) -> tuple[SipResponse, bool]:
         """The final response to an INVITE, and whether the device rang before: then it is there, whatever comes."""
         answered: asyncio.Future[SipResponse] = asyncio.get_running_loop().create_future()
         rang = False
+
+        def cancel() -> None:
+            if rang:
+                self._endpoint.send_request(leg.flow, build_cancel(invite), lambda _response: None)
 
         def on_response(response: SipResponse) -> None:
             nonlocal rang
             if response.status < 200:
                 rang = True
+                if leg.closed:
+                    cancel()
             elif not answered.done():
                 answered.set_result(response)
 
-        self._endpoint.send_request(flow, invite, on_response)
+        leg.on_ended = cancel
+        self._endpoint.send_request(leg.flow, invite, on_response)
         response = await answered
-        if rang and isinstance(response, LocalResponse):
-            # RFC 3261 §16.8: it has rung for as long as timer C allows.
-            self._endpoint.send_request(flow, build_cancel(invite), lambda _response: None)
+        leg.on_ended = None
+        if isinstance(response, LocalResponse):
+            cancel()  # RFC 3261 §16.8: it has rung for as long as timer C allows
         return response, rang
 
     def _accept(self, leg: Leg, invite: SipRequest, response: SipResponse) -> bool:

@@ -63,9 +63,13 @@ class Pager:
         message = entry.message
         content_type, body = "message/cpim", message.cpim
         service = ""
+        # A copy of one's own message says in To whom it went to.
+        to: str = message.conversation if entry.kind is EntryKind.COPY else entry.mailbox
         if not traits_of(binding.parameters).rcs:
             cpim = CpimMessage.parse(message.cpim)
             content_type, body = cpim.content_header("Content-Type") or message.content_type, cpim.decoded_body
+            # linphone reads no tel URI: without a To it cannot tell which of its accounts a message is for.
+            to = self._identity.sip_uri(entry.mailbox)
         elif message.kind is Kind.RECEIPT:
             # Facts §4.5: handsets of the joyn era know a notification by this tag and the exact content type.
             service = f"Accept-Contact: *;{SIMPLE_IM}\r\n"
@@ -73,8 +77,6 @@ class Pager:
             service = _SERVICE[message.kind]
         headers = message.headers.replace("\n", "\r\n") + "\r\n" if message.headers else ""
         route = f"Route: {binding.path}\r\n" if binding.path else ""
-        # A copy of one's own message says in To whom it went to.
-        to = message.conversation if entry.kind is EntryKind.COPY else entry.mailbox
         head = (
             f"MESSAGE {binding.contact} SIP/2.0\r\n"
             f"Via: SIP/2.0/{flow.listener.transport} {flow.listener.sent_by};branch={self._endpoint.make_branch()}\r\n"

@@ -35,12 +35,11 @@ class Leg:
 
     `device` is (AOR, instance); `peer` the other party, empty for the stored notifications' session; `key` tells the
     device's legs apart: the peer, or for a large message's own session something unique. `deferred` says that the leg
-    was opened to bring what had been stored (facts §4.8). `headers` are the Conversation-ID and its like of the
-    INVITE, which every message of the chat carries on.
+    was opened to bring what had been stored (facts §4.8). `headers` are the Conversation-ID and its like of the INVITE,
+    which every message of the chat carries on. `on_ended` is called when it ends.
     """
 
     __slots__ = (
-        "_waiters",
         "closed",
         "deferred",
         "device",
@@ -50,6 +49,7 @@ class Leg:
         "in_flight",
         "key",
         "media",
+        "on_ended",
         "peer",
         "sdp",
         "used_at",
@@ -70,25 +70,7 @@ class Leg:
         self.in_flight = 0
         self.used_at = 0.0
         self.closed = False
-        self._waiters: list[asyncio.Future[None]] = []
-
-    async def changed(self) -> None:
-        """Returns when an entry in flight has ended, or the leg has."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
-
-    def ended_one(self) -> None:
-        """One entry in flight less."""
-        self.in_flight -= 1
-        self.wake()
-
-    def wake(self) -> None:
-        """Let those who wait look again."""
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self.on_ended: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +252,8 @@ class Sessions:
             if bye:
                 self.hang_up(leg.flow, leg.dialog, reason)
         leg.media.close()
-        leg.wake()
+        if leg.on_ended is not None:
+            leg.on_ended()
 
     def hang_up(self, flow: Flow, dialog: Dialog, reason: str = "") -> None:
         """Send BYE; what comes back does not matter."""
