@@ -68,8 +68,13 @@ class Server:
         return f"127.0.0.1:{self.ports[listener]}"
 
     def proxy(self, listener: str) -> str:
-        """The listener as a SIP URI, for clients that want a proxy or a route."""
-        return f"sip:{self.address(listener)};transport={LISTENERS[listener][0]}"
+        """The listener as a SIP URI, for clients that want a proxy or a route.
+
+        With TLS it is a name: linphone looks for no addresses in a certificate.
+        """
+        transport = LISTENERS[listener][0]
+        host = "localhost" if transport == "tls" else "127.0.0.1"
+        return f"sip:{host}:{self.ports[listener]};transport={transport}"
 
     def subscriber(self, *algorithms: str) -> Account:
         """A new subscriber, added as an operator would."""

@@ -20,10 +20,11 @@ ANONYMOUS = "sip:anonymous@anonymous.invalid"
 
 
 class Numbering:
-    """How this operator reads addresses: its home country (ISO 3166 code) and its SIP domains."""
+    """How this operator reads addresses: its home country (ISO 3166 code) and its SIP domains, the one it writes first."""
 
     def __init__(self, country: str, domains: tuple[str, ...]) -> None:
         self.country = country.upper()
+        self.domain = domains[0].lower()
         self.domains = frozenset(domain.lower() for domain in domains)
         # One operator's subscribers write to the same people again and again.
         self.aor = lru_cache(maxsize=65536)(self._aor)
@@ -62,10 +63,10 @@ class Numbering:
 
     def domain_of(self, aor: Aor) -> str:
         """The SIP domain an AOR is written with when a SIP URI is wanted."""
-        return aor.rpartition("@")[2] if aor.startswith("sip:") else min(self.domains)
+        return aor.rpartition("@")[2] if aor.startswith("sip:") else self.domain
 
     def sip_uri(self, aor: Aor) -> str:
         """The AOR as a SIP URI: `sip:+33639980001@domain;user=phone` for a number (RFC 3261 §19.1.6)."""
         if aor.startswith("tel:"):
-            return f"sip:{aor[4:]}@{min(self.domains)};user=phone"
+            return f"sip:{aor[4:]}@{self.domain};user=phone"
         return aor

@@ -1,0 +1,81 @@
+"""What a device gets in pager mode: CPIM as it was sent, or bare text for a client that knows none."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from joyn.model.aor import Aor, Numbering
+from joyn.model.binding import Binding
+from joyn.model.message import Entry, EntryKind, Message, State
+from joyn.protocol.sip.message import SipRequest
+from joyn.services.messaging.delivery import Attempts
+from joyn.services.messaging.identity import IdentityHeaders
+from joyn.services.messaging.pager import Pager
+from joyn.transport.sip import Endpoint, Flow
+
+ALICE, BOB = Aor("tel:+33639980001"), Aor("tel:+33639980002")
+CPIM = (
+    b"From: <sip:anonymous@anonymous.invalid>\r\nTo: <sip:anonymous@anonymous.invalid>\r\n\r\n"
+    b"Content-type: text/plain;charset=UTF-8\r\n\r\nsalut"
+)
+PLAIN, RCS = "", ";+g.oma.sip-im"
+
+
+def message_to(parameters: str) -> SipRequest:
+    """The MESSAGE that goes to a device which registered these Contact parameters."""
+    sent: list[SipRequest] = []
+    endpoint = SimpleNamespace(
+        make_tag=lambda: "tag",
+        make_branch=lambda: "z9hG4bK1",
+        make_call_id=lambda: "call",
+        send_request=lambda flow, request, on_response: sent.append(request),
+    )
+    flow = SimpleNamespace(listener=SimpleNamespace(transport="UDP", sent_by="127.0.0.1:5060"))
+    identity = IdentityHeaders(Numbering("FR", ("joyn.localhost",)), endpoint.make_tag)
+    pager = Pager(cast(Endpoint, endpoint), identity, Attempts(lambda: 0.0), lambda binding: cast(Flow, flow))
+    binding = Binding(
+        aor=BOB,
+        instance="",
+        reg_id=0,
+        contact="sip:bob@127.0.0.1:5070",
+        parameters=parameters,
+        node="n",
+        flow="udp|udp|127.0.0.1|5070",
+        call_id="c",
+        cseq=1,
+        expires_at=3600.0,
+        registered_at=0.0,
+    )
+
+    async def begin() -> None:
+        pager.begin(binding, make_entry(), deferred=False)
+
+    asyncio.run(begin())
+    return sent[0]
+
+
+def make_entry() -> Entry:
+    times: dict[str, Any] = {"accepted_at": 0.0, "deliver_until": 60.0, "retain_until": 60.0}
+    message = Message(
+        sender=ALICE, conversation=BOB, message_id="m", content_type="text/plain", cpim=CPIM, digest=b"", **times
+    )
+    return Entry(mailbox=BOB, seq=1, kind=EntryKind.INCOMING, instance="", state=State.PENDING, message=message)
+
+
+def test_an_rcs_device_gets_the_cpim_as_it_was_sent() -> None:
+    request = message_to(RCS)
+    assert (request.header("content-type"), request.body) == ("message/cpim", CPIM)
+
+
+def test_a_plain_client_gets_bare_text() -> None:
+    request = message_to(PLAIN)
+    assert (request.header("content-type"), request.body) == ("text/plain;charset=UTF-8", b"salut")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "to"), [(RCS, "<tel:+33639980002>"), (PLAIN, "<sip:+33639980002@joyn.localhost;user=phone>")]
+)
+def test_a_plain_client_is_called_by_a_sip_uri_which_is_all_it_reads(parameters: str, to: str) -> None:
+    assert message_to(parameters).header("to") == to
