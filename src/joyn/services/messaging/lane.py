@@ -15,7 +15,7 @@ WINDOW = 16
 
 
 class Lane:
-    """`count` attempts are under way, `waiting` of them not sent yet, the others over `leg`; `breaks` counts failures."""
+    """`count` attempts are under way, `waiting` of them not sent, the others over `leg`; `breaks` counts failures."""
 
     __slots__ = ("_waiters", "breaks", "count", "leg", "waiting")
 

@@ -14,6 +14,7 @@ from joyn import telemetry
 from joyn.model.aor import ANONYMOUS, Aor, Numbering
 from joyn.model.message import Accepted, Address, Deposit, Entry, EntryKind, Kind, Message, Receipt, State
 from joyn.model.refused import Reason, Refused
+from joyn.model.value import value
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage, address_uri, build
 from joyn.protocol.errors import ParseError, ProtocolError
@@ -30,7 +31,7 @@ WITHHELD = telemetry.counter("message.withheld")
 DROPPED_RECEIPTS = telemetry.counter("receipt.dropped")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Submission:
     """What a door hands over. `sender` and `instance` come from the authenticated flow, never from the request.
 
