@@ -50,7 +50,10 @@ def parse_auths(values: Iterable[str]) -> list[Auth]:
     """Read every challenge of every field of one name, several on a line included. Raises ParseError."""
     found: list[Auth] = []
     for value in values:
-        for part in _split(value):
+        alone = _alone(value)
+        if alone is not None:
+            found.append(alone)
+        for part in () if alone is not None else _split(value):
             scheme, space, rest = part.partition(" ")
             if space and "=" not in scheme and rest.lstrip(" \t")[:1] != "=":
                 if not TOKEN.issuperset(scheme):
@@ -60,8 +63,8 @@ def parse_auths(values: Iterable[str]) -> list[Auth]:
                 _first_counts(found[-1].parameters, part)
             else:
                 raise ParseError("no authentication scheme", 0)
-            if len(found) > MAX_CHALLENGES:
-                raise ParseError(f"more than {MAX_CHALLENGES} challenges", 0)
+        if len(found) > MAX_CHALLENGES:
+            raise ParseError(f"more than {MAX_CHALLENGES} challenges", 0)
     return found
 
 
@@ -114,6 +117,19 @@ def emit_auth_parameters(parameters: dict[str, str]) -> str:
         f"{name}={value}" if name in _UNQUOTED or (name == "qop" and answer) else f"{name}={quote(value)}"
         for name, value in parameters.items()
     )
+
+
+def _alone(value: str) -> Auth | None:
+    """The one challenge or set of credentials of a field, as nearly all have; None when it has to be taken apart."""
+    scheme, space, rest = value.strip(" \t").partition(" ")
+    rest = rest.lstrip(" \t")
+    if not space or not TOKEN.issuperset(scheme) or rest[:1] == "=":
+        return None
+    try:
+        # A second scheme stands before its first parameter's name, which is then no token.
+        return Auth(scheme, parse_auth_parameters(rest))
+    except ParseError:
+        return None
 
 
 def _first_counts(parameters: dict[str, str], part: str) -> None:

@@ -6,6 +6,7 @@ The head is decoded as UTF-8 with surrogate escapes, so any byte survives a roun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -40,6 +41,7 @@ _COMPACT = {
     "v": "via",
     "x": "session-expires",
 }
+_DELIMITER = re.compile(r'[",<>\\]')
 _TOKEN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.!%*_+`'~")
 MAX_SPELLINGS = 1024
 """Spellings of header names remembered; the rest are worked out each time."""
@@ -513,13 +515,15 @@ def split_commas(value: str) -> list[str]:
 
 
 def _split_commas(value: str) -> Iterator[str]:
-    start, quoted, bracket, escaped = 0, False, False, False
-    for i, c in enumerate(value):
-        if escaped:
-            escaped = False
-        elif quoted:
+    start, quoted, bracket, escaped = 0, False, False, -1
+    for found in _DELIMITER.finditer(value):
+        at = found.start()
+        c = value[at]
+        if at == escaped:
+            continue
+        if quoted:
             if c == "\\":
-                escaped = True
+                escaped = at + 1
             elif c == '"':
                 quoted = False
         elif c == '"':
@@ -529,6 +533,6 @@ def _split_commas(value: str) -> Iterator[str]:
         elif c == ">":
             bracket = False
         elif c == "," and not bracket:
-            yield value[start:i].strip()
-            start = i + 1
+            yield value[start:at].strip()
+            start = at + 1
     yield value[start:].strip()

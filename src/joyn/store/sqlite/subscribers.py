@@ -46,6 +46,10 @@ class Recent(Generic[K, V]):
                 values.popitem(last=False)
         return value
 
+    def remember(self, key: K, value: V) -> None:
+        """This is known without reading it."""
+        self.get(key, lambda _key: value)
+
     def forget(self, key: K) -> None:
         """Read it anew next time."""
         self._values.pop(key, None)
@@ -166,7 +170,12 @@ class SqliteSubscribers:
 
     def _read(self, aor: str) -> Subscriber | None:
         rows = self._reader.rows(f"SELECT {_COLUMNS} FROM subscriber WHERE aor = ?", (aor,))
-        return _from_row(rows[0]) if rows else None
+        if not rows:
+            return None
+        subscriber = _from_row(rows[0])
+        # Who is challenged comes back with this username.
+        self._aors.remember(subscriber.username, subscriber.aor)
+        return subscriber
 
     def _read_aor(self, username: str) -> Aor | None:
         rows = self._reader.rows("SELECT aor FROM subscriber WHERE username = ?", (username,))
