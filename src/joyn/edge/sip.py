@@ -6,12 +6,12 @@ Identity comes from the authenticated flow or from the digest of the request, ne
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from joyn import telemetry
+from joyn.edge.serving import Serving
 from joyn.model.aor import Aor, Numbering
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.errors import ParseError
@@ -41,6 +41,7 @@ STATUS = {
     Reason.UNKNOWN_RECIPIENT: 404,
     Reason.MALFORMED: 400,
     Reason.UNSUPPORTED_CONTENT: 415,
+    Reason.NOT_ACCEPTABLE: 488,
     Reason.TOO_LARGE: 413,
     Reason.ID_REUSED: 400,
     Reason.INTERVAL_TOO_BRIEF: 423,
@@ -51,6 +52,9 @@ STATUS = {
     Reason.STOPPING: 503,
 }
 """What each refusal is in SIP."""
+
+_SCHEMES = frozenset(("sip:", "tel:"))
+"""How nearly every Request-URI begins."""
 
 Handler = Callable[[Inbound], Awaitable[None]]
 
@@ -123,26 +127,23 @@ class SipDoor:
         self._terminating = terminating
         self._numbering = numbering
         self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving = Serving()
 
     def serve(self, **methods: Handler) -> None:
         """Let other doors serve these methods."""
         self._methods.update(methods)
 
     def on_request(self, inbound: Inbound) -> None:
-        """Serve a request in a task of its own."""
+        """Serve a request: at once, as far as it needs no waiting."""
         handler = self._methods.get(inbound.request.method)
         if handler is None:
             inbound.respond(405, headers=[("Allow", ALLOW)])
             return
-        task = asyncio.get_running_loop().create_task(self._serve(handler, inbound))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._serving.begin(self._serve(handler, inbound))
 
     async def close(self) -> None:
         """Let what is being served end."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5)
+        await self._serving.ended(5.0)
 
     async def _serve(self, handler: Handler, inbound: Inbound) -> None:
         try:
@@ -177,10 +178,11 @@ class SipDoor:
         """RFC 3428: a message, a notification, a revocation; 202 once it is on disk."""
         request = inbound.request
         caller = await self.caller(inbound)
-        content_type = request.header("content-type") or ""
+        get = request.first_values.get
+        content_type = get("content-type", "")
         if content_type != CPIM and content_type.partition(";")[0].strip().lower() == CPIM:
             content_type = CPIM
-        expires = request.header("expires")
+        expires = get("expires")
         submission = Submission(
             sender=caller.aor,
             instance=caller.instance,
@@ -190,7 +192,7 @@ class SipDoor:
             headers=riding_headers(request),
             expires=int(expires) if expires and expires.isdigit() and len(expires) < 10 else None,
             service="pager" if content_type == CPIM else "plain",
-            transaction=f"{request.call_id} {request.header('cseq')} {request.header('from')}",
+            transaction=f"{get('call-id')} {get('cseq')} {get('from')}",
             device=aimed_at(request),
         )
         await self._originating.accept(submission)
@@ -222,7 +224,7 @@ def check(request: SipRequest) -> None:
     forwards = request.header("max-forwards")
     if forwards is not None and not forwards.isdigit():
         raise ParseError("Max-Forwards is not a number", 0)
-    if request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
+    if request.uri[:4] not in _SCHEMES and request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
         raise Refused(Reason.MALFORMED, "unsupported URI scheme")
 
 
@@ -243,7 +245,7 @@ def refuse(inbound: Inbound, refused: Refused) -> None:
 def riding_headers(request: SipRequest) -> str:
     """The headers that go with the message to its recipient, one `Name: value` per line."""
     get = request.first_values.get
-    return "\n".join([f"{name}: {value.strip()}" for key, name in RIDING if (value := get(key))])
+    return "\n".join([f"{name}: {value}" for key, name in RIDING if (value := get(key))])
 
 
 def aimed_at(request: SipRequest) -> str:

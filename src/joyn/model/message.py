@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from joyn.model.aor import Aor
+from joyn.model.value import value
 
 
 class Kind(IntEnum):
@@ -50,7 +51,7 @@ class State(IntEnum):
     DISPLAYED = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Message:
     """One accepted message.
 
@@ -79,7 +80,7 @@ class Message:
     retain_until: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Entry:
     """A message's place in one mailbox. `instance` names the only device it is for, empty for all of them."""
 
@@ -91,7 +92,7 @@ class Entry:
     message: Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Address:
     """Where a message goes: a mailbox, and there perhaps one device only."""
 
@@ -100,7 +101,7 @@ class Address:
     instance: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Receipt:
     """What an IMDN says: `recipient` reports that `message_id`, sent to them by `sender`, reached `state`."""
 
@@ -110,7 +111,7 @@ class Receipt:
     state: State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Deposit:
     """What is committed in one step: a message, the mailboxes it is due to, and the receipt it carries, if it is one.
 
@@ -122,7 +123,7 @@ class Deposit:
     receipt: Receipt | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Accepted:
     """The deposit is on disk (or was before). `entries` are the new mailbox entries; none when `duplicate`.
 
@@ -136,7 +137,7 @@ class Accepted:
     dropped: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Cursor:
     """How far one device has come in its mailbox: all entries up to `low`, and those in `ahead`, are settled."""
 
