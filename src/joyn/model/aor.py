@@ -20,7 +20,7 @@ ANONYMOUS = "sip:anonymous@anonymous.invalid"
 
 
 class Numbering:
-    """How this operator reads addresses: its home country (ISO 3166 code), its SIP domains (the one it writes first)."""
+    """How this operator reads addresses: its home country (ISO 3166 code), its SIP domains (it writes the first)."""
 
     def __init__(self, country: str, domains: tuple[str, ...]) -> None:
         self.country = country.upper()
