@@ -14,6 +14,7 @@ class Reason(Enum):
     UNKNOWN_RECIPIENT = "the number is not on this network"
     MALFORMED = "the request is not what the standard says"
     UNSUPPORTED_CONTENT = "the content type is not one this door takes"
+    NOT_ACCEPTABLE = "this node offers no such session"
     TOO_LARGE = "the message is larger than allowed"
     ID_REUSED = "the same Message-ID came before with another body"
     INTERVAL_TOO_BRIEF = "the expiry asked for is too short"

@@ -34,6 +34,8 @@ class Choosing:
         device = traits_of(binding.parameters)
         if entry.kind is EntryKind.COPY or message.kind is Kind.SYSTEM or not device.rcs:
             return False
+        if not self._sessions.available:
+            return False
         leg = self._sessions.find((entry.mailbox, binding.instance), message.sender)
         if message.kind is Kind.RECEIPT:
             if leg is not None and leg.media.bound:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.message import Entry, Kind
+from joyn.model.refused import Refused
 from joyn.model.tags import CPM_LARGE, CPM_SESSION, SIMPLE_IM, tags_of, takes_sessions, traits_of
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.errors import ParseError
@@ -136,7 +137,11 @@ class Inviting:
         if flow is None:
             self._end(attempt, "no flow", Outcome.GONE)
             return
-        leg = lane.leg = self._sessions.open(device, peer, flow, deferred=attempt.deferred)
+        try:
+            leg = lane.leg = self._sessions.open(device, peer, flow, deferred=attempt.deferred)
+        except Refused as refused:
+            self._end(attempt, refused.detail, Outcome.LATER)
+            return
         await self._invite(leg, attempt)
 
     # Over MSRP.

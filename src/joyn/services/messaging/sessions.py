@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from joyn import telemetry
 from joyn.model.aor import Aor
+from joyn.model.refused import Reason, Refused
 from joyn.protocol.errors import ParseError
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.protocol.msrp.setup import answer_setup, connects
@@ -102,7 +103,13 @@ class Sessions:
         self._legs: dict[tuple[Aor, str], dict[str, Leg]] = {}
         self._dialogs: dict[DialogId, Leg] = {}
         self._media: dict[MsrpLeg, Leg] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
         self.on_opened: Callable[[tuple[Aor, str], str], None] = lambda _device, _peer: None
+
+    @property
+    def available(self) -> bool:
+        """Whether this node speaks MSRP at all."""
+        return self._msrp.listens(tls=False) or self._msrp.listens(tls=True)
 
     # Finding legs.
 
@@ -140,10 +147,13 @@ class Sessions:
     def answer(
         self, inbound: Inbound, device: tuple[Aor, str], peer: Aor, offer: Offer, *, standalone: bool = False
     ) -> Leg:
-        """Accept an INVITE: our leg is there when this returns, the 200 is on its way. Raises ParseError.
+        """Accept an INVITE: our leg is there when this returns, the 200 is on its way. Raises ParseError, and
+        Refused(NOT_ACCEPTABLE) when there is no MSRP listener for the offer.
 
         A `standalone` session brings one large message (facts §4.7) and stands beside the chat with the same peer.
         """
+        if not self._msrp.listens(tls=offer.media.secure):
+            raise Refused(Reason.NOT_ACCEPTABLE, "no MSRP listener of that kind")
         media = self._msrp.session(self.handler, tls=offer.media.secure)
         leg = Leg(device, peer, inbound.flow, media, key=media.local_path if standalone else "")
         tag = self._endpoint.make_tag()
@@ -169,14 +179,17 @@ class Sessions:
         path = " ".join(remote.path)
         if active:
             # The address is the peer's claim: connect nowhere but where its signalling comes from.
-            asyncio.get_running_loop().create_task(self._connect(leg, path, leg.flow.remote[0], remote.port))
+            task = asyncio.get_running_loop().create_task(self._connect(leg, path, remote))
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
         else:
             leg.media.expect(path)
 
-    async def _connect(self, leg: Leg, path: str, host: str, port: int) -> None:
+    async def _connect(self, leg: Leg, path: str, remote: MsrpMedia) -> None:
+        host = leg.flow.remote[0]
         try:
-            await leg.media.connect(path, host=host, port=port)
-        except (OSError, TimeoutError):
+            await leg.media.connect(path, host=host, port=remote.port, fingerprint=remote.fingerprint)
+        except (OSError, TimeoutError, ParseError):
             self.end(leg, reason="")
 
     def describe(self, media: MsrpLeg, direction: str = "sendrecv") -> bytes:
@@ -205,8 +218,13 @@ class Sessions:
 
     # A leg of ours towards a device.
 
-    def open(self, device: tuple[Aor, str], peer: str, flow: Flow, *, deferred: bool, tls: bool = False) -> Leg:
-        """A new leg that we are about to invite a device to."""
+    def open(self, device: tuple[Aor, str], peer: str, flow: Flow, *, deferred: bool) -> Leg:
+        """A new leg that we are about to invite a device to, its media as safe as its signalling if they can be.
+
+        Raises Refused(OVERLOADED) when there are too many.
+        """
+        secure = flow.listener.transport == "TLS" or not self._msrp.listens(tls=False)
+        tls = secure and self._msrp.listens(tls=True)
         leg = Leg(device, peer, flow, self._msrp.session(self.handler, tls=tls), deferred=deferred)
         self._add(leg)
         return leg

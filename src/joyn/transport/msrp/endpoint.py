@@ -79,6 +79,10 @@ class MsrpEndpoint:
         self._wheel.clear()
         self._idle.clear()
 
+    def listens(self, *, tls: bool) -> bool:
+        """Whether there is a listener of that kind."""
+        return any(one.transport == ("TLS" if tls else "TCP") for one in self._listeners)
+
     def session(self, handler: Handler, *, tls: bool = False) -> MsrpLeg:
         """A new session with an unguessable URI on a listener of that kind; without one it can only `connect`.
 
