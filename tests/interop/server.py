@@ -46,7 +46,7 @@ class Account:
 
 @dataclass(slots=True)
 class Server:
-    """A running node: where it listens, and how to become its subscriber."""
+    """A running node: where it listens (MSRP is called `msrp`), and how to become its subscriber."""
 
     directory: Path
     ports: Mapping[str, int]
@@ -93,6 +93,7 @@ def running_server(directory: Path) -> Iterator[Server]:
     """A node with every listener of LISTENERS on a free port of loopback, until the block ends."""
     assert main(["init", str(directory), "--domain", DOMAIN]) == 0
     ports = {name: _free(transport) for name, (transport, _) in LISTENERS.items()}
+    ports["msrp"] = free_port()
     (directory / "joyn.toml").write_text(_configuration(ports))
     log = directory / "node.log"
     with (
@@ -121,7 +122,7 @@ def _configuration(ports: Mapping[str, int]) -> str:
         tables.append(f"[[sip.listeners]]\nname = '{name}'\ntransport = '{transport}'\nport = {ports[name]}\n{more}\n")
         if transport == "tls":
             tables.append(files)
-    tables.append("[[msrp.listeners]]\nname = 'tcp'\nport = 0\n")
+    tables.append(f"[[msrp.listeners]]\nname = 'tcp'\nport = {ports['msrp']}\n")
     tables.append(f"[[msrp.listeners]]\nname = 'tls'\ntransport = 'tls'\nport = 0\n{files}")
     return "".join(tables)
 
