@@ -211,7 +211,7 @@ class SipMessage:
     @property
     def cseq(self) -> tuple[int, str]:
         """CSeq number and method. Raises ParseError when missing or not a number below 2**31 and a method."""
-        value = (not self._first and self._peek("\r\nCSeq: ")) or self.header("cseq") or ""
+        value = self._first.get("cseq") or (not self._first and self._peek("\r\nCSeq: ")) or self.header("cseq") or ""
         try:
             return _cseq(value)
         except ParseError as error:
@@ -220,7 +220,7 @@ class SipMessage:
     @property
     def top_via(self) -> str:
         """The first Via value, which may hold several separated by commas. Raises ParseError when there is none."""
-        via: str | None = None
+        via = self._first.get("via")
         if not self._first:
             head = self.raw_head
             if head.startswith("\r\nVia: ", head.find("\r\n")):
@@ -377,13 +377,16 @@ def parse(data: bytes) -> SipRequest | SipResponse:
 
 def content_length(message: SipMessage) -> int | None:
     """Content-Length in bytes, None when absent. Raises ParseError when not a number, or given twice differently."""
-    value = message.header("content-length")
+    first = message.first_values
+    value = first.get("content-length")
     if value is None:
         return None
     if not (value.isascii() and value.isdigit()) or len(value) > 9:
         raise ParseError("Content-Length is not a number", max(message.raw_head.find(value), 0))
     # A second, different length is how requests are smuggled past a first reader.
-    if message.repeats and any(other.lstrip("0") != value.lstrip("0") for other in message.headers("content-length")):
+    if len(message._lines) != len(first) and any(
+        other.lstrip("0") != value.lstrip("0") for other in message.headers("content-length")
+    ):
         raise ParseError("two different Content-Length", 0)
     return int(value)
 
@@ -393,7 +396,8 @@ _MANDATORY = ("via", "from", "to", "call-id", "cseq")
 
 def mandatory(message: SipMessage) -> None:
     """Check what RFC 3261 §8.1.1 wants in every message: Via, From, To, Call-ID, CSeq. Raises ParseError."""
-    get = message.first_values.get
+    first = message.first_values
+    get = first.get
     if not (get("via") and get("from") and get("to") and get("call-id") and get("cseq")):
         missing = next(name for name in _MANDATORY if not get(name))
         raise ParseError(f"no {missing} header", len(message.raw_head))
@@ -401,7 +405,7 @@ def mandatory(message: SipMessage) -> None:
     if isinstance(message, SipRequest):
         if method != message.method:
             raise ParseError("CSeq method is not the request's", max(message.raw_head.find("CSeq"), 0))
-        if message.repeats:
+        if len(message._lines) != len(first):
             names = [name for name, _ in message.fields]
             for once in ("from", "to", "call-id", "cseq"):
                 if names.count(once) > 1:
