@@ -201,7 +201,7 @@ class Node:
 
     def _introduce(self) -> None:
         """Tell the services of each other: they never import one another."""
-        self.originating.on_accepted = self.terminating.nudge
+        self.store.mailboxes.on_accepted = self.terminating.nudge
         self.originating.wants_copies = self.terminating.wants_copies
         self.originating.may_revoke = self.terminating.may_revoke
         self.originating.on_composing = self.sessions.compose

@@ -424,3 +424,36 @@ def test_a_caller_who_goes_away_takes_nothing_along(run):
         assert [entry.message.message_id for entry in await store.mailboxes.read(BOB, 0, 9)] == ["m1", "m2"]
 
     run(scenario)
+
+
+def test_what_is_accepted_is_announced_in_the_order_of_its_numbers_and_before_accept_returns(run):
+    async def scenario(store):
+        told = []
+        store.mailboxes.on_accepted = lambda entries: told.extend(entry.seq for entry in entries)
+        returned = []
+
+        async def accept(deposit, detours):
+            accepted = await store.mailboxes.accept(deposit)
+            assert {entry.seq for entry in accepted.entries} <= set(told)
+            for _ in range(detours):
+                await asyncio.sleep(0)
+            returned.append(accepted)
+
+        await asyncio.gather(*(accept(make_deposit(f"m{n}"), n % 3) for n in range(40)))
+        assert told == sorted(told)
+        assert len(told) == 40
+
+    run(scenario)
+
+
+def test_what_nobody_waits_for_any_more_is_announced_all_the_same(run):
+    async def scenario(store):
+        told = []
+        store.mailboxes.on_accepted = told.extend
+        waiting = asyncio.ensure_future(store.mailboxes.accept(make_deposit("given up")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await store.mailboxes.accept(make_deposit("next"))
+        assert [entry.message.message_id for entry in told] == ["given up", "next"]
+
+    run(scenario)

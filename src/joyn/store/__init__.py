@@ -6,7 +6,7 @@ Methods are coroutines; one that can be answered from memory or the page cache r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from joyn.model.aor import Aor
@@ -78,6 +78,11 @@ class Bindings(Protocol):
 
 class Mailboxes(Protocol):
     """Messages, entries, cursors and dispositions."""
+
+    on_accepted: Callable[[Sequence[Entry]], None]
+    """Called on the event loop with the entries of each accepted deposit, strictly in the order of their numbers and
+    before its `accept` returns, also when nobody waits for that any more: who follows a mailbox by these calls misses
+    nothing and sees nothing twice."""
 
     async def accept(self, deposit: Deposit) -> Accepted:
         """Append to mailboxes in one commit; on disk when it returns. Calls are batched into group commits, in call

@@ -6,13 +6,13 @@ When `accept` returns, the message is on disk; what the terminating side makes o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from joyn import telemetry
 from joyn.model.aor import ANONYMOUS, Aor, Numbering
-from joyn.model.message import Accepted, Address, Deposit, Entry, EntryKind, Kind, Message, Receipt, State
+from joyn.model.message import Accepted, Address, Deposit, EntryKind, Kind, Message, Receipt, State
 from joyn.model.refused import Reason, Refused
 from joyn.model.value import value
 from joyn.protocol import revocation
@@ -64,7 +64,7 @@ class Policy:
 class Originating:
     """Accepts messages into mailboxes.
 
-    `on_accepted(entries)` is called after each commit: the terminating function takes it from there.
+    What it accepts the store announces (`Mailboxes.on_accepted`): the terminating function takes it from there.
     `on_composing(sender, recipient, body)` is called when a device says that its user types;
     `on_receipt(by, instance, sender, message_id)` is called when a device says that it has a message.
     `wants_copies(aor, instance)` says whether another device of the sender wants a copy, and
@@ -91,7 +91,6 @@ class Originating:
         self._wall = wall
         self._date_time = date_time
         self._make_id = make_id
-        self.on_accepted: Callable[[Sequence[Entry]], None] = lambda _entries: None
         self.on_composing: Callable[[Aor, Aor, bytes], None] = lambda _sender, _recipient, _body: None
         self.on_receipt: Callable[[Aor, str, Aor, str], None] = lambda _by, _instance, _sender, _message_id: None
         self.wants_copies: Callable[[Aor, str], bool] = lambda _aor, _instance: False
@@ -130,8 +129,6 @@ class Originating:
             DROPPED_RECEIPTS.inc()
         else:
             ACCEPTED.inc()
-        if accepted.entries:
-            self.on_accepted(accepted.entries)
         return accepted
 
     def _cpim(self, submission: Submission) -> CpimMessage:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from joyn.model.aor import Aor
@@ -26,6 +27,8 @@ from joyn.store.sqlite.settlement import Settlement, merged
 from joyn.store.sqlite.writer import Writer
 
 __all__ = ["SqliteMailboxes"]
+
+logger = logging.getLogger(__name__)
 
 DEPOSIT_BYTES = 512
 """What a queued deposit weighs besides its body, for the bound on queued bytes."""
@@ -57,13 +60,21 @@ class SqliteMailboxes:
         self._settlement = settlement
         self._acceptance = acceptance
         self._progress = progress
+        self.on_accepted: Callable[[Sequence[Entry]], None] = lambda _entries: None
 
     async def accept(self, deposit: Deposit) -> Accepted:
         """Append to mailboxes in one commit; on disk when it returns. See joyn.store.Mailboxes.accept."""
         message = deposit.message
         size = DEPOSIT_BYTES + len(message.cpim) + len(message.headers)
-        accepted: Accepted = await self._writer.submit(self._acceptance, work_of(deposit), size)
+        accepted: Accepted = await self._writer.submit(self._acceptance, work_of(deposit), size, self._tell)
         return accepted
+
+    def _tell(self, accepted: Accepted) -> None:
+        if accepted.entries:
+            try:
+                self.on_accepted(accepted.entries)
+            except Exception:  # whoever listens must not keep the others' commits from being told
+                logger.exception("on_accepted failed")
 
     async def read(self, mailbox: Aor, after: int, limit: int) -> list[Entry]:
         """Entries with seq > after in order, at most `limit`; FAILED and REVOKED ones are left out."""
@@ -141,11 +152,13 @@ class SqliteMailboxes:
 
     async def first_unacknowledged(self, mailbox: Aor) -> int:
         """Where a new device begins: just before the first INCOMING entry that nobody has acknowledged."""
+        # The end is read first: what is committed between the two reads is found by the second one.
+        ((last,),) = self._reader.rows(upkeep.LAST, (mailbox,))
         states = self._settlement.states()
         for (seq,) in self._reader.rows(upkeep.UNACKNOWLEDGED, (mailbox,)):
             if max(generation.get(seq, 0) for generation in states) < State.FAILED:
                 return int(seq) - 1
-        return int(self._reader.rows(upkeep.LAST, (mailbox,))[0][0])
+        return int(last)
 
     async def fail(self, mailbox: Aor, seq: int) -> bool:
         """The last device has refused this entry: FAILED, unless somebody has taken it (then False)."""
