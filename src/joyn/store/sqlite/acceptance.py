@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from joyn.model.message import Accepted, Deposit, Entry, Kind, Message, Receipt, State
@@ -16,7 +16,6 @@ from joyn.model.refused import Reason, Refused
 from joyn.store.sqlite.progress import Progress
 from joyn.store.sqlite.records import (
     MESSAGE_COLUMNS,
-    make_entry,
     make_message,
     message_from,
     message_values,
@@ -28,6 +27,7 @@ __all__ = ["KEEP_DISPOSITIONS", "Acceptance", "Work", "ended", "identity_of", "k
 KEEP_DISPOSITIONS = 30 * 86400.0
 """Seconds a disposition outlives its message."""
 
+_PENDING = State.PENDING
 _TOKENS = {
     # RFC 5438 §6.3, Disposition-Notification: what the sender must have asked for to be told of a state.
     State.STORED: "processing",
@@ -50,7 +50,7 @@ _INSERT_DISPOSITIONS = ManyRows(
     "INSERT OR ROLLBACK INTO disposition (message, recipient, state, at, forget_at) VALUES ", "(?, ?, ?, ?, ?)"
 )
 _SELECT_KNOWN = ManyRows(
-    f"SELECT {MESSAGE_COLUMNS} FROM message WHERE key IN (".replace("message.cpim", "x''"),
+    "SELECT id, kind, sender, conversation, message_id, digest, requested, retain_until FROM message WHERE key IN (",
     "?",
     ")",
 )
@@ -66,6 +66,19 @@ _RAISE_INCOMING = {
     )
     for state in State
 }
+
+
+class Known(NamedTuple):
+    """What acceptance asks of a message that is on disk."""
+
+    id: int
+    kind: int
+    sender: str
+    conversation: str
+    message_id: str
+    digest: bytes
+    requested: str
+    retain_until: float
 
 
 def identity_of(kind: int, sender: str, conversation: str, message_id: str) -> str:
@@ -104,7 +117,7 @@ def work_of(deposit: Deposit) -> Work:
     return (deposit, identity, key, about, key_of(about, receipt.message_id))
 
 
-def ended(connection: sqlite3.Connection, first: Message, noted: int = State.PENDING) -> bool:
+def ended(connection: sqlite3.Connection, first: Message | Known, noted: int = State.PENDING) -> bool:
     """Has this message ended FAILED or REVOKED for its recipient? `noted` is a disposition not in the table yet."""
     (highest,) = connection.execute(
         "SELECT max(state) FROM disposition WHERE message = ? AND recipient = ?", (first.id, first.conversation)
@@ -147,10 +160,10 @@ class _Batch:
         keys = [key for _, _, key, _, _ in works]
         receipts = [(about, about_key) for _, _, _, about, about_key in works if about]
         keys += [about_key for _, about_key in receipts]
-        # By identity, the newest; without its cpim when it comes from the database.
-        self._known: dict[str, Message] = {}
+        # By identity, the newest.
+        self._known: dict[str, Message | Known] = {}
         for row in _SELECT_KNOWN.read(connection, keys):
-            message = message_from(row)
+            message = Known._make(row)
             identity = identity_of(message.kind, message.sender, message.conversation, message.message_id)
             newest = self._known.get(identity)
             if newest is None or newest.id < message.id:
@@ -201,7 +214,9 @@ class _Batch:
         for address in addresses:
             mailbox, entry_kind, instance = address.mailbox, address.kind, address.instance
             self._entries += (seq, number, mailbox, int(entry_kind), instance)
-            entries.append(make_entry((mailbox, seq, entry_kind, instance, State.PENDING, message)))
+            entries.append(
+                Entry(mailbox=mailbox, seq=seq, kind=entry_kind, instance=instance, state=_PENDING, message=message)
+            )
             seq += 1
         return Accepted(message=message, entries=tuple(entries))
 
@@ -221,12 +236,12 @@ class _Batch:
         token = _TOKENS.get(state)
         return "" if token is not None and token in message.requested.split(",") else "unasked"
 
-    def _has_ended(self, first: Message) -> bool:
+    def _has_ended(self, first: Message | Known) -> bool:
         noted = self._highest.get((first.id, first.conversation), State.PENDING)
         return ended(self._connection, first, noted)
 
-    def _whole(self, first: Message) -> Message:
-        if first.cpim:
+    def _whole(self, first: Message | Known) -> Message:
+        if isinstance(first, Message):
             return first
         row = self._connection.execute(
             f"SELECT {MESSAGE_COLUMNS} FROM message WHERE id = ?",

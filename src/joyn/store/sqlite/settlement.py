@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from joyn.model.aor import Aor
@@ -22,7 +22,7 @@ from joyn.store.sqlite.records import cursor_from, pack
 from joyn.store.sqlite.statements import ManyRows
 from joyn.store.sqlite.writer import Writer
 
-__all__ = ["Settlement", "merged", "raise_states"]
+__all__ = ["Settlement", "merge_cursors", "merged", "move_cursors", "raise_states"]
 
 _MAX_SEQ = 2**63 - 1
 
@@ -34,6 +34,13 @@ _SELECT = ManyRows(
     "ON cursor.mailbox = place.mailbox AND cursor.instance = place.instance",
 )
 _REPLACE = ManyRows("REPLACE INTO cursor (mailbox, instance, low, ahead, touched_at) VALUES ", "(?, ?, ?, ?, ?)")
+# How nearly every cursor moves: forwards, and nothing ahead. What it leaves out is merged the long way round.
+_ADVANCE = ManyRows(
+    "INSERT INTO cursor (mailbox, instance, low, ahead, touched_at) VALUES ",
+    "(?, ?, ?, x'', ?)",
+    " ON CONFLICT DO UPDATE SET low = excluded.low, touched_at = max(touched_at, excluded.touched_at) "
+    "WHERE low <= excluded.low AND ahead = x''",
+)
 _RAISE = {
     int(state): ManyRows(f"UPDATE entry SET state = {state:d} WHERE state < {state:d} AND seq IN (", "?", ")")
     for state in State
@@ -69,6 +76,30 @@ def raise_states(connection: sqlite3.Connection, states: Mapping[int, int]) -> N
         by_state.setdefault(state, []).append(seq)
     for state, seqs in by_state.items():
         _RAISE[state].write(connection, seqs)
+
+
+def move_cursors(connection: sqlite3.Connection, cursors: Sequence[Cursor]) -> None:
+    """Write the cursors, each of another device; what stands on disk already stays settled."""
+    plain = [cursor for cursor in cursors if not cursor.ahead]
+    others = [cursor for cursor in cursors if cursor.ahead]
+    rows = [part for c in plain for part in (c.mailbox, c.instance, c.low, c.touched_at)]
+    if _ADVANCE.write(connection, rows) < len(plain):
+        others += plain
+    if others:
+        merge_cursors(connection, others)
+
+
+def merge_cursors(connection: sqlite3.Connection, cursors: Sequence[Cursor]) -> None:
+    """The same, whatever they are: each is read, merged and written again."""
+    places = [part for cursor in cursors for part in (cursor.mailbox, cursor.instance)]
+    on_disk = {(row[0], row[1]): row for row in _SELECT.read(connection, places)}
+    rows: list[Any] = []
+    for cursor in cursors:
+        row = on_disk.get((cursor.mailbox, cursor.instance))
+        if row is not None:
+            cursor = merged(cursor_from(row), cursor)
+        rows.extend((cursor.mailbox, cursor.instance, cursor.low, pack(cursor.ahead, cursor.low), cursor.touched_at))
+    _REPLACE.write(connection, rows)
 
 
 class Settlement:
@@ -181,18 +212,8 @@ class Settlement:
     def write(self, connection: sqlite3.Connection) -> None:
         """Write what was taken."""
         raise_states(connection, self._writing_states)
-        places = [
-            part for mailbox, instances in self._writing_cursors.items() for i in instances for part in (mailbox, i)
-        ]
-        on_disk = {(row[0], row[1]): row for row in _SELECT.read(connection, places)}
-        rows: list[Any] = []
-        for mailbox, instances in self._writing_cursors.items():
-            for instance, cursor in instances.items():
-                row = on_disk.get((mailbox, instance))
-                if row is not None:
-                    cursor = merged(cursor_from(row), cursor)
-                rows.extend((mailbox, instance, cursor.low, pack(cursor.ahead, cursor.low), cursor.touched_at))
-        _REPLACE.write(connection, rows)
+        cursors = [cursor for instances in self._writing_cursors.values() for cursor in instances.values()]
+        move_cursors(connection, cursors)
 
     def done(self, committed: bool) -> None:
         """It is on disk; or it waits again, together with what came in the meantime."""

@@ -38,12 +38,18 @@ class ManyRows:
             sql = self._sizes[rows] = self._head + ",".join([self._row] * rows) + self._tail
         return sql
 
-    def write(self, connection: sqlite3.Connection, parameters: Sequence[Any], after: tuple[Any, ...] = ()) -> None:
-        """Run it over all rows in `parameters` (one flat sequence); `after` are the parameters of the tail."""
+    def write(self, connection: sqlite3.Connection, parameters: Sequence[Any], after: tuple[Any, ...] = ()) -> int:
+        """Run it over all rows in `parameters` (one flat sequence); `after` are the parameters of the tail.
+
+        Returns how many rows it has changed.
+        """
         step = ROWS_PER_STATEMENT * self._width
+        changed = 0
         for start in range(0, len(parameters), step):
             part = parameters[start : start + step]
-            connection.execute(self._sql(len(part) // self._width), (*part, *after) if after else part)
+            statement = connection.execute(self._sql(len(part) // self._width), (*part, *after) if after else part)
+            changed += statement.rowcount
+        return changed
 
     def read(self, connection: sqlite3.Connection, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows it answers, for all rows in `parameters`."""
