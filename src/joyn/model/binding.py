@@ -5,12 +5,11 @@ Spec: RFC 3261 §10.3, RFC 5626 (instance, reg-id, flow), RFC 5627 (GRUU).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from joyn.model.aor import Aor
+from joyn.model.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Binding:
     """One (AOR, instance, reg-id).
 

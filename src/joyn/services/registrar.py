@@ -13,6 +13,7 @@ from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.refused import Reason, Refused
+from joyn.model.value import value
 from joyn.protocol.sip.headers import NameAddr, emit_parameters
 from joyn.store import Bindings
 
@@ -30,7 +31,7 @@ class Rules:
     max_bindings: int = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Registration:
     """What a REGISTER asks for. `contacts` is None for a query, `"*"` to remove everything.
 
@@ -62,7 +63,8 @@ class Registrar:
         self._node = node
         self._wall = wall
         self._by_aor: dict[Aor, tuple[Binding, ...]] = {}
-        self._by_flow: dict[str, set[Aor]] = {}
+        # Nearly every flow has one AOR, and thousands of sets would weigh as much as their bindings.
+        self._by_flow: dict[str, Aor | set[Aor]] = {}
         self._interned: dict[str, str] = {}
         self.on_bound: Callable[[Binding, bool], None] = lambda _binding, _fresh: None
         self.on_moved: Callable[[Binding], None] = lambda _binding: None
@@ -189,7 +191,11 @@ class Registrar:
     def _put(self, binding: Binding) -> None:
         others = tuple(other for other in self._by_aor.get(binding.aor, ()) if other.key != binding.key)
         self._by_aor[binding.aor] = (*others, binding)
-        self._by_flow.setdefault(binding.flow, set()).add(binding.aor)
+        there = self._by_flow.setdefault(binding.flow, binding.aor)
+        if isinstance(there, set):
+            there.add(binding.aor)
+        elif there != binding.aor:
+            self._by_flow[binding.flow] = {there, binding.aor}
 
     def _drop(self, binding: Binding) -> None:
         left = tuple(other for other in self._by_aor.get(binding.aor, ()) if other.key != binding.key)
@@ -201,17 +207,19 @@ class Registrar:
 
     def _leave_flow(self, binding: Binding) -> None:
         """`binding` is no longer on its flow; it has been dropped, or replaced in `_by_aor`."""
-        aors = self._by_flow.get(binding.flow)
-        if aors is None:
+        if any(other.flow == binding.flow for other in self._by_aor.get(binding.aor, ())):
             return
-        if not any(other.flow == binding.flow for other in self._by_aor.get(binding.aor, ())):
-            aors.discard(binding.aor)
-        if not aors:
+        there = self._by_flow.get(binding.flow)
+        if isinstance(there, set):
+            there.discard(binding.aor)
+        if there == binding.aor or there == set():
             del self._by_flow[binding.flow]
 
     def on_flow(self, flow: str) -> list[Binding]:
         """The bindings that use a flow."""
-        return [b for aor in self._by_flow.get(flow, ()) for b in self._by_aor.get(aor, ()) if b.flow == flow]
+        there = self._by_flow.get(flow, set())
+        aors = there if isinstance(there, set) else (there,)
+        return [b for aor in aors for b in self._by_aor.get(aor, ()) if b.flow == flow]
 
     async def flow_lost(self, flow: str) -> None:
         """A connection has ended: its bindings go with it (RFC 5626 §5.3: a flow is not replaced by the contact)."""
