@@ -7,36 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from interop import howto
 from interop.client import PATIENCE, Client, running
 from interop.server import Account, Server
-
-# What docs/howto/connect-linphone.md tells people to set, as linphone writes it down. Ports of -1 are chosen by the
-# system; SRV records are not looked up, for the proxy is an address.
-SETTINGS = """\
-[sip]
-sip_port=-1
-sip_tcp_port=-1
-sip_tls_port=-1
-guess_hostname=1
-default_proxy=0
-root_ca={authority}
-verify_server_certs=1
-verify_server_cn=1
-[net]
-dns_srv_enabled=0
-[auth_info_0]
-username={account.number}
-passwd={account.password}
-realm={account.domain}
-domain={account.domain}
-[proxy_0]
-reg_proxy=<{proxy}>
-reg_route=<{proxy}>
-reg_identity=<{account.uri}>
-reg_sendregister=1
-reg_expires=600
-publish=0
-"""
 
 
 class Linphone:
@@ -69,12 +42,10 @@ class Linphone:
 def registered(server: Server, listener: str, account: Account, directory: Path) -> Iterator[Linphone]:
     """linphone, registered, with a home of its own. Raises AssertionError with what it told when it does not."""
     home = directory / f"linphone-{account.number}"
-    for part in (".config/linphone", ".local/share/linphone"):  # it makes neither, and then forgets what it hears
+    for part in (".config/linphone", ".local/share/linphone"):  # without them it starts and never registers
         (home / part).mkdir(parents=True)
     settings = home / "linphonerc"
-    settings.write_text(
-        SETTINGS.format(account=account, proxy=server.proxy(listener), authority=server.certificate_authority)
-    )
+    settings.write_text(howto.settings("connect-linphone", "ini", server, listener, account))
     arguments = ["linphone-daemon", "--config", str(settings), "--log", str(home / "log")]
     with running(arguments, home, os.environ | {"HOME": str(home), "TMPDIR": str(home)}) as client:
         _wait_registered(client)

@@ -12,7 +12,7 @@ from joyn.phone import Phone
 pytestmark = pytest.mark.interop
 
 
-@pytest.mark.parametrize("listener", ["udp", "tcp", "tls"])
+@pytest.mark.parametrize("listener", ["udp", "tcp", "tls", "tls-sha"])
 def test_it_chats_with_an_rcs_phone(server: Server, listener: str, tmp_path: Path) -> None:
     account, other = server.subscriber(), server.subscriber()
 
