@@ -9,7 +9,7 @@ from pathlib import Path
 
 from interop.network import readable
 
-PATIENCE = 10.0
+PATIENCE = 15.0
 """Seconds a client may take to do what is waited for."""
 ENDING = 10.0
 """Seconds a client may take to end by itself."""

@@ -9,7 +9,7 @@ from interop.network import readable
 from interop.server import DOMAIN, LISTENERS, Account, Server
 
 SCENARIOS = Path(__file__).parent / "sipp"
-PATIENCE = 8
+PATIENCE = 15
 """Seconds a scenario may take."""
 
 
