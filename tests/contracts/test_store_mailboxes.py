@@ -1,5 +1,7 @@
 """What every store promises of accepted messages: cursors, states, withdrawal, expiry, pruning, traces."""
 
+import asyncio
+
 import pytest
 
 from contracts.store_values import (
@@ -17,6 +19,7 @@ from contracts.store_values import (
     seqs,
     state_of,
 )
+from joyn.model.aor import Aor
 from joyn.model.message import Cursor, Deposit, Kind, State
 
 # Cursors
@@ -104,6 +107,21 @@ def test_a_new_device_begins_at_the_first_entry_that_nobody_took(run):
         store.mailboxes.settle(Cursor(mailbox=BOB, instance="a", low=second), [(second, State.ACKNOWLEDGED)])
         await store.mailboxes.flush()
         assert await store.mailboxes.first_unacknowledged(BOB) == second
+
+    run(scenario)
+
+
+def test_a_new_device_never_begins_behind_a_message_that_is_being_accepted(run):
+    async def scenario(store):
+        for number in range(200):
+            mailbox = Aor(f"tel:+3363998{number:04d}")
+            accepting = asyncio.ensure_future(store.mailboxes.accept(make_deposit(conversation=mailbox)))
+            begins = []
+            while not accepting.done():
+                begins.append(await store.mailboxes.first_unacknowledged(mailbox))
+                await asyncio.sleep(0)
+            (entry,) = accepting.result().entries
+            assert max(begins) < entry.seq
 
     run(scenario)
 

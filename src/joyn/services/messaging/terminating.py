@@ -26,7 +26,8 @@ PAGE = 64
 MAX_CURSORS = 10
 """Devices of one subscriber whose place in the mailbox is kept; a further one replaces the one longest away."""
 MAX_AHEAD = 256
-"""Entries a device may settle beyond one that it has not; then its pump waits for its next registration."""
+"""Entries that may be settled or waiting beyond one that is not settled; then the pump waits for that one, which is
+tried again when the device registers."""
 
 DELIVERED = telemetry.counter("message.acknowledged")
 REFUSED = telemetry.counter("delivery.refused")
@@ -89,6 +90,11 @@ class Device:
         """Whether this is a plain SIP client, which knows no Message-ID."""
         return not traits_of(self.bindings[0].parameters).rcs
 
+    @property
+    def full(self) -> bool:
+        """Whether as much is settled or waiting beyond an unsettled entry as may be."""
+        return len(self.ahead) + len(self.waiting) >= MAX_AHEAD and bool(self.outstanding or self.waiting)
+
     def renew(self, since: float, *, fresh: bool = False) -> None:
         """The device has come back at `since` (wall clock): nothing is held back any more.
 
@@ -118,11 +124,12 @@ class Device:
         self.waiting.pop(seq, None)
         if not self.outstanding and not self.waiting:
             self.low = max(self.low, self.popped)
-            self.ahead.clear()
-            return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, touched_at=now)
-        self.ahead.add(seq)
-        unsettled = [min(entries) for entries in (self.outstanding, self.waiting) if entries]
-        self.low = max(self.low, min(unsettled) - 1 if unsettled else self.popped)
+            if not self.ahead:
+                return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, touched_at=now)
+        else:
+            self.ahead.add(seq)
+            self.low = max(self.low, min([*self.outstanding, *self.waiting]) - 1)
+        # After a new beginning there may be more ahead than what was taken from the queue by now.
         self.ahead = {ahead for ahead in self.ahead if ahead > self.low}
         ahead = frozenset(self.ahead)
         return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, ahead=ahead, touched_at=now)
@@ -181,7 +188,7 @@ class Terminating:
         device = self._devices.get((binding.aor, binding.instance))
         if device is not None:
             device.bindings = self._of_instance(binding.aor, binding.instance)
-            if fresh or device.held or device.paused:
+            if fresh or device.waiting or device.paused:
                 device.renew(binding.registered_at, fresh=fresh)
             self._pump(device)
         elif fresh:
@@ -296,7 +303,7 @@ class Terminating:
     def _pump(self, device: Device) -> None:
         """Begin whatever can be begun now; called again whenever something changes for the device."""
         device.idle = False
-        while device.bindings and not (device.busy or device.paused or device.restarting):
+        while device.bindings and not (device.busy or device.paused or device.restarting or device.full):
             if not device.queue:
                 if not device.complete:
                     device.busy = True
@@ -310,7 +317,6 @@ class Terminating:
                 self._settle(device, entry, None)
             elif device.held and entry.message.kind is Kind.CHAT and _peer(entry) in device.held:
                 device.waiting[entry.seq] = entry
-                device.paused = len(device.waiting) + len(device.ahead) >= MAX_AHEAD
             else:
                 device.outstanding[entry.seq] = entry
                 self._attempt(device, entry, 0)
@@ -347,7 +353,14 @@ class Terminating:
         generation = device.generation
         attempt = self._delivery.begin(device.bindings[index], entry, deferred=deferred)
         if attempt.pipelined:
-            attempt.done.add_done_callback(lambda done: self._ended(device, entry, done.result(), generation))
+
+            def done_in_line(done: asyncio.Future[Outcome]) -> None:
+                full = device.full
+                self._ended(device, entry, done.result(), generation)
+                if full:
+                    self._pump(device)
+
+            attempt.done.add_done_callback(done_in_line)
             if attempt.room.done():
                 return
             device.busy = True
@@ -427,6 +440,10 @@ class Terminating:
     async def _fail_if_nobody_is_left(self, entry: Entry) -> None:
         """`failed` only when no device is left: every cursor of the mailbox is past the entry and nobody took it."""
         if entry.kind is not EntryKind.INCOMING:
+            return
+        here = [self._devices.get((entry.mailbox, b.instance)) for b in self._bindings(entry.mailbox)]
+        if any(device is not None and not device.opened for device in here):
+            # One has just come whose cursor is not there yet: this entry is still to be tried at it.
             return
         cursors = await self._mailboxes.cursors(entry.mailbox)
         if any(cursor.low < entry.seq and entry.seq not in cursor.ahead for cursor in cursors):
