@@ -69,7 +69,7 @@ class Kamailio(Postgres):
         self.pg_start()
         if "kamailio" not in self.sql("select datname from pg_database").stdout:
             self._create()
-        self.sql("truncate location, location_attrs, silo", "kamailio")
+        self._fill()
         config = self.dir / "kamailio.cfg"
         fill(
             self.conf,
@@ -96,6 +96,9 @@ class Kamailio(Postgres):
         share = Path(kamailio).parent.parent / "share/kamailio/postgres"
         for table in "standard", "auth_db", "usrloc", "msilo":
             self.sql(None, "kamailio", (share / f"{table}-create.sql").read_text())
+
+    def _fill(self) -> None:
+        self.sql("truncate location, location_attrs, silo, subscriber", "kamailio")
         rows = "".join(f"u{i:06d}\t{self.domain}\tpw{i:06d}\n" for i in range(self.users))
         self.sql(None, "kamailio", "copy subscriber(username,domain,password) from stdin;\n" + rows + "\\.\n")
         self.sql("analyze", "kamailio")
