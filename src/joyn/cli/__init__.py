@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "init": ("joyn.cli.init:init", "Write a configuration, a development CA and a certificate."),
     "check": ("joyn.cli.check:check", "Is everything as it should be?"),
     "run": ("joyn.cli.run:run", "Run the node."),
+    "demo": ("joyn.cli.demo:demo", "See it work: an operator and two phones on this machine."),
     "config": ("joyn.cli.config:app", "The configuration."),
     "subscriber": ("joyn.cli.subscriber:app", "Subscribers: who they are and how their devices prove it."),
     "binding": ("joyn.cli.binding:app", "Contact bindings: the devices that are registered."),
@@ -28,7 +29,7 @@ COMMANDS: Final = {
     "decode": ("joyn.cli.decode:decode", "Print what a SIP, MSRP or CPIM message says, or where it is wrong."),
     "version": ("joyn.cli.version:version", "Print the version."),
 }
-"""Where each command lives, and its line in the help. A new one (`phone`, `demo`) is a file here and a line above."""
+"""Where each command lives, and its line in the help. A new one is a file here and a line above."""
 
 HELP: Final = "An operator's own messenger on the RCS standards."
 
