@@ -28,9 +28,8 @@ def message_to(parameters: str) -> SipRequest:
     sent: list[SipRequest] = []
     endpoint = SimpleNamespace(
         make_tag=lambda: "tag",
-        make_branch=lambda: "z9hG4bK1",
         make_call_id=lambda: "call",
-        send_request=lambda flow, request, on_response: sent.append(request),
+        send_request=lambda flow, request, on_response, key: sent.append(request),
     )
     flow = SimpleNamespace(listener=SimpleNamespace(transport="UDP", sent_by="127.0.0.1:5060"))
     identity = IdentityHeaders(Numbering("FR", ("joyn.localhost",)), endpoint.make_tag)

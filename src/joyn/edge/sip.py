@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from joyn import telemetry
 from joyn.edge.serving import Serving
@@ -53,14 +53,14 @@ STATUS = {
 }
 """What each refusal is in SIP."""
 
+_RIDING = frozenset(key for key, _ in RIDING)
 _SCHEMES = frozenset(("sip:", "tel:"))
 """How nearly every Request-URI begins."""
 
 Handler = Callable[[Inbound], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who a request is from, as the flow or its digest proved, and on which device."""
 
     aor: Aor
@@ -244,7 +244,10 @@ def refuse(inbound: Inbound, refused: Refused) -> None:
 
 def riding_headers(request: SipRequest) -> str:
     """The headers that go with the message to its recipient, one `Name: value` per line."""
-    get = request.first_values.get
+    first = request.first_values
+    if first.keys().isdisjoint(_RIDING):
+        return ""
+    get = first.get
     return "\n".join([f"{name}: {value}" for key, name in RIDING if (value := get(key))])
 
 

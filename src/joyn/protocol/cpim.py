@@ -155,8 +155,7 @@ class CpimMessage:
     @property
     def content_type(self) -> str:
         """Type and subtype of the content in lower case, `text/plain` when unsaid (RFC 2045 §5.2)."""
-        value = _first(self.content_headers, "content-type")
-        return _media_type(value) if value else "text/plain"
+        return _content(self.content_headers)[0]
 
     @property
     def body(self) -> bytes:
@@ -172,7 +171,7 @@ class CpimMessage:
 
         Raises ParseError when the base64 is broken.
         """
-        if _first(self.content_headers, "content-transfer-encoding").lower() != "base64":
+        if not _content(self.content_headers)[1]:
             return self.body
         try:
             return binascii.a2b_base64(self.body)
@@ -381,9 +380,12 @@ def _tokens(value: str) -> frozenset[str]:
     return frozenset(token for token in tokens if token)
 
 
-@lru_cache(maxsize=64)
-def _media_type(value: str) -> str:
-    return value.partition(";")[0].strip().lower()
+@lru_cache(maxsize=512)
+def _content(headers: Headers) -> tuple[str, bool]:
+    """The media type, and whether the content is in base64; remembered like the headers themselves."""
+    value = _first(headers, "content-type")
+    media_type = value.partition(";")[0].strip().lower() if value else "text/plain"
+    return media_type, _first(headers, "content-transfer-encoding").lower() == "base64"
 
 
 def _first(headers: Headers, name: str) -> str:

@@ -25,7 +25,7 @@ class Choosing:
 
     def begin(self, binding: Binding, entry: Entry, *, deferred: bool) -> Attempt:
         """See Delivery."""
-        if self._by_session(binding, entry, deferred):
+        if self._by_session(binding, entry, deferred) and self._sessions.available:
             return self._inviting.begin(binding, entry, deferred=deferred)
         return self._pager.begin(binding, entry, deferred=deferred)
 
@@ -33,8 +33,6 @@ class Choosing:
         message = entry.message
         device = traits_of(binding.parameters)
         if entry.kind is EntryKind.COPY or message.kind is Kind.SYSTEM or not device.rcs:
-            return False
-        if not self._sessions.available:
             return False
         leg = self._sessions.find((entry.mailbox, binding.instance), message.sender)
         if message.kind is Kind.RECEIPT:

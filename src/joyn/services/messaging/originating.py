@@ -25,6 +25,8 @@ from joyn.store import Mailboxes, Subscribers
 
 CPIM = "message/cpim"
 COMPOSING = "application/im-iscomposing+xml"
+_FROM_NOBODY = f"<{ANONYMOUS}>"
+"""What nearly every client writes in the CPIM From of a one-to-one message."""
 ACCEPTED = telemetry.counter("message.accepted")
 DUPLICATES = telemetry.counter("message.repeated")
 WITHHELD = telemetry.counter("message.withheld")
@@ -138,7 +140,8 @@ class Originating:
             cpim = CpimMessage.parse(submission.body)
         except ParseError as error:
             raise Refused(Reason.MALFORMED, f"CPIM: {error}") from error
-        claimed = address_uri(cpim.from_)
+        from_ = cpim.from_
+        claimed = "" if from_ == _FROM_NOBODY else address_uri(from_)
         if claimed and not claimed.startswith(ANONYMOUS) and self._numbering.aor(claimed) != submission.sender:
             # The CPIM From is the client's own claim; who sent it is what the flow proved (facts §1).
             cpim = cpim.with_addresses(f"<{submission.sender}>")

@@ -45,21 +45,23 @@ class Pager:
         if flow is None:
             self._end(done, binding, entry, "no flow", Outcome.GONE)
             return Attempt(done)
-        request = self._request(binding, flow, entry)
+        call_id = self._endpoint.make_call_id()
+        branch = f"z9hG4bK{call_id}"  # as unique as the Call-ID: every attempt is a call of its own
+        request = self._request(binding, flow, entry, call_id, branch)
 
         def on_response(response: SipResponse) -> None:
             if response.status >= 200 and not done.done():
                 outcome = outcome_of(response.status, local=isinstance(response, LocalResponse))
                 self._end(done, binding, entry, f"{response.status} {response.reason}", outcome)
 
-        self._endpoint.send_request(flow, request, on_response)
+        self._endpoint.send_request(flow, request, on_response, (branch, "MESSAGE"))
         return Attempt(done)
 
     def _end(self, done: asyncio.Future[Outcome], binding: Binding, entry: Entry, what: str, outcome: Outcome) -> None:
         self._attempts.note(entry, binding.instance, "MESSAGE", what)
         done.set_result(outcome)
 
-    def _request(self, binding: Binding, flow: Flow, entry: Entry) -> SipRequest:
+    def _request(self, binding: Binding, flow: Flow, entry: Entry, call_id: str, branch: str) -> SipRequest:
         message = entry.message
         content_type, body = "message/cpim", message.cpim
         service = ""
@@ -77,13 +79,14 @@ class Pager:
             service = _SERVICE[message.kind]
         headers = message.headers.replace("\n", "\r\n") + "\r\n" if message.headers else ""
         route = f"Route: {binding.path}\r\n" if binding.path else ""
+        listener = flow.listener
         head = (
             f"MESSAGE {binding.contact} SIP/2.0\r\n"
-            f"Via: SIP/2.0/{flow.listener.transport} {flow.listener.sent_by};branch={self._endpoint.make_branch()}\r\n"
+            f"Via: SIP/2.0/{listener.transport} {listener.sent_by};branch={branch}\r\n"
             f"Max-Forwards: 70\r\n{route}"
             f"{self._identity.of(message.sender)}"
             f"To: <{to}>\r\n"
-            f"Call-ID: {self._endpoint.make_call_id()}\r\nCSeq: 1 MESSAGE\r\n"
+            f"Call-ID: {call_id}\r\nCSeq: 1 MESSAGE\r\n"
             f"{service}{headers}"
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}"
         )

@@ -241,7 +241,10 @@ class Terminating:
 
     def wants_copies(self, aor: Aor, instance: str) -> bool:
         """Whether another device of this subscriber registered the sync tag."""
-        return any(b.instance != instance and traits_of(b.parameters).sync for b in self._bindings(aor))
+        for binding in self._bindings(aor):
+            if binding.instance != instance and traits_of(binding.parameters).sync:
+                return True
+        return False
 
     def forget_idle(self) -> None:
         """Called now and then: devices that had nothing to do since the last call are dropped from memory."""

@@ -374,16 +374,19 @@ class Endpoint:
 
     # What goes out.
 
-    def send_request(self, flow: Flow, request: SipRequest, on_response: Callable[[SipResponse], None]) -> None:
+    def send_request(
+        self, flow: Flow, request: SipRequest, on_response: Callable[[SipResponse], None], key: Key | None = None
+    ) -> None:
         """Send a request of ours; `on_response` gets every provisional response and exactly one final one.
 
+        `key` is what `client_key` gives for the request, if the caller knows it already.
         A time-out comes as 408 and a lost flow as 503 (RFC 3261 §8.1.3.1), made here.
         """
         if flow.closed:
             on_response(_local_response(request, 503))
             return
         invite = request.method == "INVITE"
-        key = client_key(request)
+        key = key or client_key(request)
         if flow.reliable and not invite:
             self._awaiting.add(key, request, flow, on_response, self.now())
             if not self._expiring:
