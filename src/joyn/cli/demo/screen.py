@@ -42,16 +42,16 @@ def _phone(screen: Screen, width: int, rows: int) -> Panel:
     # Of a long chat the end is shown; a short one begins at the top.
     lines = lines[-rows:] + [Text()] * (rows - len(lines))
     presence = Text.assemble(
-        ("●", "green" if screen.online else "dim"), " registered" if screen.online else " no network"
+        ("●", "not dim green" if screen.online else "red"), " registered" if screen.online else " no network"
     )
     return Panel(
         Group(*lines),
         box=box.ROUNDED,
-        title=Text.assemble((f" {screen.name} ", "bold"), (f"{screen.number} ", "dim")),
+        title=Text.assemble((f" {screen.name} ", "not dim bold"), f"{screen.number} "),
         title_align="left",
         subtitle=Text.assemble(" ", presence, (f" · {screen.kind} ", "dim")),
         subtitle_align="right",
-        border_style="none" if screen.online else "dim",
+        border_style="dim",
         width=width,
     )
 
@@ -73,8 +73,8 @@ def _lines(screen: Screen, width: int) -> list[Text]:
 def _side(line: Text, bubble: Bubble, width: int) -> Text:
     """One's own on the right, others' on the left, each with a bar at its edge."""
     if not bubble.own:
-        return Text.assemble(("▌ ", "blue"), line)
-    return Text.assemble(" " * (width - cell_len(line.plain) - 2), line, (" ▐", "cyan"))
+        return Text.assemble(("▏ ", "blue"), line)
+    return Text.assemble(" " * (width - cell_len(line.plain) - 2), line, (" ▕", "cyan"))
 
 
 def _below(bubble: Bubble) -> Text:
@@ -84,5 +84,5 @@ def _below(bubble: Bubble) -> Text:
         style = STYLES.get(bubble.state, "dim")
         mark = TICKS.get(bubble.state, "✗")
         return Text.assemble((f"{clock}  ", "dim"), (f"{mark} {bubble.state}", style))
-    waited = f"  waited {bubble.waited:.1f} s in the mailbox" if bubble.waited else ""
+    waited = f"  waited {bubble.waited:.0f} s in the mailbox" if bubble.waited else ""
     return Text(f"{plain(bubble.author)}  {clock}{waited}", style="dim")

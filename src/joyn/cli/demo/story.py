@@ -149,7 +149,7 @@ class Story:
         scene.presence(BOB, online=True)
         for awaited in kept:
             await self._read(awaited)
-        await self._say(bob, alice, "Out of the tunnel. The Odyssey, and I do.")
+        await self._say(bob, alice, "Both here. The Odyssey, and I do.")
         await self._say(alice, bob, "See you there!")
         await self._pause()
         scene.explain("That was SIP and MSRP over loopback, through mailboxes in SQLite.")
