@@ -38,6 +38,7 @@ class Cast:
         self.operator = operator
         self.account = Account()
         self.devices: dict[str, str] = {}
+        self.phones: dict[str, Phone] = {}
         self._stack = stack
         self._stopped = asyncio.Event()
         self._writing: list[asyncio.Task[None]] = []
@@ -54,6 +55,7 @@ class Cast:
         device = f"{number} {name or style} {transport}"
         phone.on_message = show(self.account, device)  # type: ignore[assignment]
         self.devices[device] = number
+        self.phones[device] = phone
         await self._stack.enter_async_context(phone)
         return phone
 
@@ -75,12 +77,22 @@ class Cast:
         await asyncio.sleep(0.5)  # what would be shown twice has its chance
         print(f"\n{self.account.table(self.operator, SEED, self.devices)}")
 
+    def around(self, device: str, text: str) -> str:
+        """What the phone's journal says of the time when it showed a text."""
+        conversation, _, number = text.partition(" ")
+        message_id = f"{conversation.replace('>', '-')}-{number}"
+        journal = list(self.phones[device].log)
+        places = [place for place, one in enumerate(journal) if message_id in one.about]
+        near = journal[max(0, places[0] - 30) : places[-1] + 10] if places else journal[-40:]
+        return "\n".join(f"{one.at:.4f} {one.what} {one.about}" for one in near)
+
     def judge(self) -> None:
         """Nothing lost, nothing doubled, nothing out of order."""
         assert self.account.acknowledged, "nobody got anything through"
         for device, recipient in self.devices.items():
             assert self.account.lost(device, recipient) == []
-            assert self.account.disordered(device) == []
+            for text in self.account.disordered(device):
+                pytest.fail(f"out of order: {text!r}\n{self.around(device, text)}")
             # A client without Message-IDs may see again the one message that was in flight when the node died, and
             # what it sends itself a second time, since it heard no answer, nobody can tell from a new message.
             allowed = self.operator.kills if any("plain" in one for one in self.devices) else 0
@@ -128,7 +140,7 @@ def test_kill_while_the_recipient_comes_and_goes(operator: Operator, style: str)
         chance = random.Random(SEED)
         while not over.is_set():
             await asyncio.sleep(chance.uniform(0.1, 0.6))
-            await bob.cut()
+            bob.cut()
             await asyncio.sleep(chance.uniform(0.1, 0.6))
             await back(bob)
 

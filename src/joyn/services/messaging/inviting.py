@@ -33,6 +33,8 @@ LINGER = 0.5
 """Seconds a session of stored entries stays open after the last was answered."""
 NOTIFICATIONS = ""
 """The `peer` of the session that brings stored notifications."""
+AFTER_FAILURE = "after one that failed"
+"""What the trace says of an entry that was not sent because of another."""
 _REFUSED = frozenset((400, 403, 413, 415, 501))
 
 
@@ -86,7 +88,9 @@ class Inviting:
         lane.count += 1
         attempt = _Attempt(binding, entry, deferred, key, lane, done)
         leg = self._sessions.find(device, peer)
-        if leg is not None and leg.deferred == deferred and not lane.waiting and lane.free_for(leg):
+        if lane.broken:
+            self._end(attempt, AFTER_FAILURE, Outcome.AGAIN)
+        elif leg is not None and leg.deferred == deferred and not lane.waiting and lane.free_for(leg):
             self._send(leg, attempt)
         else:
             lane.waiting += 1
@@ -112,13 +116,12 @@ class Inviting:
     async def _deliver(self, attempt: _Attempt) -> None:
         """The slow way: wait for those before, end a session of the other sort, invite."""
         lane = attempt.lane
-        breaks = lane.breaks
         aor, instance, peer = attempt.key
         device = (aor, instance)
         while True:
-            if lane.breaks != breaks:
+            if lane.broken:
                 lane.waiting -= 1
-                self._end(attempt, "after one that failed", Outcome.AGAIN)
+                self._end(attempt, AFTER_FAILURE, Outcome.AGAIN)
                 return
             leg = self._sessions.find(device, peer)
             # Facts §4.8: what was stored drains, BYE, then what is live; but no Referred-By into a live session.
@@ -184,8 +187,15 @@ class Inviting:
             return
         self._attempts.note(attempt.entry, attempt.binding.instance, "session", what)
         attempt.done.set_result(outcome)
+        if outcome not in (Outcome.TAKEN, Outcome.REFUSED):
+            attempt.lane.broken = True
+            attempt.lane.wake()
+        # The lane ends after the pump has heard of it, or the next entry would be begun without the failed one.
+        asyncio.get_running_loop().call_soon(self._leave, attempt)
+
+    def _leave(self, attempt: _Attempt) -> None:
         lane = attempt.lane
-        lane.ended(broken=outcome not in (Outcome.TAKEN, Outcome.REFUSED))
+        lane.ended()
         if not lane.count and self._lanes.get(attempt.key) is lane:
             del self._lanes[attempt.key]
 

@@ -15,15 +15,18 @@ WINDOW = 16
 
 
 class Lane:
-    """`count` attempts are under way, `waiting` of them not sent, the others over `leg`; `breaks` counts failures."""
+    """`count` attempts are under way, `waiting` of them not sent, the others over `leg`.
 
-    __slots__ = ("_waiters", "breaks", "count", "leg", "waiting")
+    When it is `broken`, one of them has failed: nothing more is sent, and the lane ends with the last of them.
+    """
+
+    __slots__ = ("_waiters", "broken", "count", "leg", "waiting")
 
     def __init__(self) -> None:
         self.leg: Leg | None = None
         self.count = 0
         self.waiting = 0
-        self.breaks = 0
+        self.broken = False
         self._waiters: list[asyncio.Future[None]] = []
 
     def free_for(self, leg: Leg | None) -> bool:
@@ -36,10 +39,13 @@ class Lane:
         self._waiters.append(waiter)
         await waiter
 
-    def ended(self, *, broken: bool) -> None:
+    def ended(self) -> None:
         """One attempt less."""
         self.count -= 1
-        self.breaks += broken
+        self.wake()
+
+    def wake(self) -> None:
+        """Let those who wait look again."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
