@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from joyn import telemetry
-from joyn.edge.sip import ALLOW, SERVER
+from joyn.edge.sip import ALLOW, SERVER, option_tags
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.refused import Reason, Refused
@@ -21,7 +21,6 @@ from joyn.services.registrar import Registrar, Registration
 from joyn.services.subscribers import Authentication
 from joyn.transport.sip import Flow, Inbound
 
-SUPPORTED = ("path", "gruu", "outbound")
 REGISTERED = telemetry.counter("binding.refreshed")
 
 
@@ -50,10 +49,6 @@ class RegistrationDoor:
     async def register(self, inbound: Inbound) -> None:
         """Serve a REGISTER."""
         request, flow = inbound.request, inbound.flow
-        unknown = [tag for tag in option_tags(request, "require") if tag not in SUPPORTED]
-        if unknown:
-            inbound.respond(420, headers=[("Unsupported", ", ".join(unknown))])
-            return
         credentials = next(iter(parse_auths(request.headers("authorization"))), None)
         claimed = self._numbering.aor(address_of_record(request)) if credentials is None else None
         subscriber = await self._authentication.authenticate(
@@ -152,8 +147,3 @@ class RegistrationDoor:
 def address_of_record(request: SipRequest) -> str:
     """The URI a REGISTER is for: its To. Raises ParseError."""
     return parse_name_addr(request.header("to") or "").uri
-
-
-def option_tags(request: SipRequest, name: str) -> list[str]:
-    """The option tags of all fields called `name` (Supported, Require)."""
-    return [tag.strip().lower() for value in request.headers(name) for tag in value.split(",") if tag.strip()]

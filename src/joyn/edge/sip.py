@@ -17,7 +17,7 @@ from joyn.model.refused import Reason, Refused
 from joyn.protocol.errors import ParseError
 from joyn.protocol.sip.auth import parse_auths
 from joyn.protocol.sip.headers import parse_name_addr
-from joyn.protocol.sip.message import SipRequest
+from joyn.protocol.sip.message import Headers, SipRequest
 from joyn.services.capabilities import Capabilities, Presence
 from joyn.services.messaging.originating import CPIM, Originating, Submission
 from joyn.services.messaging.terminating import Terminating
@@ -54,10 +54,23 @@ STATUS = {
 """What each refusal is in SIP."""
 
 _RIDING = frozenset(key for key, _ in RIDING)
+SUPPORTED = frozenset(("path", "gruu", "outbound", "timer", "pref"))
+"""The option tags that a request may require of us."""
+_PASSED_ON = frozenset(("MESSAGE", "INVITE"))
+"""What we answer with a request of our own to somebody else, one hop further."""
 _SCHEMES = frozenset(("sip:", "tel:"))
 """How nearly every Request-URI begins."""
 
 Handler = Callable[[Inbound], Awaitable[None]]
+
+
+class Unserved(Exception):
+    """A request that no service is asked about, and what it is answered (RFC 3261 §8.2, §16.3)."""
+
+    def __init__(self, status: int, headers: Headers = ()) -> None:
+        super().__init__(status)
+        self.status = status
+        self.headers = headers
 
 
 class Caller(NamedTuple):
@@ -153,6 +166,8 @@ class SipDoor:
             self._challenge(inbound, challenge)
         except Refused as refused:
             refuse(inbound, refused)
+        except Unserved as unserved:
+            inbound.respond(unserved.status, headers=unserved.headers)
         except ParseError as error:
             inbound.respond(400, reason=f"Bad Request - {error.what}")
         except Exception:  # the loop that owns a request: a bug of ours must not leave the peer without an answer
@@ -220,12 +235,24 @@ class SipDoor:
 
 
 def check(request: SipRequest) -> None:
-    """What RFC 3261 §8.2 wants looked at before anything else. Raises Refused and ParseError."""
+    """What RFC 3261 §8.2 and §16.3 want looked at before anything else. Raises Unserved and ParseError."""
+    if request.uri[:4] not in _SCHEMES and request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
+        raise Unserved(416)
     forwards = request.header("max-forwards")
     if forwards is not None and not forwards.isdigit():
         raise ParseError("Max-Forwards is not a number", 0)
-    if request.uri[:4] not in _SCHEMES and request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
-        raise Refused(Reason.MALFORMED, "unsupported URI scheme")
+    if forwards and not forwards.strip("0") and request.method in _PASSED_ON:
+        raise Unserved(483)
+    if request.header("require") is not None:
+        unknown = [tag for tag in option_tags(request, "require") if tag not in SUPPORTED]
+        # RFC 3261 §8.2.2.3: never for a CANCEL.
+        if unknown and request.method != "CANCEL":
+            raise Unserved(420, [("Unsupported", ", ".join(unknown))])
+
+
+def option_tags(request: SipRequest, name: str) -> list[str]:
+    """The option tags of all fields called `name` (Supported, Require)."""
+    return [tag.strip().lower() for value in request.headers(name) for tag in value.split(",") if tag.strip()]
 
 
 def refuse(inbound: Inbound, refused: Refused) -> None:
