@@ -334,6 +334,9 @@ class Terminating:
                 device.queue.extend(entries)
                 if entries:
                     device.read_to = entries[-1].seq
+                elif not (device.outstanding or device.waiting):
+                    # Nothing was due: most devices register and stay silent, and cost no memory here.
+                    self._devices.pop((device.aor, device.instance), None)
         finally:
             self._free(device, generation)
 
