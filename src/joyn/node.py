@@ -82,10 +82,11 @@ CURSOR_SWEEP = 3600.0
 
 
 class Node:
-    """One running node."""
+    """One running node. `max_pages` bounds the database, in pages of 4 KiB."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, max_pages: int | None = None) -> None:
         self.settings = settings
+        self._max_pages = max_pages
         self._stopping = asyncio.Event()
         self._cursors_swept = 0.0
         self._sweeper: asyncio.Task[None] | None = None
@@ -96,7 +97,9 @@ class Node:
         settings = self.settings
         settings.operator.data.mkdir(parents=True, exist_ok=True)
         path = settings.store_path or ":memory:"
-        self.store = open_sqlite(path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal)
+        self.store = open_sqlite(
+            path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal, max_pages=self._max_pages
+        )
         self._build()
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))

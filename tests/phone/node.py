@@ -3,8 +3,8 @@
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,13 +26,13 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return int(probe.getsockname()[1])
 
 
-@asynccontextmanager
-async def running_node() -> AsyncIterator[dict[str, str]]:
-    """Yields the servers by transport, `udp` and `tcp`."""
+@contextmanager
+def node_settings() -> Iterator[Settings]:
+    """Settings for a node on free ports, with its store in memory: UDP first, then TCP."""
     ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port()}
     defaults = Settings()
     with tempfile.TemporaryDirectory() as directory:
-        settings = replace(
+        yield replace(
             defaults,
             operator=replace(defaults.operator, data=Path(directory)),
             sip=replace(
@@ -45,12 +45,18 @@ async def running_node() -> AsyncIterator[dict[str, str]]:
             msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),)),
             store=replace(defaults.store, path=":memory:"),
         )
+
+
+@asynccontextmanager
+async def running_node() -> AsyncIterator[dict[str, str]]:
+    """Yields the servers by transport, `udp` and `tcp`."""
+    with node_settings() as settings:
         node = Node(settings)
         await node.start()
         try:
             for number in (ALICE, BOB):
                 await node.store.subscribers.put(make_subscriber(number, settings.operator.domain))
-            yield {transport: f"127.0.0.1:{port}" for transport, port in ports.items()}
+            yield {one.transport: f"127.0.0.1:{one.port}" for one in settings.sip.listeners}
         finally:
             await node.stop()
 
