@@ -17,8 +17,8 @@ BUSY_TIMEOUT = 100
 CACHED_STATEMENTS = 1024
 """Room for every size of every statement (see statements.py)."""
 
-WRITER_CACHE = 32 * 1024
-READER_CACHE = 8 * 1024
+WRITER_CACHE = 8 * 1024
+READER_CACHE = 2 * 1024
 """KiB of pages each connection keeps."""
 
 
