@@ -54,6 +54,11 @@ REQUESTS: dict[str, tuple[Wrong, int]] = {
     "a CSeq of another method": (lambda s: s.message(cseq="1 INVITE"), 400),
     "a CSeq that is no number": (lambda s: s.message(cseq="one MESSAGE"), 400),
     "a CSeq without end": (lambda s: s.message(cseq=f"{'9' * 4000} MESSAGE"), 400),
+    "an Expires that only looks like a number": (lambda s: s.message(more=[("Expires", "²")]), 202),
+    "Max-Forwards that only looks like a number": (lambda s: s.message(max_forwards="²"), 400),
+    "a head that is no UTF-8": (lambda s: s.message(more=[("Subject", "\udce9t\udce9")]), 400),
+    "a content type that is no UTF-8": (lambda s: s.message(more=[("Content-Type", "text/pl\udce0in")]), 400),
+    "a sender's name that is no UTF-8": (lambda s: s.message(**{"from": '"Ren\udce9" <sip:a@b>;tag=t'}), 400),
     "two To": (lambda s: s.message(more=[("To", "<tel:+33639980001>")]), 400),
     "two From": (lambda s: s.message(more=[("From", "<tel:+33639980001>;tag=t")]), 400),
     "two Call-ID": (lambda s: s.message(more=[("Call-ID", "another")]), 400),
@@ -192,6 +197,7 @@ def test_a_wrong_datagram_is_answered_or_ignored(wrong: Wrong, status: int) -> N
 
 REGISTRATIONS: dict[str, tuple[list[tuple[str, str]], int]] = {
     "too short": ([("Contact", "<sip:a@127.0.0.1>"), ("Expires", "5")], 423),
+    "an expiry that only looks like a number": ([("Contact", "<sip:a@127.0.0.1>;expires=²"), ("Expires", "5")], 423),
     "everything, but not to end it": ([("Contact", "*"), ("Expires", "60")], 400),
     "everything and something": ([("Contact", "*"), ("Contact", "<sip:a@127.0.0.1>"), ("Expires", "0")], 400),
     "a contact that is none": ([("Contact", "<>")], 400),

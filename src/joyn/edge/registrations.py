@@ -60,7 +60,7 @@ class RegistrationDoor:
         registration = Registration(
             aor=subscriber.aor,
             contacts=contacts,
-            expires=min(int(expires[:10]), 2**31) if expires and expires.isdigit() else None,
+            expires=min(int(expires[:10]), 2**31) if expires and expires.isdecimal() else None,
             call_id=request.call_id,
             cseq=request.cseq[0],
             flow=flow.id,

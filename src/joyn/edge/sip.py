@@ -205,7 +205,7 @@ class SipDoor:
             content_type=content_type,
             body=request.body,
             headers=riding_headers(request),
-            expires=int(expires) if expires and expires.isdigit() and len(expires) < 10 else None,
+            expires=int(expires) if expires and expires.isdecimal() and len(expires) < 10 else None,
             service="pager" if content_type == CPIM else "plain",
             transaction=f"{get('call-id')} {get('cseq')} {get('from')}",
             device=aimed_at(request),
@@ -236,10 +236,12 @@ class SipDoor:
 
 def check(request: SipRequest) -> None:
     """What RFC 3261 §8.2 and §16.3 want looked at before anything else. Raises Unserved and ParseError."""
+    if not request.raw_head.isascii():
+        _check_text(request.raw_head)
     if request.uri[:4] not in _SCHEMES and request.uri.partition(":")[0].lower() not in ("sip", "sips", "tel"):
         raise Unserved(416)
     forwards = request.header("max-forwards")
-    if forwards is not None and not forwards.isdigit():
+    if forwards is not None and not forwards.isdecimal():
         raise ParseError("Max-Forwards is not a number", 0)
     if forwards and not forwards.strip("0") and request.method in _PASSED_ON:
         raise Unserved(483)
@@ -248,6 +250,14 @@ def check(request: SipRequest) -> None:
         # RFC 3261 §8.2.2.3: never for a CANCEL.
         if unknown and request.method != "CANCEL":
             raise Unserved(420, [("Unsupported", ", ".join(unknown))])
+
+
+def _check_text(head: str) -> None:
+    """RFC 3261 §7.3.1: UTF-8. Nothing behind the door has to know what to do with other bytes. Raises ParseError."""
+    try:
+        head.encode()
+    except UnicodeEncodeError as error:
+        raise ParseError("the head is not UTF-8", error.start) from None
 
 
 def option_tags(request: SipRequest, name: str) -> list[str]:

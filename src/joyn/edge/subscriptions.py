@@ -66,7 +66,7 @@ class SubscriptionDoor:
 
     @staticmethod
     def _seconds(expires: str | None) -> int:
-        if expires is None or not expires.isdigit():
+        if expires is None or not expires.isdecimal():
             return DEFAULT_EXPIRES
         seconds = min(int(expires[:10]), MAX_EXPIRES)
         if 0 < seconds < MIN_EXPIRES:

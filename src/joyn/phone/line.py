@@ -358,7 +358,7 @@ def _interval(answer: SipResponse) -> float:
         keep = parse_via(answer.top_via).parameters.get("keep")
     except ParseError:
         keep = None
-    if keep and keep.isdigit():
+    if keep and keep.isdecimal():
         return float(keep[:6])
     return float(_seconds(answer, "flow-timer", 0))
 

@@ -156,7 +156,7 @@ class Registrar:
             aor=asked.aor,
             instance=instance,
             # RFC 5626 §6: reg-id means nothing without an instance.
-            reg_id=int(reg_id) if instance and reg_id and reg_id.isdigit() and len(reg_id) < 10 else 0,
+            reg_id=int(reg_id) if instance and reg_id and reg_id.isdecimal() and len(reg_id) < 10 else 0,
             contact=contact.uri,
             parameters=self._intern(emit_parameters(parameters)),
             node=self._node,
@@ -170,7 +170,7 @@ class Registrar:
         )
 
     def _expires(self, parameter: str | None, header: int | None) -> int:
-        if parameter is not None and parameter.isdigit():
+        if parameter is not None and parameter.isdecimal():
             seconds = int(parameter[:10])
         else:
             seconds = self._rules.default_expires if header is None else header

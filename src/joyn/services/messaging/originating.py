@@ -159,8 +159,8 @@ class Originating:
                 message_id=identity,
                 date_time=self._date_time(),
             )
-        except ProtocolError as error:
-            raise Refused(Reason.MALFORMED, "Content-Type with control characters") from error
+        except (ProtocolError, UnicodeEncodeError) as error:
+            raise Refused(Reason.MALFORMED, "Content-Type with control characters, or not UTF-8") from error
         return CpimMessage.parse(data)
 
     def _message(self, submission: Submission, recipient: Aor, cpim: CpimMessage, kind: Kind) -> Message:

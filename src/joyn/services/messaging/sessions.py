@@ -304,6 +304,6 @@ def session_timer(request: SipRequest) -> list[tuple[str, str]]:
     if "timer" not in supported or not asked:
         return []
     seconds = asked.partition(";")[0].strip()
-    if not seconds.isdigit() or len(seconds) > 9:
+    if not seconds.isdecimal() or len(seconds) > 9:
         raise ParseError("Session-Expires is not a number", 0)
     return [("Require", "timer"), ("Session-Expires", f"{seconds};refresher=uac")]

@@ -154,6 +154,7 @@ class Terminating:
         self._queue_bound = queue_per_device
         self._devices: dict[tuple[Aor, str], Device] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
 
     # What others tell us.
@@ -257,7 +258,8 @@ class Terminating:
                 device.idle = True
 
     async def close(self) -> None:
-        """Stop every pump."""
+        """Stop every pump; none begins any more."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -278,6 +280,9 @@ class Terminating:
         self._spawn(self._open(device))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        if self._closed:
+            work.close()  # what attempts end in while the node stops is begun by its next run
+            return
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
