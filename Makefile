@@ -52,6 +52,7 @@ bench: setup ## The figures that are claimed
 
 docs: setup ## Write docs/reference anew
 	$(BIN)/python tools/reference.py
+	$(BIN)/python tools/standards.py
 
 clean: ## Remove what the targets made, the demo's data too
 	rm -rf .venv demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results
