@@ -120,6 +120,7 @@ class Stranger:
         self._cseq = itertools.count(1)
         self._transport: asyncio.Transport | asyncio.DatagramTransport | None = None
         self.address = ("", 0)
+        self.tags = '+g.oma.sip-im;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.msg"'
         self.digest = Authenticator(CAROL, PASSWORD, lambda: "0a4f113b")
 
     async def __aenter__(self) -> Self:
@@ -215,9 +216,8 @@ class Stranger:
     def contact(self, number: str) -> str:
         """A Contact as RCS phones send it."""
         host, port = self.address[:2]
-        tags = '+g.oma.sip-im;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.msg"'
         transport = "tcp" if self.listener == "tcp" else "udp"
-        return f'<sip:{number}@{host}:{port};transport={transport}>;+sip.instance="<urn:uuid:stranger>";{tags}'
+        return f'<sip:{number}@{host}:{port};transport={transport}>;+sip.instance="<urn:uuid:stranger>";{self.tags}'
 
     def request(
         self,

@@ -116,6 +116,16 @@ REQUESTS: dict[str, tuple[Wrong, int]] = {
         lambda s: s.request("INVITE", f"tel:{BOB}", body=b"v=\x00", more=[("Content-Type", "application/sdp")]),
         400,
     ),
+    "an INVITE with a path that is none": (
+        lambda s: s.request(
+            "INVITE",
+            f"tel:{BOB}",
+            body=b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=message 9 TCP/MSRP *\r\n"
+            b"c=IN IP4 127.0.0.1\r\na=path:msrp://nowhere\r\na=setup:active\r\na=accept-types:message/cpim\r\n",
+            more=[("Content-Type", "application/sdp")],
+        ),
+        400,
+    ),
     "an INVITE for a telephone call": (
         lambda s: s.request(
             "INVITE",

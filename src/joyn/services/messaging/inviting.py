@@ -256,9 +256,12 @@ class Inviting:
         try:
             dialog = Dialog.of_client(invite, response)
             self._endpoint.acknowledge(invite, dialog.request("ACK", [("Via", self._sessions.via(leg.flow))]))
-            offer = Offer.parse(response.body)
         except ParseError:
             return False
+        try:
+            offer = Offer.parse(response.body)
+        except ParseError:
+            offer = None
         if leg.closed:
             # It was ended while the device rang: RFC 3261 §15 wants a BYE now.
             self._sessions.hang_up(leg.flow, dialog)

@@ -16,6 +16,7 @@ from joyn.model.refused import Reason, Refused
 from joyn.protocol.errors import ParseError
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.protocol.msrp.setup import answer_setup, connects
+from joyn.protocol.msrp.uri import parse_path
 from joyn.protocol.sdp import MsrpMedia, SessionDescription, build_msrp
 from joyn.protocol.sip.dialog import Dialog, DialogId
 from joyn.protocol.sip.message import SipRequest
@@ -84,7 +85,10 @@ class Offer:
     def parse(cls, sdp: bytes) -> Offer | None:
         """The first MSRP medium, or None when the description has none that is offered. Raises ParseError."""
         media = SessionDescription.parse(sdp).msrp()
-        return cls(media) if media is not None and media.path and (media.port or media.setup == "active") else None
+        if media is None or not media.path or not (media.port or media.setup == "active"):
+            return None
+        parse_path(" ".join(media.path))
+        return cls(media)
 
 
 class Sessions:
@@ -154,6 +158,7 @@ class Sessions:
         """
         if not self._msrp.listens(tls=offer.media.secure):
             raise Refused(Reason.NOT_ACCEPTABLE, "no MSRP listener of that kind")
+        timer = session_timer(inbound.request)
         media = self._msrp.session(self.handler, tls=offer.media.secure)
         leg = Leg(device, peer, inbound.flow, media, key=media.local_path if standalone else "")
         tag = self._endpoint.make_tag()
@@ -165,7 +170,7 @@ class Sessions:
         headers = [
             ("Contact", self.contact(inbound.flow)),
             ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, OPTIONS"),
-            *session_timer(inbound.request),
+            *timer,
             ("Content-Type", "application/sdp"),
         ]
         inbound.respond(200, to_tag=tag, headers=headers, body=leg.sdp)
