@@ -141,6 +141,7 @@ def test_it_goes_on_until_it_is_stopped_and_bob_answers_whoever_joins(tmp_path: 
             shown = ""
             while "Ctrl-C" not in shown:
                 shown += next(lines)
+            assert max(map(len, shown.splitlines())) <= 100
             server = re.findall(r"proxy +sip:([\d.:]+);", shown)[0]
             account = ["--number", GUESTS[0], "--server", server, "--password-file", f"demo/passwords/{GUESTS[0]}"]
             joined = subprocess.run(

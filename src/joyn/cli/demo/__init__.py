@@ -104,7 +104,10 @@ async def _go_on(operator: Operator, scene: Scene) -> None:
     print(invitation(operator))
     _watch(operator, scene)
     sys.stdout.flush()
-    await asyncio.Event().wait()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        scene.tell = lambda _who, _what: None  # that our own phones leave in the end is no news
 
 
 def tell(who: str, what: str) -> None:
@@ -171,7 +174,8 @@ Join them with a third phone: it is a subscriber already.
 Linphone: "Use a SIP account" with username, password, domain and transport as above; then, in the
 settings of that account, the proxy above as its SIP server address and as its outbound proxy.
 
-baresip: one line in its file "accounts":
+baresip: it leaves loopback out unless its file "config" has `net_interface {operator.host}` and
+`sip_listen {operator.host}:0`. In its file "accounts" this line:
 <sip:{guest}@{operator.domain}>;auth_pass={password};outbound="sip:{operator.server}"
 
 No phone at hand? From another terminal, send, and then fetch the answers that wait:
