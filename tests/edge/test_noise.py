@@ -17,6 +17,7 @@ from edge.stranger import ANYBODY, DOMAIN, Door, Stranger, make_cpim, meets, uri
 from joyn.model.tags import CPM_SESSION
 from joyn.protocol.cpim import build
 from joyn.protocol.imdn import Imdn
+from joyn.protocol.sdp import SessionDescription
 from joyn.protocol.sip.message import SipRequest, SipResponse, build_response
 from phone.node import ALICE, BOB, CAROL
 
@@ -137,6 +138,48 @@ def test_answers_that_are_nearly_right(mode: str, caplog: pytest.LogCaptureFixtu
                 carol.say(spoiled(chance, build_response(request, 200, to_tag="t", headers=headers, body=SDP)))
                 carol.say(carol.request("OPTIONS", f"sip:{DOMAIN}"))
                 await asyncio.sleep(0.01)  # the node tells nobody what it made of an answer
+
+    meets(story)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def frames(path: str, own: str) -> Iterator[bytes]:
+    """One good MSRP request or response of every kind."""
+    cpim = make_cpim("salut")
+    head = f"To-Path: {path}\r\nFrom-Path: {own}\r\nMessage-ID: m1\r\n"
+    whole = f"Byte-Range: 1-{len(cpim)}/{len(cpim)}\r\nContent-Type: message/cpim\r\n\r\n"
+    yield f"MSRP t001 SEND\r\n{head}{whole}".encode() + cpim + b"\r\n-------t001$\r\n"
+    part = f"Byte-Range: 1-*/{len(cpim)}\r\nContent-Type: message/cpim\r\n\r\n"
+    yield f"MSRP t002 SEND\r\n{head}{part}".encode() + cpim[:9] + b"\r\n-------t002+\r\n"
+    yield f"MSRP t003 SEND\r\n{head}Byte-Range: 1-0/0\r\n-------t003$\r\n".encode()
+    yield f"MSRP t004 REPORT\r\n{head}Byte-Range: 1-9/9\r\nStatus: 000 200 OK\r\n-------t004$\r\n".encode()
+    yield f"MSRP t005 200 OK\r\nTo-Path: {path}\r\nFrom-Path: {own}\r\n-------t005$\r\n".encode()
+
+
+FRAMES = 5
+"""How many `frames` there are."""
+
+
+def test_chat_frames_that_are_nearly_right(caplog: pytest.LogCaptureFixture) -> None:
+    chance = random.Random(SEED)
+    own = "msrp://127.0.0.1:9/abc;tcp"
+
+    async def story(door: Door) -> None:
+        async with door.stranger() as carol:
+            assert (await carol.register()).status == 200
+            for number in range(FRAMES * ROUNDS):
+                more = [("Content-Type", "application/sdp"), ("Contact", carol.contact(CAROL))]
+                answer = await carol.ask(carol.request("INVITE", f"tel:{BOB}", body=SDP, more=more))
+                media = SessionDescription.parse(answer.body).msrp()
+                assert media is not None
+                reader, writer = await asyncio.open_connection("127.0.0.1", media.port)
+                every = list(frames(media.path[0], own))
+                writer.write(spoiled(chance, every[number % FRAMES]) + every[0])
+                with contextlib.suppress(TimeoutError):
+                    # It answers, or closes, or waits for the end of a message.
+                    await asyncio.wait_for(reader.read(1), 0.05)
+                writer.close()
+            assert (await door.bob.receive(timeout=5)).text == "salut"
 
     meets(story)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
