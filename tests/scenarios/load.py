@@ -24,6 +24,8 @@ class Account:
     """By device: the texts in the order it showed them."""
     refused: Counter[int] = field(default_factory=Counter)
     """Answers that were no acknowledgement, by status."""
+    said_again: set[str] = field(default_factory=set)
+    """Texts a plain client sent once more, having heard no answer: nobody can tell them from new messages."""
 
     def lost(self, device: str, recipient: str) -> list[str]:
         """Acknowledged texts to `recipient` that the device never showed."""
@@ -31,8 +33,8 @@ class Account:
         return [text for text in self.acknowledged if f">{recipient} " in text and text not in shown]
 
     def doubled(self, device: str) -> int:
-        """How many texts the device showed again."""
-        return sum(count - 1 for count in Counter(self.shown[device]).values())
+        """How many texts the device showed again, though their senders had said them only once."""
+        return sum(count - 1 for text, count in Counter(self.shown[device]).items() if text not in self.said_again)
 
     def disordered(self, device: str) -> list[str]:
         """Conversations of the device in which a later text was first shown before an earlier one."""
@@ -79,6 +81,8 @@ async def write(account: Account, phone: Phone, recipient: str, mode: str, stopp
                 break
             if stopped.is_set():
                 return
+            if phone.style.plain:
+                account.said_again.add(text)
             await asyncio.sleep(RETRY)
         await asyncio.sleep(0.001)
 
