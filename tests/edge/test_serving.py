@@ -1,8 +1,6 @@
 import asyncio
 import functools
 
-import pytest
-
 from joyn.edge.serving import Serving
 
 
@@ -14,15 +12,19 @@ def in_a_loop(test):
     return run
 
 
-def test_what_need_not_wait_is_done_when_begin_returns():
+@in_a_loop
+async def test_what_was_begun_in_one_turn_runs_in_the_next_and_in_order():
     done = []
 
-    async def work():
-        done.append(1)
+    async def work(name):
+        done.append(name)
 
     serving = Serving()
-    serving.begin(work())
-    assert done == [1]
+    for name in "abc":
+        serving.begin(work(name))
+    assert done == []
+    await asyncio.sleep(0)
+    assert done == ["a", "b", "c"]
     assert len(serving) == 0
 
 
@@ -78,13 +80,23 @@ async def test_what_waits_for_something_cancelled_ends():
     assert len(serving) == 0
 
 
-def test_an_exception_nobody_handles_is_raised_and_the_work_counts_as_ended():
-    async def work():
+@in_a_loop
+async def test_a_bug_in_one_keeps_none_of_the_others_from_running():
+    told, done = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+
+    async def wrong():
         raise KeyError("bug")
 
+    async def right():
+        done.append(1)
+
     serving = Serving()
-    with pytest.raises(KeyError):
-        serving.begin(work())
+    serving.begin(wrong())
+    serving.begin(right())
+    await serving.ended(1.0)
+    assert [type(error) for error in told] == [KeyError]
+    assert done == [1]
     assert len(serving) == 0
 
 

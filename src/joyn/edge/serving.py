@@ -1,13 +1,15 @@
-"""Serving: a coroutine runs at once as far as it gets, and goes on when what it waits for has come.
+"""Serving: coroutines that each run until they wait for something, and go on when it has come.
 
-As with the eager tasks of Python 3.12, a request that needs no waiting is served before the next one is read. A task
-for each would begin on another turn of the loop and be kept in two sets, which is a tenth of the price of a message.
+What the loop finds to read in one turn is begun together in the next: the same code runs for one request after the
+other while the processor has it at hand, and the store gets larger commits. An asyncio task for each would do the same,
+but be kept in two sets and woken through the loop, which is a tenth of the price of a message.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
@@ -16,20 +18,31 @@ from typing import Any
 class Serving:
     """Runs coroutines that handle their own exceptions. In them, `asyncio.current_task()` is None."""
 
-    __slots__ = ("_idle", "_under_way")
+    __slots__ = ("_begun", "_idle", "_under_way")
 
     def __init__(self) -> None:
         self._under_way = 0
+        self._begun: deque[Coroutine[Any, Any, None]] = deque()
         self._idle: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
-        """How many are waiting for something."""
+        """How many have not ended."""
         return self._under_way
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run it, now until it waits."""
+        """Run it from the loop's next turn on."""
         self._under_way += 1
-        self._step(work, None)
+        if not self._begun:
+            asyncio.get_running_loop().call_soon(self._run)
+        self._begun.append(work)
+
+    def _run(self) -> None:
+        try:
+            for _ in range(len(self._begun)):
+                self._step(self._begun.popleft(), None)
+        finally:
+            if self._begun:
+                asyncio.get_running_loop().call_soon(self._run)
 
     def _step(self, work: Coroutine[Any, Any, None], _waited_for: object) -> None:
         try:

@@ -147,7 +147,7 @@ class SipDoor:
         self._methods.update(methods)
 
     def on_request(self, inbound: Inbound) -> None:
-        """Serve a request: at once, as far as it needs no waiting."""
+        """Serve a request, on the loop's next turn."""
         handler = self._methods.get(inbound.request.method)
         if handler is None:
             inbound.respond(405, headers=[("Allow", ALLOW)])
