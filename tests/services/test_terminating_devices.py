@@ -1,0 +1,177 @@
+"""The rules of the cursor, seen from the devices: who gets what, and what the sender is told."""
+
+import pytest
+
+from joyn.model.message import Address, EntryKind, Kind, State
+from joyn.services.messaging.delivery import Outcome
+from services.scene import ALICE, BOB, CAROL, NOON, PLAIN, RECEIPT, SYNCING, Scene, played
+
+# Who gets what.
+
+
+@played
+async def test_every_device_of_the_recipient_gets_a_message(scene: Scene) -> None:
+    scene.attach("phone")
+    scene.attach("tablet")
+    await scene.accept("1")
+    assert (scene.tried("phone"), scene.tried("tablet")) == (["1"], ["1"])
+
+
+@played
+async def test_copies_go_only_to_other_devices_that_asked_to_be_kept_in_step(scene: Scene) -> None:
+    for instance, parameters in (("phone", SYNCING), ("browser", SYNCING)):
+        scene.attach(instance, parameters, aor=ALICE)
+    scene.attach("desk phone", aor=ALICE)
+    await scene.quiet()
+    copy = Address(mailbox=ALICE, kind=EntryKind.COPY)
+    await scene.accept("1", Address(mailbox=BOB), copy, instance="phone")
+    assert [scene.tried(name) for name in ("phone", "browser", "desk phone")] == [[], ["1"], []]
+
+
+@pytest.mark.parametrize(("sender", "wanted"), [("phone", True), ("browser", False)])
+@played
+async def test_a_copy_is_wanted_when_another_device_keeps_in_step(scene: Scene, sender: str, wanted: bool) -> None:
+    scene.attach("phone", aor=ALICE)
+    scene.attach("browser", SYNCING, aor=ALICE)
+    assert scene.terminating.wants_copies(ALICE, sender) is wanted
+
+
+@played
+async def test_what_is_for_one_device_goes_to_that_one_only(scene: Scene) -> None:
+    scene.attach("phone")
+    scene.attach("tablet")
+    await scene.accept("1", Address(mailbox=BOB, instance="tablet"), **RECEIPT)
+    assert (scene.tried("phone"), scene.tried("tablet")) == ([], ["1"])
+
+
+@pytest.mark.parametrize(
+    "fields", [RECEIPT, {"kind": Kind.SYSTEM}, {"content_type": "application/vnd.gsma.rcs-ft-http+xml"}]
+)
+@played
+async def test_a_plain_client_gets_text_only_and_nothing_else_stays_before_it(
+    scene: Scene, fields: dict[str, object]
+) -> None:
+    scene.attach("desk phone", PLAIN)
+    await scene.accept("not for it", **fields)
+    (text,) = await scene.accept("1")
+    assert scene.tried("desk phone") == ["1"]
+    assert (await scene.cursor("desk phone")).low == text.seq
+
+
+@played
+async def test_an_expired_message_is_not_delivered_any_more(scene: Scene) -> None:
+    await scene.accept("1", deliver_until=NOON + 60)
+    scene.now += 60
+    scene.attach("phone")
+    await scene.accept("2")
+    assert scene.tried("phone") == ["2"]
+
+
+@played
+async def test_a_message_older_than_the_registration_is_deferred(scene: Scene) -> None:
+    await scene.accept("1")
+    scene.now += 1
+    scene.attach("phone")
+    await scene.accept("2")
+    assert [one.deferred for one in scene.delivery.attempts] == [True, False]
+
+
+# What the sender is told, and what devices say.
+
+
+@played
+async def test_the_sender_learns_that_a_message_waits_when_nobody_is_there(scene: Scene) -> None:
+    await scene.accept("1")
+    await scene.accept("a receipt", **RECEIPT)
+    assert scene.reports == [("1", BOB, State.STORED)]
+
+
+@played
+async def test_for_a_plain_client_the_server_says_delivered(scene: Scene) -> None:
+    scene.attach("desk phone", PLAIN)
+    await scene.accept("1")
+    assert scene.reports == [("1", BOB, State.DELIVERED)]
+
+
+@played
+async def test_for_a_client_that_knows_receipts_the_server_says_nothing(scene: Scene) -> None:
+    scene.attach("phone")
+    await scene.accept("1")
+    assert scene.reports == []
+
+
+@played
+async def test_the_cursor_of_a_plain_client_is_on_disk_before_its_next_message(scene: Scene) -> None:
+    flushed: list[int] = []
+    flush = scene.store.mailboxes.flush
+
+    async def noting() -> None:
+        await flush()
+        flushed.append(len(scene.delivery.attempts))
+
+    for number in range(3):
+        await scene.accept(str(number))
+    scene.store.mailboxes.flush = noting  # type: ignore[method-assign]
+    scene.attach("desk phone", PLAIN)
+    while len(flushed) < 3:
+        await scene.quiet()
+    assert {1, 2, 3} <= set(flushed)
+
+
+@played
+async def test_a_receipt_of_the_device_settles_a_message_whose_answer_was_lost(scene: Scene) -> None:
+    scene.delivery.answers["phone"] = None
+    scene.attach("phone")
+    (entry,) = await scene.accept("1")
+    scene.terminating.acknowledged(BOB, "phone", ALICE, "1")
+    assert (await scene.cursor("phone")).low == entry.seq
+    assert await scene.state("1") is State.ACKNOWLEDGED
+
+
+@played
+async def test_a_receipt_for_somebody_else_s_message_of_the_same_id_settles_nothing(scene: Scene) -> None:
+    scene.delivery.answers["phone"] = None
+    scene.attach("phone")
+    await scene.accept("1")
+    scene.terminating.acknowledged(BOB, "phone", CAROL, "1")
+    assert await scene.state("1") is State.PENDING
+
+
+# Revocation.
+
+
+@played
+async def test_a_message_in_flight_cannot_be_revoked(scene: Scene) -> None:
+    scene.delivery.answers["phone"] = None
+    scene.attach("phone")
+    await scene.accept("1")
+    assert scene.terminating.may_revoke(BOB, ALICE, "1") is False
+
+
+@played
+async def test_a_revoked_message_that_was_next_is_not_tried(scene: Scene) -> None:
+    scene.delivery.answers["phone 1"] = None
+    scene.attach("phone")
+    await scene.accept("1")
+    await scene.accept("2")
+    await scene.accept("2", sender=CAROL)
+    assert scene.terminating.may_revoke(BOB, ALICE, "2") is True
+    scene.delivery.last("1").end(Outcome.TAKEN)
+    await scene.quiet()
+    assert [(one.entry.message.sender, one.entry.message.message_id) for one in scene.delivery.attempts] == [
+        (ALICE, "1"),
+        (CAROL, "2"),
+    ]
+
+
+# Memory.
+
+
+@played
+async def test_a_device_without_anything_to_do_is_forgotten_and_known_again(scene: Scene) -> None:
+    scene.attach("phone")
+    await scene.accept("1")
+    scene.terminating.forget_idle()
+    scene.terminating.forget_idle()
+    await scene.accept("2")
+    assert scene.tried("phone") == ["1", "2"]
