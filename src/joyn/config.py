@@ -133,7 +133,7 @@ class SipSettings(_Section):
 
     max_connections: Count = documented(20_000, "TCP and TLS connections at a time; more are turned away.")
     max_connections_per_source: Count = documented(2_000, "Of these, from one address.")
-    max_body: Size = documented(64 << 10, "Largest body of a request; larger ones get 413.")
+    max_body: Size = documented(64 << 10, "Largest body of a request; larger ones get 513.")
     max_write_buffer: Size = documented(256 << 10, "What may wait for a slow reader before its connection is cut.")
     idle_timeout: Duration = documented(32.0, "How long a connection may take to send its first whole request.")
     max_in_flight: Count = documented(20_000, "Requests being worked on at a time; more get 503.")
