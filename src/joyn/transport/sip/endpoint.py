@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -140,7 +141,7 @@ class Endpoint:
         self.on_flow_lost: Callable[[Flow], None] = lambda _flow: None
         self._prefix = make_token()
         self._numbers = itertools.count(1)
-        self._servers: dict[Key, tuple[ServerMachine, Flow]] = {}
+        self._servers: OrderedDict[Key, tuple[ServerMachine, Flow]] = OrderedDict()
         self._clients: dict[Key, tuple[ClientMachine, Flow, Callable[[SipResponse], None]]] = {}
         self._awaiting = Awaiting(64 * limits.timers.t1)
         self._expiring = False
