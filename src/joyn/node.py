@@ -101,13 +101,14 @@ class Node:
             path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal, max_pages=self._max_pages
         )
         self._build()
+        # Before anything can be delivered: how an entry goes to a device depends on whether there is MSRP.
+        for media in settings.msrp.listeners:
+            await self.msrp.listen(msrp_listener(media))
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))
         for binding in await self.registrar.restore(self._reachable):
             # What was due when the node stopped is due now.
             self.terminating.attached(binding, True)
-        for media in settings.msrp.listeners:
-            await self.msrp.listen(msrp_listener(media))
         await self.admin.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
         telemetry.event("node.started", listeners=len(settings.sip.listeners))

@@ -250,7 +250,7 @@ class Terminating:
     def forget_idle(self) -> None:
         """Called now and then: devices that had nothing to do since the last call are dropped from memory."""
         for key, device in list(self._devices.items()):
-            if device.busy or device.outstanding or device.held or device.paused or device.queue:
+            if device.busy or device.outstanding or device.waiting or device.held or device.paused or device.queue:
                 device.idle = False
             elif device.idle:
                 del self._devices[key]
