@@ -209,7 +209,7 @@ class Node:
         """Tell the services of each other: they never import one another."""
         self.store.mailboxes.on_accepted = self.terminating.nudge
         self.originating.wants_copies = self.terminating.wants_copies
-        self.originating.may_revoke = self.terminating.may_revoke
+        self.originating.revoke = self.terminating.revoke
         self.originating.on_composing = self.sessions.compose
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report

@@ -50,7 +50,12 @@ class Desk:
         self.originating.on_composing = lambda *told: self.composing.append(told)
         self.originating.on_receipt = lambda *told: self.receipts.append(told)
         self.originating.wants_copies = lambda aor, _instance: aor in self.syncing
-        self.originating.may_revoke = lambda _recipient, _sender, message_id: message_id not in self.in_flight
+        self.originating.revoke = self._revoke
+
+    async def _revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
+        if message_id in self.in_flight:
+            return False
+        return await self.store.mailboxes.revoke(sender, recipient, message_id, self.now)
 
     async def send(self, message_id: str = "m1", body: bytes = b"salut", **fields: Any) -> Accepted:
         """Alice's phone sends Bob a message that asks for every receipt."""

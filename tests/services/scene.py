@@ -17,7 +17,7 @@ from joyn.services.messaging.terminating import Terminating
 from joyn.store import Store
 from joyn.store.sqlite import open_store
 
-ALICE, BOB, CAROL = Aor("tel:+33639980001"), Aor("tel:+33639980002"), Aor("tel:+33639980003")
+ALICE, BOB, CAROL, DAVE = (Aor(f"tel:+3363998000{number}") for number in (1, 2, 3, 4))
 NOON = 1_800_000_000.0
 MONTH = 30 * 86_400.0
 RCS = f';+g.3gpp.icsi-ref="{CPM_MESSAGE.replace(":", "%3A")}"'
@@ -111,6 +111,13 @@ class Scene:
         """A device goes."""
         gone = [one for one in self.bindings[aor] if one.instance == instance]
         self.bindings[aor] = tuple(one for one in self.bindings[aor] if one.instance != instance)
+        for binding in gone:
+            self.terminating.detached(binding)
+
+    def lose(self, flow: str, aor: Aor = BOB) -> None:
+        """One of a device's flows breaks."""
+        gone = [one for one in self.bindings[aor] if one.flow == flow]
+        self.bindings[aor] = tuple(one for one in self.bindings[aor] if one.flow != flow)
         for binding in gone:
             self.terminating.detached(binding)
 

@@ -5,8 +5,9 @@ import pytest
 from joyn.model.aor import Aor
 from joyn.model.message import State
 from joyn.services.messaging.delivery import Outcome
-from joyn.services.messaging.terminating import MAX_AGAIN, MAX_AHEAD, MAX_CURSORS
-from services.scene import ALICE, BOB, CAROL, PLAIN, RECEIPT, Scene, over_another_flow, played
+from joyn.services.messaging.device import MAX_AHEAD
+from joyn.services.messaging.terminating import MAX_AGAIN, MAX_CURSORS
+from services.scene import ALICE, BOB, CAROL, DAVE, PLAIN, RECEIPT, Scene, over_another_flow, played
 
 # Where a device begins, and where it goes on.
 
@@ -312,6 +313,25 @@ async def test_a_device_that_cannot_be_reached_one_way_is_tried_the_other(scene:
     assert await scene.state("1") is State.ACKNOWLEDGED
 
 
+@played
+async def test_one_message_that_is_never_answered_holds_back_its_own_conversation_only(scene: Scene) -> None:
+    scene.delivery.answers |= {"phone bad": Outcome.GONE, "phone worse": Outcome.GONE}
+    scene.attach("phone")
+    await scene.accept("bad")
+    await scene.accept("worse", sender=DAVE)
+    await scene.accept("after bad")
+    await scene.accept("good", sender=CAROL)
+    for _ in range(3):
+        scene.attach("phone")
+        await scene.quiet()
+    assert "good" in scene.tried("phone")
+    assert "after bad" not in scene.tried("phone")
+    scene.delivery.answers.clear()
+    scene.attach("phone")
+    await scene.quiet()
+    assert scene.tried("phone")[-3:] == ["bad", "worse", "after bad"]
+
+
 # Sessions that break, and devices that move.
 
 
@@ -369,3 +389,30 @@ async def test_over_a_connection_the_device_has_left_only_an_acknowledgement_cou
     before.end(outcome)
     assert await scene.state("1") is state
     assert scene.reports == []
+
+
+@played
+async def test_what_was_in_flight_over_a_lost_flow_goes_over_the_device_s_other_one(scene: Scene) -> None:
+    scene.delivery.answers["sip:second"] = None
+    scene.attach("phone", contact="sip:first", flow="tcp|1")
+    scene.attach("phone", reg_id=2, contact="sip:second", flow="tcp|2")
+    await scene.accept("1")
+    scene.lose("tcp|2")
+    await scene.accept("2")
+    ways = [(one.binding.contact, one.entry.message.message_id) for one in scene.delivery.attempts]
+    assert ways == [("sip:second", "1"), ("sip:first", "1"), ("sip:first", "2")]
+
+
+@played
+async def test_sessions_over_a_flow_that_is_gone_are_tried_over_the_other_one_in_order(scene: Scene) -> None:
+    scene.delivery.pipelined = True
+    scene.delivery.answers["sip:second"] = None
+    scene.attach("phone", contact="sip:first", flow="udp|1")
+    scene.attach("phone", reg_id=2, contact="sip:second", flow="udp|2")
+    await scene.accept("1")
+    await scene.accept("2")
+    for one in list(scene.delivery.attempts):
+        one.end(Outcome.GONE)
+    await scene.quiet()
+    ways = [(one.binding.contact, one.entry.message.message_id) for one in scene.delivery.attempts]
+    assert ways == [("sip:second", "1"), ("sip:second", "2"), ("sip:first", "1"), ("sip:first", "2")]

@@ -1,9 +1,15 @@
 """The rules of the cursor, seen from the devices: who gets what, and what the sender is told."""
 
+import asyncio
+from typing import Any, NoReturn
+
 import pytest
 
-from joyn.model.message import Address, EntryKind, Kind, State
+from joyn.model.aor import Aor
+from joyn.model.message import Address, Entry, EntryKind, Kind, State
+from joyn.model.refused import Reason, Refused
 from joyn.services.messaging.delivery import Outcome
+from joyn.store import Mailboxes
 from services.scene import ALICE, BOB, CAROL, NOON, PLAIN, RECEIPT, SYNCING, Scene, played
 
 # Who gets what.
@@ -145,7 +151,8 @@ async def test_a_message_in_flight_cannot_be_revoked(scene: Scene) -> None:
     scene.delivery.answers["phone"] = None
     scene.attach("phone")
     await scene.accept("1")
-    assert scene.terminating.may_revoke(BOB, ALICE, "1") is False
+    assert await scene.terminating.revoke(BOB, ALICE, "1") is False
+    assert await scene.state("1") is State.PENDING
 
 
 @played
@@ -155,13 +162,104 @@ async def test_a_revoked_message_that_was_next_is_not_tried(scene: Scene) -> Non
     await scene.accept("1")
     await scene.accept("2")
     await scene.accept("2", sender=CAROL)
-    assert scene.terminating.may_revoke(BOB, ALICE, "2") is True
+    assert await scene.terminating.revoke(BOB, ALICE, "2") is True
     scene.delivery.last("1").end(Outcome.TAKEN)
     await scene.quiet()
     assert [(one.entry.message.sender, one.entry.message.message_id) for one in scene.delivery.attempts] == [
         (ALICE, "1"),
         (CAROL, "2"),
     ]
+
+
+@played
+async def test_a_message_that_cannot_be_revoked_any_more_still_reaches_the_other_devices(scene: Scene) -> None:
+    scene.delivery.answers["tablet 1"] = None
+    scene.attach("phone")
+    scene.attach("tablet")
+    await scene.accept("1")
+    await scene.accept("2")
+    assert await scene.terminating.revoke(BOB, ALICE, "2") is False  # the phone has it
+    scene.delivery.last("1").end(Outcome.TAKEN)
+    await scene.quiet()
+    assert scene.tried("tablet") == ["1", "2"]
+
+
+@played
+async def test_a_message_being_revoked_is_not_begun_meanwhile(scene: Scene) -> None:
+    scene.delivery.answers["phone 1"] = None
+    scene.attach("phone")
+    await scene.accept("1")
+    await scene.accept("2")
+    await scene.accept("3")
+    revoking = asyncio.ensure_future(scene.terminating.revoke(BOB, ALICE, "2"))
+    await asyncio.sleep(0)
+    scene.delivery.last("1").end(Outcome.TAKEN)
+    assert scene.tried("phone") == ["1"]
+    assert await revoking is True
+    await scene.quiet()
+    assert scene.tried("phone") == ["1", "3"]
+
+
+@played
+async def test_a_message_revoked_while_the_mailbox_is_read_is_not_tried(scene: Scene) -> None:
+    await scene.accept("1")
+    await scene.accept("2")
+    read, late = scene.store.mailboxes.read, asyncio.Event()
+
+    async def read_slowly(mailbox: Aor, after: int, limit: int) -> list[Entry]:
+        entries = await read(mailbox, after, limit)
+        await late.wait()
+        return entries
+
+    scene.terminating._mailboxes = With(scene.store.mailboxes, read=read_slowly)
+    scene.attach("phone")
+    await scene.quiet()
+    assert await scene.terminating.revoke(BOB, ALICE, "1") is True
+    late.set()
+    await scene.quiet()
+    assert scene.tried("phone") == ["2"]
+
+
+@played
+async def test_a_message_put_off_and_then_revoked_holds_nothing_back(scene: Scene) -> None:
+    scene.delivery.answers["phone"] = Outcome.LATER
+    scene.attach("phone")
+    (entry,) = await scene.accept("1")
+    assert await scene.terminating.revoke(BOB, ALICE, "1") is True
+    await scene.quiet()
+    assert (await scene.cursor("phone")).low == entry.seq
+
+
+# A store that does not answer.
+
+
+@played
+async def test_a_device_whose_cursor_could_not_be_opened_is_served_later(scene: Scene) -> None:
+    scene.start(retry_after=0.01)
+    failing = With(scene.store.mailboxes, first_unacknowledged=refuse)
+    scene.terminating._mailboxes = failing
+    await scene.accept("1")
+    scene.attach("phone")
+    await scene.quiet()
+    assert scene.tried("phone") == []
+    scene.terminating._mailboxes = scene.store.mailboxes
+    await asyncio.sleep(0.05)
+    await scene.quiet()
+    assert scene.tried("phone") == ["1"]
+
+
+@played
+async def test_a_mailbox_that_could_not_be_read_is_read_later(scene: Scene) -> None:
+    scene.start(retry_after=0.01)
+    scene.terminating._mailboxes = With(scene.store.mailboxes, read=refuse)
+    await scene.accept("1")
+    scene.attach("phone")
+    await scene.quiet()
+    assert scene.tried("phone") == []
+    scene.terminating._mailboxes = scene.store.mailboxes
+    await asyncio.sleep(0.05)
+    await scene.quiet()
+    assert scene.tried("phone") == ["1"]
 
 
 # Memory.
@@ -175,3 +273,31 @@ async def test_a_device_without_anything_to_do_is_forgotten_and_known_again(scen
     scene.terminating.forget_idle()
     await scene.accept("2")
     assert scene.tried("phone") == ["1", "2"]
+
+
+@played
+async def test_a_device_that_has_put_something_off_is_not_forgotten(scene: Scene) -> None:
+    scene.delivery.answers["phone 1"] = Outcome.LATER
+    scene.attach("phone")
+    await scene.accept("1", **RECEIPT)
+    scene.terminating.forget_idle()
+    scene.terminating.forget_idle()
+    scene.delivery.answers.clear()
+    scene.attach("phone", cseq=2)
+    await scene.quiet()
+    assert scene.tried("phone") == ["1", "1"]
+
+
+class With:
+    """Mailboxes of which some methods are replaced."""
+
+    def __init__(self, mailboxes: Mailboxes, **replaced: Any) -> None:
+        self._mailboxes = mailboxes
+        self._replaced = replaced
+
+    def __getattr__(self, name: str) -> Any:
+        return self._replaced.get(name) or getattr(self._mailboxes, name)
+
+
+async def refuse(*_arguments: object) -> NoReturn:
+    raise Refused(Reason.OVERLOADED)

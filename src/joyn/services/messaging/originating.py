@@ -6,7 +6,7 @@ When `accept` returns, the message is on disk; what the terminating side makes o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -70,7 +70,7 @@ class Originating:
     `on_composing(sender, recipient, body)` is called when a device says that its user types;
     `on_receipt(by, instance, sender, message_id)` is called when a device says that it has a message.
     `wants_copies(aor, instance)` says whether another device of the sender wants a copy, and
-    `may_revoke(recipient, sender, message_id)` whether no delivery attempt is in flight.
+    `revoke(recipient, sender, message_id)` withdraws a message that no device has or is being given.
     """
 
     def __init__(
@@ -96,7 +96,9 @@ class Originating:
         self.on_composing: Callable[[Aor, Aor, bytes], None] = lambda _sender, _recipient, _body: None
         self.on_receipt: Callable[[Aor, str, Aor, str], None] = lambda _by, _instance, _sender, _message_id: None
         self.wants_copies: Callable[[Aor, str], bool] = lambda _aor, _instance: False
-        self.may_revoke: Callable[[Aor, Aor, str], bool] = lambda _recipient, _sender, _message_id: True
+        self.revoke: Callable[[Aor, Aor, str], Awaitable[bool]] = lambda recipient, sender, message_id: (
+            mailboxes.revoke(sender, recipient, message_id, wall())
+        )
 
     async def accept(self, submission: Submission) -> Accepted:
         """Check, commit, nudge. Raises Refused: UNKNOWN_RECIPIENT, MALFORMED, ID_REUSED, OVERLOADED, STORAGE_FULL."""
@@ -233,9 +235,7 @@ class Originating:
         if not isinstance(asked, revocation.RevokeRequest):
             raise Refused(Reason.NOT_ALLOWED, "a revocation is answered by the server")
         sender, message_id = submission.sender, asked.message_id
-        withdrawn = self.may_revoke(recipient, sender, message_id) and await self._mailboxes.revoke(
-            sender, recipient, message_id, self._wall()
-        )
+        withdrawn = await self.revoke(recipient, sender, message_id)
         answer = revocation.RevokeResponse(message_id=message_id, result="success" if withdrawn else "failure")
         reply = CpimMessage.make(
             from_=f"<{ANONYMOUS}>",

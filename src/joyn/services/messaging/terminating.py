@@ -8,6 +8,7 @@ its cursor at any time. The store is the truth: a nudge carries the entry along 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 
@@ -17,6 +18,7 @@ from joyn.model.binding import Binding
 from joyn.model.message import Cursor, Entry, EntryKind, Kind, Message, State
 from joyn.model.tags import traits_of
 from joyn.services.messaging.delivery import Delivery, Outcome
+from joyn.services.messaging.device import Device, peer_of
 from joyn.store import Mailboxes
 
 MAX_AGAIN = 3
@@ -25,114 +27,11 @@ PAGE = 64
 """Entries read from the store at a time."""
 MAX_CURSORS = 10
 """Devices of one subscriber whose place in the mailbox is kept; a further one replaces the one longest away."""
-MAX_AHEAD = 256
-"""Entries that may be settled or waiting beyond one that is not settled; then the pump waits for that one, which is
-tried again when the device registers."""
 
+log = logging.getLogger(__name__)
 DELIVERED = telemetry.counter("message.acknowledged")
 REFUSED = telemetry.counter("delivery.refused")
 DEFERRED = telemetry.counter("message.deferred")
-
-
-class Device:
-    """An attached instance and how far it has come.
-
-    `outstanding` are the entries with an attempt in flight, `waiting` those whose attempt ended without a settlement:
-    their conversations are `held` until the next registration. `queue` is what is known to be next, complete up to the
-    mailbox's end when `complete`; `popped` the last entry taken from it.
-    """
-
-    __slots__ = (
-        "again",
-        "ahead",
-        "aor",
-        "bindings",
-        "busy",
-        "complete",
-        "generation",
-        "held",
-        "idle",
-        "instance",
-        "low",
-        "opened",
-        "outstanding",
-        "paused",
-        "popped",
-        "queue",
-        "read_to",
-        "restarting",
-        "since",
-        "waiting",
-    )
-
-    def __init__(self, aor: Aor, instance: str, low: int, ahead: frozenset[int]) -> None:
-        self.aor = aor
-        self.instance = instance
-        self.bindings: tuple[Binding, ...] = ()
-        self.low = self.popped = self.read_to = low
-        self.ahead = set(ahead)
-        self.outstanding: dict[int, Entry] = {}
-        self.held: set[Aor] = set()
-        self.queue: deque[Entry] = deque()
-        self.complete = False
-        self.paused = False
-        self.busy = False
-        self.idle = False
-        self.waiting: dict[int, Entry] = {}
-        self.since = 0.0
-        self.again = 0
-        self.restarting = False
-        self.generation = 0
-        self.opened = False
-
-    @property
-    def plain(self) -> bool:
-        """Whether this is a plain SIP client, which knows no Message-ID."""
-        return not traits_of(self.bindings[0].parameters).rcs
-
-    @property
-    def full(self) -> bool:
-        """Whether as much is settled or waiting beyond an unsettled entry as may be."""
-        return len(self.ahead) + len(self.waiting) >= MAX_AHEAD and bool(self.outstanding or self.waiting)
-
-    def renew(self, since: float, *, fresh: bool = False) -> None:
-        """The device has come back at `since` (wall clock): nothing is held back any more.
-
-        When it is `fresh`, on another flow, what was sent over the old one is given up: it is tried again at once, and
-        only an acknowledgement still counts.
-        """
-        if fresh and self.opened:
-            self.generation += 1
-            self.outstanding.clear()
-            self.busy = False
-        self.held.clear()
-        self.paused = False
-        self.again = 0
-        self.since = since
-        self.rewind()
-
-    def rewind(self) -> None:
-        """Begin again after the last settled entry."""
-        self.waiting.clear()
-        self.queue.clear()
-        self.complete = self.restarting = False
-        self.read_to = self.popped = self.low
-
-    def settle(self, seq: int, now: float) -> Cursor:
-        """The entry is over for this device; returns the cursor as it stands now (wall clock)."""
-        self.outstanding.pop(seq, None)
-        self.waiting.pop(seq, None)
-        if not self.outstanding and not self.waiting:
-            self.low = max(self.low, self.popped)
-            if not self.ahead:
-                return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, touched_at=now)
-        else:
-            self.ahead.add(seq)
-            self.low = max(self.low, min([*self.outstanding, *self.waiting]) - 1)
-        # After a new beginning there may be more ahead than what was taken from the queue by now.
-        self.ahead = {ahead for ahead in self.ahead if ahead > self.low}
-        ahead = frozenset(self.ahead)
-        return Cursor(mailbox=self.aor, instance=self.instance, low=self.low, ahead=ahead, touched_at=now)
 
 
 class Terminating:
@@ -146,14 +45,19 @@ class Terminating:
         *,
         wall: Callable[[], float],
         queue_per_device: int = 64,
+        retry_after: float = 5.0,
     ) -> None:
+        """`retry_after`: seconds until a device is served again when the store would not answer for it."""
         self._mailboxes = mailboxes
         self._delivery = delivery
         self._bindings = bindings
         self._wall = wall
         self._queue_bound = queue_per_device
+        self._retry_after = retry_after
         self._devices: dict[tuple[Aor, str], Device] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._revoking: set[tuple[Aor, Aor, str]] = set()
+        self._revoked = 0
         self._closed = False
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
 
@@ -199,9 +103,14 @@ class Terminating:
         """A device has gone."""
         device = self._devices.get((binding.aor, binding.instance))
         if device is not None:
+            lost = device.bindings and device.bindings[0].key == binding.key
             device.bindings = self._of_instance(binding.aor, binding.instance)
             if not device.bindings:
                 del self._devices[binding.aor, binding.instance]
+            elif lost:
+                # RFC 5626 §4.2: it keeps another flow for this case; what was under way goes over that one.
+                device.renew(device.since, fresh=True)
+                self._pump(device)
 
     def heard(self, aor: Aor, instance: str) -> None:
         """The device sent something: if it was unreachable, it is not any more."""
@@ -227,18 +136,27 @@ class Terminating:
             if entry.message.message_id == message_id and entry.message.sender == sender:
                 self._settle(device, entry, State.ACKNOWLEDGED)
 
-    def may_revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
-        """Whether no attempt to deliver the message is in flight; if so, it is taken out of every queue."""
-        devices = [d for (aor, _), d in self._devices.items() if aor == recipient]
-        for device in devices:
-            if any(
-                e.message.message_id == message_id and e.message.sender == sender for e in device.outstanding.values()
-            ):
-                return False
-        for device in devices:
-            kept = [e for e in device.queue if e.message.message_id != message_id or e.message.sender != sender]
-            device.queue = deque(kept)
-        return True
+    async def revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
+        """Withdraw a message that no device has, nor is being given at this moment. True when nobody will get it."""
+        identity = (recipient, sender, message_id)
+        devices = [device for (aor, _), device in self._devices.items() if aor == recipient]
+        if any(_identity(entry) == identity for device in devices for entry in device.outstanding.values()):
+            return False
+        self._revoking.add(identity)  # until the store has decided, no pump begins with it
+        withdrawn = False
+        try:
+            withdrawn = await self._mailboxes.revoke(sender, recipient, message_id, self._wall())
+        finally:
+            self._revoking.discard(identity)
+            self._revoked += withdrawn
+            for (aor, _), device in list(self._devices.items()):
+                if aor == recipient:
+                    if withdrawn:
+                        device.queue = deque(entry for entry in device.queue if _identity(entry) != identity)
+                        for entry in [entry for entry in device.waiting.values() if _identity(entry) == identity]:
+                            self._settle(device, entry, None)
+                    self._pump(device)
+        return withdrawn
 
     def wants_copies(self, aor: Aor, instance: str) -> bool:
         """Whether another device of this subscriber registered the sync tag."""
@@ -288,6 +206,21 @@ class Terminating:
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, device: Device) -> None:
+        while self._devices.get((device.aor, device.instance)) is device:
+            try:
+                own = await self._cursor(device)
+            except Exception:
+                log.exception("the cursor of a device could not be read")
+                await asyncio.sleep(self._retry_after)
+                continue
+            device.low = device.popped = device.read_to = own.low
+            device.ahead = set(own.ahead)
+            device.opened = True
+            device.busy = False
+            self._pump(device)
+            return
+
+    async def _cursor(self, device: Device) -> Cursor:
         cursors = await self._mailboxes.cursors(device.aor)
         own = next((cursor for cursor in cursors if cursor.instance == device.instance), None)
         if own is None:
@@ -297,11 +230,7 @@ class Terminating:
             low = await self._mailboxes.first_unacknowledged(device.aor)
             own = Cursor(mailbox=device.aor, instance=device.instance, low=low, touched_at=self._wall())
             self._mailboxes.settle(own)
-        device.low = device.popped = device.read_to = own.low
-        device.ahead = set(own.ahead)
-        device.opened = True
-        device.busy = False
-        self._pump(device)
+        return own
 
     def _oldest(self, aor: Aor, cursors: Sequence[Cursor]) -> str:
         """The instance used least recently, of those that are not here now if there is one."""
@@ -317,13 +246,15 @@ class Terminating:
                     device.busy = True
                     self._spawn(self._read(device))
                 return
+            if self._revoking and _identity(device.queue[0]) in self._revoking:
+                return
             entry = device.queue.popleft()
             device.popped = max(device.popped, entry.seq)
             if entry.seq <= device.low or entry.seq in device.ahead or entry.seq in device.outstanding:
                 continue
             if not self._is_for(device, entry):
                 self._settle(device, entry, None)
-            elif device.held and entry.message.kind is Kind.CHAT and _peer(entry) in device.held:
+            elif device.held and entry.message.kind is Kind.CHAT and peer_of(entry) in device.held:
                 device.waiting[entry.seq] = entry
             else:
                 device.outstanding[entry.seq] = entry
@@ -331,19 +262,27 @@ class Terminating:
 
     async def _read(self, device: Device) -> None:
         """Fill the queue from the store."""
-        generation = device.generation
+        generation, revoked = device.generation, self._revoked
         try:
             entries = await self._mailboxes.read(device.aor, device.read_to, PAGE)
-            if generation == device.generation:
-                device.complete = len(entries) < PAGE
-                device.queue.extend(entries)
-                if entries:
-                    device.read_to = entries[-1].seq
-                elif not (device.outstanding or device.waiting):
-                    # Nothing was due: most devices register and stay silent, and cost no memory here.
-                    self._devices.pop((device.aor, device.instance), None)
-        finally:
-            self._free(device, generation)
+        except Exception:
+            log.exception("a mailbox could not be read")
+            await asyncio.sleep(self._retry_after)
+        else:
+            # What was read while something was being withdrawn may still have it: it is read again.
+            if generation == device.generation and revoked == self._revoked:
+                self._fill(device, entries)
+        self._free(device, generation)
+
+    def _fill(self, device: Device, entries: list[Entry]) -> None:
+        device.complete = len(entries) < PAGE
+        device.queue.extend(entries)
+        key = (device.aor, device.instance)
+        if entries:
+            device.read_to = entries[-1].seq
+        elif not (device.outstanding or device.waiting) and self._devices.get(key) is device:
+            # Nothing was due: most devices register and stay silent, and cost no memory here.
+            del self._devices[key]
 
     def _is_for(self, device: Device, entry: Entry) -> bool:
         if entry.instance and entry.instance != device.instance:
@@ -361,13 +300,18 @@ class Terminating:
     def _attempt(self, device: Device, entry: Entry, index: int) -> None:
         """Try the device's binding number `index`; if it cannot be reached there, the next."""
         deferred = entry.message.accepted_at < device.since
-        generation = device.generation
-        attempt = self._delivery.begin(device.bindings[index], entry, deferred=deferred)
+        generation, binding = device.generation, device.bindings[index]
+        attempt = self._delivery.begin(binding, entry, deferred=deferred)
         if attempt.pipelined:
 
             def done_in_line(done: asyncio.Future[Outcome]) -> None:
-                full = device.full
-                self._ended(device, entry, done.result(), generation)
+                full, outcome = device.full, done.result()
+                if outcome is Outcome.GONE and generation == device.generation and len(device.bindings) > 1:
+                    # The session goes by the device's next flow, and what was in flight with it, in order.
+                    if device.bindings[0] == binding:
+                        device.bindings = (*device.bindings[1:], binding)
+                    outcome = Outcome.AGAIN
+                self._ended(device, entry, outcome, generation)
                 if full:
                     self._pump(device)
 
@@ -440,8 +384,11 @@ class Terminating:
             return
         if entry.message.kind is Kind.CHAT:
             # A receipt that was put off holds back nothing but itself.
-            device.held.add(_peer(entry))
-        device.paused = device.paused or outcome is Outcome.GONE
+            device.held.add(peer_of(entry))
+        if outcome is Outcome.GONE:
+            # A device that leaves this one unanswered a second time is there: it is the message that it cannot stand.
+            device.paused = device.paused or entry.seq not in device.unanswered
+            device.unanswered.add(entry.seq)
 
     def _settle(self, device: Device, entry: Entry, state: State | None) -> None:
         cursor = device.settle(entry.seq, self._wall())
@@ -463,6 +410,6 @@ class Terminating:
             self.report(entry.message, entry.mailbox, State.FAILED)
 
 
-def _peer(entry: Entry) -> Aor:
-    """The other party of the conversation an entry belongs to."""
-    return entry.message.conversation if entry.kind is EntryKind.COPY else entry.message.sender
+def _identity(entry: Entry) -> tuple[Aor, Aor, str]:
+    """What a revocation names: to whom, from whom, which."""
+    return entry.mailbox, entry.message.sender, entry.message.message_id
