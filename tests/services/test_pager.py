@@ -10,9 +10,9 @@ from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.message import Entry, EntryKind, Message, State
 from joyn.protocol.sip.message import SipRequest
-from joyn.services.messaging.delivery import Attempts
+from joyn.services.messaging.delivery import Attempts, Outcome
 from joyn.services.messaging.identity import IdentityHeaders
-from joyn.services.messaging.pager import Pager
+from joyn.services.messaging.pager import MAX_IN_DATAGRAM, Pager
 from joyn.transport.sip import Endpoint, Flow
 
 ALICE, BOB = Aor("tel:+33639980001"), Aor("tel:+33639980002")
@@ -25,13 +25,19 @@ PLAIN, RCS = "", ";+g.oma.sip-im"
 
 def message_to(parameters: str) -> SipRequest:
     """The MESSAGE that goes to a device which registered these Contact parameters."""
+    sent, _ = attempt(parameters, make_entry())
+    return sent[0]
+
+
+def attempt(parameters: str, entry: Entry, transport: str = "UDP") -> tuple[list[SipRequest], Outcome | None]:
+    """What is sent to such a device for an entry, and how the attempt has ended if it has."""
     sent: list[SipRequest] = []
     endpoint = SimpleNamespace(
         make_tag=lambda: "tag",
         make_call_id=lambda: "call",
         send_request=lambda flow, request, on_response, key: sent.append(request),
     )
-    flow = SimpleNamespace(listener=SimpleNamespace(transport="UDP", sent_by="127.0.0.1:5060"))
+    flow = SimpleNamespace(listener=SimpleNamespace(transport=transport, sent_by="127.0.0.1:5060"))
     identity = IdentityHeaders(Numbering("FR", ("joyn.localhost",)), endpoint.make_tag)
     pager = Pager(cast(Endpoint, endpoint), identity, Attempts(lambda: 0.0), lambda binding: cast(Flow, flow))
     binding = Binding(
@@ -48,17 +54,18 @@ def message_to(parameters: str) -> SipRequest:
         registered_at=0.0,
     )
 
-    async def begin() -> None:
-        pager.begin(binding, make_entry(), deferred=False)
+    async def begin() -> Outcome | None:
+        done = pager.begin(binding, entry, deferred=False).done
+        return done.result() if done.done() else None
 
-    asyncio.run(begin())
-    return sent[0]
+    outcome = asyncio.run(begin())
+    return sent, outcome
 
 
-def make_entry() -> Entry:
+def make_entry(cpim: bytes = CPIM) -> Entry:
     times: dict[str, Any] = {"accepted_at": 0.0, "deliver_until": 60.0, "retain_until": 60.0}
     message = Message(
-        sender=ALICE, conversation=BOB, message_id="m", content_type="text/plain", cpim=CPIM, digest=b"", **times
+        sender=ALICE, conversation=BOB, message_id="m", content_type="text/plain", cpim=cpim, digest=b"", **times
     )
     return Entry(mailbox=BOB, seq=1, kind=EntryKind.INCOMING, instance="", state=State.PENDING, message=message)
 
@@ -78,3 +85,9 @@ def test_a_plain_client_gets_bare_text() -> None:
 )
 def test_a_plain_client_is_called_by_a_sip_uri_which_is_all_it_reads(parameters: str, to: str) -> None:
     assert message_to(parameters).header("to") == to
+
+
+@pytest.mark.parametrize(("transport", "sent", "outcome"), [("UDP", 0, Outcome.REFUSED), ("TCP", 1, None)])
+def test_what_does_not_fit_a_datagram_is_not_tried_over_udp(transport: str, sent: int, outcome: Outcome | None) -> None:
+    requests, ended = attempt(PLAIN, make_entry(CPIM + bytes(MAX_IN_DATAGRAM)), transport)
+    assert (len(requests), ended) == (sent, outcome)

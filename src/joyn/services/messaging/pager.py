@@ -22,6 +22,9 @@ _SERVICE = {
     for kind, urn in ((Kind.CHAT, CPM_MESSAGE), (Kind.SYSTEM, CPM_SYSTEM))
 }
 
+MAX_IN_DATAGRAM = 64_000
+"""Bytes of a body that go over UDP: a datagram carries 65,507 over IPv4, and the head has its share of them."""
+
 
 class Pager:
     """Sends entries as SIP MESSAGE over the flow of a binding."""
@@ -48,6 +51,10 @@ class Pager:
         call_id = self._endpoint.make_call_id()
         branch = f"z9hG4bK{call_id}"  # as unique as the Call-ID: every attempt is a call of its own
         request = self._request(binding, flow, entry, call_id, branch)
+        if len(request.body) > MAX_IN_DATAGRAM and flow.listener.transport == "UDP":
+            # RFC 3261 §18.1.1 would have it go over TCP, which this device has not opened, and cannot be opened to it.
+            self._end(done, binding, entry, "does not fit a datagram", Outcome.REFUSED)
+            return Attempt(done)
 
         def on_response(response: SipResponse) -> None:
             if response.status >= 200 and not done.done():
