@@ -1,0 +1,225 @@
+/**
+ * What the user interface sees of the client: plain values to show, and what a person may do.
+ *
+ * `src/client` implements `Client`; `src/ui` knows nothing else of it, so that every screen can be shown over a
+ * scripted client too. Times are milliseconds since 1970; an `Aor` is `tel:+33639980001` or a SIP URI.
+ */
+
+export type Aor = string;
+
+/** The contract of a Svelte store: the value now, and again whenever it changes. */
+export interface Readable<T> {
+  subscribe(run: (value: T) => void): () => void;
+}
+
+/** Design §5: a state only advances, except failed → pending on Retry. */
+export type DeliveryState = "pending" | "sent" | "stored" | "delivered" | "displayed" | "failed";
+
+export type FailureReason = "refused" | "expired" | "unknown-number" | "too-large" | "blocked" | "forbidden";
+
+export interface Reaction {
+  emoji: string;
+  by: Aor[];
+  own: boolean;
+}
+
+export interface Message {
+  /** The imdn.Message-ID: the same on all of a person's devices. */
+  id: string;
+  conversation: Aor;
+  own: boolean;
+  at: number;
+  kind: "text" | "deleted" | "unsupported" | "note";
+  text: string;
+  state: DeliveryState;
+  failure?: FailureReason;
+  /** The message this one answers: `found` is absent when it is not here any more. */
+  reply?: { id: string; found?: { own: boolean; text: string } };
+  reactions: Reaction[];
+  editedAt?: number;
+  /** Texts before the last edit, oldest first. */
+  earlier?: string[];
+  /** When each state was reached, for Info. */
+  reached: Partial<Record<DeliveryState, number>>;
+  /** What may be done with it now. */
+  can: { edit: boolean; deleteForEveryone: boolean; cancelSending: boolean; retry: boolean };
+}
+
+export interface Conversation {
+  id: Aor;
+  /** The name the person gave, or the number as it is written in this country. */
+  name: string;
+  number: string;
+  last?: { own: boolean; text: string; at: number; state: DeliveryState; kind: Message["kind"] };
+  at: number;
+  unread: number;
+  markedUnread: boolean;
+  /** Place among the pinned ones, from 0; undefined when it is not pinned. */
+  pinned?: number;
+  /** Infinity: always. */
+  mutedUntil: number;
+  archived: boolean;
+  blocked: boolean;
+  draft: string;
+  typing: boolean;
+  /** What is known of the other side: being asked, online, reachable later, or not on joyn. */
+  reach: "unknown" | "checking" | "online" | "offline" | "not-on-joyn";
+  /** The id of the first message that was unread when the conversation was opened. */
+  unreadFrom?: string;
+  /** Nobody has answered this sender yet, and they are not in the contacts. */
+  stranger: boolean;
+}
+
+export interface Terms {
+  title: string;
+  text: string;
+  accept: boolean;
+  reject: boolean;
+}
+
+/** Design §3. `until` and `again` are times. */
+export type Session =
+  | { phase: "starting" }
+  | { phase: "number"; problem?: "bad-number" | "too-many" | "service-down"; until?: number }
+  | { phase: "code"; number: string; again: number; triesLeft?: number; problem?: "wrong" | "expired" | "service-down" }
+  | { phase: "locked"; number: string; until: number }
+  | { phase: "terms"; number: string; terms: Terms }
+  | {
+      phase: "provisioning";
+      number: string;
+      operator: string;
+      step: "number" | "settings" | "connecting" | "conversations";
+      slow: "no" | "longer" | "retry";
+    }
+  | { phase: "not-eligible"; number: string; title?: string; text?: string }
+  | { phase: "operator-unknown"; number: string }
+  | { phase: "signed-out-elsewhere" }
+  | { phase: "in"; aor: Aor; number: string; profileName: string; operator: Operator };
+
+export interface Operator {
+  name: string;
+  /** Selects the brand block of the tokens. */
+  theme: string;
+  country: string;
+  termsUrl?: string;
+  helpUrl?: string;
+}
+
+/** Design §10, connection banner. */
+export interface Connection {
+  state: "online" | "connecting" | "offline";
+  /** Since when it has not been online. */
+  since: number;
+}
+
+export interface Settings {
+  theme: "system" | "light" | "dark";
+  textSize: "small" | "normal" | "large";
+  language: string;
+  enterSends: boolean;
+  readReceipts: boolean;
+  typing: boolean;
+  notifications: "full" | "name" | "none";
+  singleKeys: boolean;
+}
+
+export interface Device {
+  id: string;
+  name: string;
+  browser: string;
+  system: string;
+  lastActive: number;
+  here: boolean;
+}
+
+export interface Found {
+  people: { id: Aor; name: string; number: string }[];
+  conversations: Conversation[];
+  messages: { conversation: Aor; id: string; name: string; at: number; text: string; own: boolean }[];
+  /** A number that was typed and can be written to. */
+  number?: { id: Aor; number: string };
+}
+
+export interface Contact {
+  id: Aor;
+  name: string;
+  number: string;
+}
+
+/** Takes a step back; design §4: for six seconds. */
+export type Undo = () => Promise<void>;
+
+export interface SignIn {
+  /** The country whose numbers are read without a prefix, as ISO 3166. */
+  requestCode(number: string, country: string): Promise<void>;
+  enterCode(code: string): Promise<void>;
+  changeNumber(): Promise<void>;
+  acceptTerms(): Promise<void>;
+  refuseTerms(): Promise<void>;
+  retry(): Promise<void>;
+  signOut(): Promise<void>;
+}
+
+export interface Client {
+  session: Readable<Session>;
+  connection: Readable<Connection>;
+  settings: Readable<Settings>;
+  /** All of them, archived too, in the order of the list. */
+  conversations: Readable<Conversation[]>;
+  contacts: Readable<Contact[]>;
+  /** Unread conversations that are not muted, for the title and the badge. */
+  unread: Readable<number>;
+  blocked: Readable<Aor[]>;
+  signIn: SignIn;
+
+  conversation(id: Aor): Readable<Conversation | undefined>;
+  /** Oldest first; the newest page at once, older ones after `loadEarlier`. */
+  messages(id: Aor): Readable<Message[]>;
+  loadEarlier(id: Aor): Promise<boolean>;
+  /** The person is looking at the conversation, or at none. */
+  look(id: Aor | undefined): Promise<void>;
+  /** Up to here it has been seen: read receipts go out if the person allows it. */
+  markRead(id: Aor): Promise<void>;
+  leave(id: Aor): void;
+
+  /** Pending at once and kept; it leaves when it can. Resolves when it is in the local store. */
+  send(id: Aor, text: string, reply?: string): Promise<void>;
+  retry(id: Aor, message: string): Promise<void>;
+  cancelSending(id: Aor, message: string): Promise<void>;
+  edit(id: Aor, message: string, text: string): Promise<void>;
+  /** Puts the reaction, or takes it back when it is there. */
+  react(id: Aor, message: string, emoji: string): Promise<void>;
+  deleteForMe(id: Aor, message: string): Promise<Undo>;
+  deleteForEveryone(id: Aor, message: string): Promise<void>;
+  forward(message: { conversation: Aor; id: string }, to: Aor[]): Promise<void>;
+  /** The composer's content changed: kept as draft, and told as typing if the person allows it. */
+  draft(id: Aor, text: string): void;
+
+  pin(id: Aor, pinned: boolean): Promise<void>;
+  /** Moves a pinned conversation to this place. */
+  movePin(id: Aor, place: number): Promise<void>;
+  mute(id: Aor, until: number): Promise<void>;
+  markUnread(id: Aor, unread: boolean): Promise<void>;
+  archive(id: Aor, archived: boolean): Promise<Undo>;
+  deleteConversation(id: Aor): Promise<Undo>;
+  block(id: Aor, blocked: boolean): Promise<void>;
+  report(id: Aor): Promise<void>;
+  /** Names somebody in the local contacts; an empty name forgets them. */
+  name(id: Aor, name: string): Promise<void>;
+
+  /** Reads a number as people of the operator's country write it; undefined when it is none. */
+  readNumber(text: string): { id: Aor; number: string } | undefined;
+  /** Local results within 50 ms, then `more` once with those of the server. */
+  search(text: string, more: (found: Found) => void): Promise<Found>;
+
+  devices(): Promise<Device[]>;
+  signOutDevice(id: string): Promise<void>;
+  signOutOthers(): Promise<void>;
+  setProfileName(name: string): Promise<void>;
+  update(settings: Partial<Settings>): Promise<void>;
+  /** Asks the browser's permission and subscribes; false when the person or the browser says no. */
+  enableNotifications(): Promise<boolean>;
+  notifications: Readable<"unsupported" | "ask" | "on" | "off">;
+  /** Try to connect at once. */
+  reconnect(): void;
+}
