@@ -20,6 +20,7 @@ from contracts.store_values import (
     make_subscriber,
 )
 from joyn.model.message import Cursor, Message, State
+from joyn.model.push import PushTarget
 from joyn.store.sqlite import open_store
 from joyn.store.sqlite.records import pack, unpack
 from joyn.store.sqlite.statements import ROWS_PER_STATEMENT, ManyRows, maker
@@ -28,7 +29,10 @@ WHOLE_TABLES = {
     # Read once at start, or counted for the operator, in a thread.
     "SCAN binding": "WHERE node = ",
     "SCAN subscriber": "SELECT count(*) FROM subscriber",
+    "SCAN push_target": "FROM push_target",
 }
+LOOKUPS = ("VIRTUAL TABLE INDEX 0:=", "VIRTUAL TABLE INDEX 0:M", "SCAN json_each VIRTUAL TABLE INDEX 1:")
+"""How SQLite says that the words are asked by their number or by a word, and walks through values given to it."""
 
 
 async def use_everything(store):
@@ -49,6 +53,10 @@ async def use_everything(store):
     await mailboxes.cursors(BOB), await mailboxes.pending(BOB)
     await mailboxes.drop_cursor(BOB, "a")
     await mailboxes.revoke(ALICE, BOB, "m5", NOON)
+    history, push = store.history, store.push_targets
+    await history.before(BOB, None, 9), await history.after(BOB, 3, 9), await history.search(BOB, ["see", "you"], 9)
+    target = PushTarget(aor=ALICE, device="d", endpoint="https://push.example/1")
+    await push.put(target), await push.of(ALICE), await push.all(), await push.remove([target]), await push.key(b"key")
     await mailboxes.expire(NOON + 2 * DAY), await mailboxes.prune(NOON + 90 * DAY)
     await store.subscribers.remove(ALICE)
 
@@ -68,6 +76,8 @@ def test_no_statement_walks_through_a_whole_table(tmp_path):
     # The callback gives the text with its values. It writes -Inf, which SQLite itself does not read.
     verbs = ("SELECT", "WITH", "UPDATE", "DELETE", "REPLACE")
     statements = {one.replace("-Inf", "-9e999") for one in statements if one.startswith(verbs)}
+    # What SQLite asks of its own tables behind the index of words is its business.
+    statements = {one for one in statements if "'words_" not in one}
     assert len(statements) > 30
     connection = sqlite3.connect(path)
     walks = set()
@@ -75,6 +85,8 @@ def test_no_statement_walks_through_a_whole_table(tmp_path):
         for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
             assert "AUTOMATIC" not in step, statement
             # Walking through the values given to the statement itself is what it is for.
+            if any(lookup in step for lookup in LOOKUPS) or step.startswith("SCAN (subquery"):
+                continue
             if step.startswith("SCAN") and "CONSTANT ROW" not in step and step != "SCAN place":
                 walk = " ".join(step.split()[:2])
                 assert WHOLE_TABLES.get(walk, "nowhere") in statement, (step, statement)

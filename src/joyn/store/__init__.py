@@ -11,10 +11,12 @@ from typing import Protocol
 
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
+from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
+from joyn.model.push import PushTarget
 from joyn.model.subscriber import Subscriber
 
-__all__ = ["SETTLE_DELAY", "Bindings", "Mailboxes", "Store", "Subscribers"]
+__all__ = ["SETTLE_DELAY", "Bindings", "History", "Mailboxes", "PushTargets", "Store", "Subscribers"]
 
 SETTLE_DELAY = 0.25
 """Seconds that a cursor's move may wait for a commit to ride on."""
@@ -165,6 +167,58 @@ class Mailboxes(Protocol):
         ...
 
 
+class History(Protocol):
+    """The chat messages a subscriber sent or received, for themselves. Nobody sees what was withheld from them, expired
+    before a device of theirs had it, or was withdrawn; nor, with a number that was given back, what its former owner
+    wrote."""
+
+    async def before(self, owner: Aor, place: int | None, limit: int) -> HistoryPage:
+        """The newest first: those accepted before the message with id `place`, or the newest of all.
+
+        At most `limit`, and fewer when they are large; then `more` is true.
+        """
+        ...
+
+    async def after(self, owner: Aor, place: int, limit: int) -> HistoryPage:
+        """The oldest first: those accepted after the message with id `place`."""
+        ...
+
+    async def search(self, owner: Aor, words: Sequence[str], limit: int) -> HistoryPage:
+        """The newest texts first that have, for each of `words`, a word that begins with it; case and accents do not
+        count. A word of one character is looked for whole."""
+        ...
+
+    async def index(self, limit: int = 200) -> int:
+        """Make up to `limit` more messages ready to be found, and return how many: fewer means that all are. `search`
+        does it first for what is missing, so calling this only keeps searches quick."""
+        ...
+
+
+class PushTargets(Protocol):
+    """Where devices that are not connected can be woken, and the key that proves who wakes them."""
+
+    async def of(self, aor: Aor) -> list[PushTarget]:
+        """All targets of an AOR."""
+        ...
+
+    async def all(self) -> list[PushTarget]:
+        """Every target; read once at start."""
+        ...
+
+    async def put(self, target: PushTarget) -> list[PushTarget]:
+        """Add, or replace by (aor, device); durable when it returns. An endpoint is one device's: whoever had it before
+        has it no longer. Returns what was there in its place."""
+        ...
+
+    async def remove(self, targets: Sequence[PushTarget]) -> None:
+        """Forget these, if they still have the same endpoint; durable when it returns."""
+        ...
+
+    async def key(self, fresh: bytes) -> bytes:
+        """The private key of this operator's push messages (opaque here): `fresh` when there was none before."""
+        ...
+
+
 class Store(Protocol):
     """One store, opened. Closing flushes."""
 
@@ -181,6 +235,16 @@ class Store(Protocol):
     @property
     def mailboxes(self) -> Mailboxes:
         """What is due to them."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """What was due to them, and what they said."""
+        ...
+
+    @property
+    def push_targets(self) -> PushTargets:
+        """How to wake them."""
         ...
 
     async def close(self) -> None:

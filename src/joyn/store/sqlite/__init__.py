@@ -16,14 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from joyn.store import SETTLE_DELAY, Bindings, Mailboxes, Store, Subscribers
+from joyn.model.aor import Aor
+from joyn.store import SETTLE_DELAY, Bindings, History, Mailboxes, PushTargets, Store, Subscribers
 from joyn.store.sqlite import upkeep
 from joyn.store.sqlite.acceptance import Acceptance
 from joyn.store.sqlite.bindings import SqliteBindings
 from joyn.store.sqlite.connection import Lock, Locked, Reader, connect
+from joyn.store.sqlite.history import SqliteHistory, forget_owner
 from joyn.store.sqlite.mailboxes import SqliteMailboxes
 from joyn.store.sqlite.migration import Migration, NewerSchema, migrate, migrations
 from joyn.store.sqlite.progress import Progress
+from joyn.store.sqlite.push_targets import SqlitePushTargets, forget_targets
 from joyn.store.sqlite.settlement import Settlement
 from joyn.store.sqlite.subscribers import SqliteSubscribers
 from joyn.store.sqlite.writer import Limits, Writer
@@ -105,11 +108,20 @@ class SqliteStore:
         bindings = SqliteBindings(writer, quick, self._in_thread)
         self.bindings: Bindings = bindings
         self.mailboxes: Mailboxes = SqliteMailboxes(writer, quick, self._in_thread, settlement, acceptance, progress)
+        self.history: History = SqliteHistory(writer, quick, self._in_thread)
+        self.push_targets: PushTargets = SqlitePushTargets(writer, quick, self._in_thread)
+
+        def forget(connection: sqlite3.Connection, aor: Aor) -> None:
+            """What goes with a subscriber besides their own row, block list and bindings."""
+            upkeep.forget_mailbox(connection, progress, aor)
+            forget_owner(connection, aor)
+            forget_targets(connection, aor)
+
         self.subscribers: Subscribers = SqliteSubscribers(
             writer,
             quick,
             self._in_thread,
-            lambda connection, aor: upkeep.forget_mailbox(connection, progress, aor),
+            forget,
             settlement.forget,
             limits.cached,
         )

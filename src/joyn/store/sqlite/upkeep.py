@@ -48,6 +48,7 @@ _DELETE_ENTRIES = ManyRows(
     "))",
 )
 _DELETE_MESSAGES = ManyRows("DELETE FROM message WHERE id IN (", "?", ")")
+_DELETE_WORDS = ManyRows("DELETE FROM words WHERE rowid IN (", "?", ")")
 
 
 def revoke(
@@ -115,6 +116,8 @@ def prune(connection: sqlite3.Connection, progress: Progress, now: float, limit:
         progress.save_next_id(connection)
         _DELETE_ENTRIES.write(connection, messages)
         _DELETE_MESSAGES.write(connection, messages)
+        # Last: on a full disk it takes the room that the messages leave.
+        _DELETE_WORDS.write(connection, messages)
     forgotten = connection.execute(
         "SELECT message, recipient, state FROM disposition WHERE forget_at <= ? ORDER BY forget_at LIMIT ?",
         (now, limit),

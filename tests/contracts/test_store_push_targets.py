@@ -1,0 +1,78 @@
+"""What every store promises of push targets and of the key that signs for them."""
+
+from contracts.store_values import ALICE, BOB, NOON, make_subscriber
+from joyn.model.push import PushTarget
+
+
+def make_target(aor=ALICE, device="d1", endpoint="https://push.example/1", **fields):
+    return PushTarget(aor=aor, device=device, endpoint=endpoint, p256dh="key", auth="secret", **fields)
+
+
+def test_targets_are_kept_with_all_they_say(run):
+    target = make_target()
+    limited = make_target(device="d2", endpoint="https://push.example/2", expires_at=NOON)
+
+    async def before(store):
+        assert await store.push_targets.put(target) == []
+        assert await store.push_targets.put(limited) == []
+
+    async def after(store):
+        assert await store.push_targets.of(ALICE) == [target, limited]
+        assert await store.push_targets.of(BOB) == []
+        assert await store.push_targets.all() == [target, limited]
+
+    run(before, after)
+
+
+def test_a_device_has_one_target(run):
+    async def scenario(store):
+        first, second = make_target(), make_target(endpoint="https://push.example/2")
+        await store.push_targets.put(first)
+        assert await store.push_targets.put(second) == [first]
+        assert await store.push_targets.of(ALICE) == [second]
+
+    run(scenario)
+
+
+def test_an_endpoint_belongs_to_whom_it_was_given_last(run):
+    async def scenario(store):
+        mine, theirs = make_target(ALICE), make_target(BOB)
+        await store.push_targets.put(mine)
+        assert await store.push_targets.put(theirs) == [mine]
+        assert (await store.push_targets.of(ALICE), await store.push_targets.of(BOB)) == ([], [theirs])
+
+    run(scenario)
+
+
+def test_what_has_been_replaced_is_not_removed_for_its_predecessor(run):
+    async def scenario(store):
+        first, second = make_target(), make_target(endpoint="https://push.example/2")
+        await store.push_targets.put(first)
+        await store.push_targets.put(second)
+        await store.push_targets.remove([first])
+        assert await store.push_targets.of(ALICE) == [second]
+        await store.push_targets.remove([second])
+        assert await store.push_targets.all() == []
+
+    run(scenario)
+
+
+def test_targets_go_with_their_subscriber(run):
+    async def scenario(store):
+        await store.subscribers.put(make_subscriber(ALICE))
+        await store.push_targets.put(make_target())
+        await store.subscribers.remove(ALICE)
+        assert await store.push_targets.all() == []
+
+    run(scenario)
+
+
+def test_the_key_that_came_first_stays(run):
+    async def before(store):
+        assert await store.push_targets.key(b"first") == b"first"
+        assert await store.push_targets.key(b"second") == b"first"
+
+    async def after(store):
+        assert await store.push_targets.key(b"third") == b"first"
+
+    run(before, after)
