@@ -169,7 +169,7 @@ class Node:
             self.authentication,
             self.registrar,
             self.numbering,
-            self.endpoint.keep,
+            self.endpoint,
             wall=time.time,
             flow_timer=settings.sip.flow_timer,
             gruu=r.gruu,

@@ -76,6 +76,7 @@ _TROUBLING: Final[Mapping[str, str]] = {
     "credentials.refused": "A device proved itself wrongly.",
     "nonce.replayed": "Credentials came twice: a replay, or a device that counts wrongly.",
     "identity.forged": "A request claimed an identity its flow does not have.",
+    "response.forged": "A response came over another flow than its request had gone to; it was ignored.",
     "receipt.forged": "A notification came from somebody the message was not sent to.",
     "message.refused": "A message was not taken; its sender was told.",
     "message.failed": "No device of the recipient is left to try.",

@@ -7,6 +7,7 @@ RFC 3608 (Service-Route); facts §2.1, §2.2.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from joyn import telemetry
 from joyn.edge.sip import ALLOW, SERVER, option_tags
@@ -24,6 +25,18 @@ from joyn.transport.sip import Flow, Inbound
 REGISTERED = telemetry.counter("binding.refreshed")
 
 
+class Flows(Protocol):
+    """Which flows are found again by their id: those that a binding uses."""
+
+    def keep(self, flow: Flow) -> None:
+        """A binding uses it."""
+        ...
+
+    def release(self, flow: Flow) -> None:
+        """No binding does."""
+        ...
+
+
 class RegistrationDoor:
     """Authenticates a REGISTER, applies it, and tells the client all it wants to know."""
 
@@ -32,7 +45,7 @@ class RegistrationDoor:
         authentication: Authentication,
         registrar: Registrar,
         numbering: Numbering,
-        keep_flow: Callable[[Flow], None],
+        flows: Flows,
         *,
         wall: Callable[[], float],
         flow_timer: float,
@@ -41,7 +54,7 @@ class RegistrationDoor:
         self._authentication = authentication
         self._registrar = registrar
         self._numbering = numbering
-        self._keep_flow = keep_flow
+        self._flows = flows
         self._wall = wall
         self._flow_timer = flow_timer
         self._gruu = gruu
@@ -68,9 +81,16 @@ class RegistrationDoor:
             user_agent=(request.header("user-agent") or "")[:200],
         )
         # The flow is kept before the bindings exist: what waits in the mailbox goes out as soon as they do.
-        if contacts is not None and flow.id:
-            self._keep_flow(flow)
-        bindings = await self._registrar.register(registration)
+        self._flows.keep(flow)
+        try:
+            bindings = await self._registrar.register(registration)
+        finally:
+            if not self._registrar.on_flow(flow.id):
+                self._flows.release(flow)
+        if flow.closed:
+            # It broke while the binding was being written: whoever watches flows saw no binding on it yet.
+            await self._registrar.flow_lost(flow.id)
+            return
         self._authenticate_flow(flow, subscriber.aor, bindings)
         REGISTERED.inc()
         inbound.respond(200, headers=self._answer(request, flow, subscriber, bindings))

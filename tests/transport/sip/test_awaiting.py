@@ -54,7 +54,8 @@ def test_who_waits_hears_what_a_client_transaction_over_a_stream_would_tell(happ
         if status is not None:
             response = make_response(request, status)
             told += [action.response for action in machine.receive(response, now) if isinstance(action, Respond)]
-            awaiting.receive(client_key(response), response)
+            if awaiting.flow_of(client_key(response)) is not None:
+                awaiting.receive(client_key(response), response)
         assert heard == told
         assert flow.outgoing == (machine.deadline() is not None)
 
@@ -77,6 +78,11 @@ def test_a_lost_flow_takes_only_its_own_with_it():
     assert (one.outgoing, other.outgoing) == (0, 1)
 
 
-def test_a_response_nobody_waits_for_is_left_to_others():
-    response = make_response(make_request(), 200)
-    assert not Awaiting(32.0).receive(client_key(response), response)
+def test_an_answer_is_awaited_on_the_flow_of_its_request_until_it_has_come():
+    awaiting, flow, request = Awaiting(32.0), make_flow(), make_request()
+    response = make_response(request, 200)
+    assert awaiting.flow_of(client_key(response)) is None
+    awaiting.add(client_key(request), request, flow, print, 0.0)
+    assert awaiting.flow_of(client_key(response)) is flow
+    awaiting.receive(client_key(response), response)
+    assert awaiting.flow_of(client_key(response)) is None

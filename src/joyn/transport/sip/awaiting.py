@@ -40,16 +40,18 @@ class Awaiting:
         flow.outgoing += 1
         self._awaited[key] = Awaited(now + self._patience, request, flow, on_response)
 
-    def receive(self, key: Key, response: SipResponse) -> bool:
-        """Hand a response to who waits for it; False when nobody does."""
+    def flow_of(self, key: Key) -> Flow | None:
+        """The flow an answer is awaited on, or None when nobody waits for one."""
         awaited = self._awaited.get(key)
-        if awaited is None:
-            return False
+        return None if awaited is None else awaited.flow
+
+    def receive(self, key: Key, response: SipResponse) -> None:
+        """Hand a response to who waits for it."""
+        awaited = self._awaited[key]
         if response.status >= 200:
             del self._awaited[key]
             awaited.flow.outgoing -= 1
         awaited.on_response(response)
-        return True
 
     def deadline(self) -> float | None:
         """When the oldest is given up, or None."""

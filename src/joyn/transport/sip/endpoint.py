@@ -54,6 +54,7 @@ its retransmission is a new request, which the accept step recognises by its Mes
 RETRY_AFTER = 5
 """Seconds named in Retry-After when the endpoint is overloaded."""
 OVERLOADED = telemetry.counter("flow.limited")
+STRAY = telemetry.counter("response.forged")
 
 _OLDEST_AWAITED: Key = ("awaited",)
 """The wheel's name for the one timer of all that is awaited; no transaction's key is a single text."""
@@ -139,6 +140,7 @@ class Endpoint:
         self.on_request: Callable[[Inbound], None] = lambda inbound: inbound.respond(503)
         self.on_acknowledge: Callable[[SipRequest, Flow], None] = lambda _request, _flow: None
         self.on_flow_lost: Callable[[Flow], None] = lambda _flow: None
+        self._make_token = make_token
         self._prefix = make_token()
         self._numbers = itertools.count(1)
         self._servers: OrderedDict[Key, tuple[ServerMachine, Flow]] = OrderedDict()
@@ -147,12 +149,13 @@ class Endpoint:
         self._expiring = False
         self._wheel = TimerWheel(now, self._due)
         self._in_flight = 0
+        self._connections = 0
         self._per_source: dict[str, int] = {}
         self._listening: list[asyncio.AbstractServer | asyncio.BaseTransport] = []
         self._datagrams: dict[str, Datagrams] = {}
         self._silence_task: asyncio.Task[None] | None = None
 
-    # Names that are ours: unguessable prefix, then a counter.
+    # Names that are ours. What an answer is recognised by is random each time: who sees one cannot tell the next.
 
     def make_tag(self) -> str:
         """A new From or To tag."""
@@ -160,11 +163,11 @@ class Endpoint:
 
     def make_branch(self) -> str:
         """A new Via branch (RFC 3261 §8.1.1.7)."""
-        return f"z9hG4bK{self._prefix}{next(self._numbers):x}"
+        return f"z9hG4bK{self._make_token()}{next(self._numbers):x}"
 
     def make_call_id(self) -> str:
         """A new Call-ID."""
-        return f"{self._prefix}{next(self._numbers):x}"
+        return f"{self._make_token()}{next(self._numbers):x}"
 
     def new_flow_id(self, transport: str) -> str:
         """A name for a connection, unlike any of an earlier run of this node."""
@@ -228,9 +231,9 @@ class Endpoint:
         return None if datagrams is None else datagrams.flow((host, int(port)))
 
     def keep(self, flow: Flow) -> None:
-        """A binding uses this flow: find it again by its id."""
-        self.flows[flow.id] = flow
+        """A binding uses this flow: find it again by its id. A connection is known anyway, until it ends."""
         if isinstance(flow, DatagramFlow):
+            self.flows[flow.id] = flow
             self.datagram_flows[flow.listener.name, flow.remote] = flow
 
     def release(self, flow: Flow) -> None:
@@ -243,10 +246,11 @@ class Endpoint:
         """Count a new connection in, or say that there are too many."""
         source = flow.remote[0]
         count = self._per_source.get(source, 0)
-        if len(self.flows) >= self.limits.max_connections or count >= self.limits.max_connections_per_source:
+        if self._connections >= self.limits.max_connections or count >= self.limits.max_connections_per_source:
             flow.closed = True
             telemetry.event("connection.refused", source=source)
             return False
+        self._connections += 1
         self._per_source[source] = count + 1
         self.flows[flow.id] = flow
         return True
@@ -254,6 +258,7 @@ class Endpoint:
     def lost(self, flow: StreamFlow) -> None:
         """A connection has ended."""
         self.flows.pop(flow.id, None)
+        self._connections -= 1
         source = flow.remote[0]
         left = self._per_source.get(source, 1) - 1
         if left:
@@ -285,7 +290,7 @@ class Endpoint:
         """A whole message came in on `flow`."""
         try:
             if isinstance(message, SipResponse):
-                self._response(message)
+                self._response(message, flow)
             else:
                 message.source = flow.remote
                 mandatory(message)
@@ -365,13 +370,21 @@ class Endpoint:
         if flow.in_flight == self.limits.max_in_flight_per_flow // 2:
             flow.pause(False)
 
-    def _response(self, response: SipResponse) -> None:
+    def _response(self, response: SipResponse, flow: Flow) -> None:
+        """Only where the request went to may answer it: that connection, or that address at the same listener."""
         key = client_key(response)
-        if self._awaiting.receive(key, response):
+        awaited = self._awaiting.flow_of(key)
+        if awaited is not None:
+            if awaited is flow:
+                self._awaiting.receive(key, response)
+            else:
+                STRAY.inc()
             return
         known = self._clients.get(key)
-        if known is not None:
+        if known is not None and known[1].id == flow.id:
             self.run(key, known[0], known[1], known[0].receive(response, self.now()))
+        elif known is not None:
+            STRAY.inc()
 
     # What goes out.
 

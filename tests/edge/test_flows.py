@@ -1,0 +1,126 @@
+"""Flows and who speaks over them: answers come from where the request went, and what nobody uses is let go."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from edge.stranger import DOMAIN, Door, Stranger, aor, meets, uri
+from joyn.model.binding import Binding
+from joyn.model.message import State
+from joyn.protocol.sip.message import SipRequest
+from phone.node import CAROL
+
+ENOUGH = 0.1
+"""Seconds in which an answer would have taken effect."""
+
+
+async def states_of(door: Door, number: str) -> list[State]:
+    return [entry.state for entry in await door.node.store.mailboxes.read(aor(number), 0, 10)]
+
+
+def make_answer(request: SipRequest, status: str = "200 OK") -> bytes:
+    lines = [f"{name}: {request.header(name.lower())}" for name in ("Via", "From", "To", "Call-ID", "CSeq")]
+    return "\r\n".join([f"SIP/2.0 {status}", *lines, "Content-Length: 0", "", ""]).encode()
+
+
+@pytest.mark.parametrize("listener", ["tcp", "udp"])
+@pytest.mark.parametrize("forger", ["tcp", "udp"])
+def test_an_answer_from_anybody_but_the_device_acknowledges_nothing(listener: str, forger: str) -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger(listener) as carol, door.stranger(forger) as mallory:
+            assert (await carol.register()).status == 200
+            await door.alice.send(CAROL, "secret", mode="pager")
+            request = await carol.hear()
+            assert isinstance(request, SipRequest)
+            mallory.say(make_answer(request))
+            await door.until(lambda: door.counted("response.forged") == 1)
+            assert await states_of(door, CAROL) == [State.PENDING]
+            carol.say(make_answer(request))
+            await door.until(lambda: door.counted("message.acknowledged") == 1)
+
+    meets(story)
+
+
+def test_nothing_a_device_sees_tells_the_branch_of_its_next_request() -> None:
+    async def story(door: Door) -> None:
+        branches = []
+        async with door.stranger() as carol:
+            assert (await carol.register()).status == 200
+            for text in ("one", "two"):
+                await door.alice.send(CAROL, text, mode="pager")
+                request = await carol.hear()
+                assert isinstance(request, SipRequest)
+                branches.append(request.top_via.partition("branch=")[2].partition(";")[0])
+                carol.say(make_answer(request))
+        one, two = (branch.removeprefix("z9hG4bK") for branch in branches)
+        assert len(one) >= 16
+        assert sum(a == b for a, b in zip(one[:16], two[:16], strict=True)) < 12
+
+    meets(story)
+
+
+# What nobody uses.
+
+
+def flows_of(door: Door) -> tuple[int, int]:
+    return len(door.node.endpoint.flows), len(door.node.endpoint.datagram_flows)
+
+
+async def ask_for(carol: Stranger, seconds: int) -> int:
+    more = [("Contact", carol.contact(CAROL)), ("Expires", str(seconds))]
+    return (await carol.again("REGISTER", f"sip:{DOMAIN}", from_=CAROL, to=f"<{uri(CAROL)}>", more=more)).status
+
+
+def test_a_udp_flow_is_kept_as_long_as_a_binding_uses_it() -> None:
+    async def story(door: Door) -> None:
+        before = flows_of(door)
+        async with door.stranger("udp") as carol:
+            assert (await carol.register(more=[("Expires", "0")])).status == 200
+            assert flows_of(door) == before
+            assert await ask_for(carol, 5) == 423
+            assert flows_of(door) == before
+            assert await ask_for(carol, 600) == 200
+            assert flows_of(door) == (before[0] + 1, before[1] + 1)
+            assert await ask_for(carol, 5) == 423
+            assert flows_of(door) == (before[0] + 1, before[1] + 1)
+            assert await ask_for(carol, 0) == 200
+            assert flows_of(door) == before
+
+    meets(story)
+
+
+def test_udp_devices_take_no_room_from_connections() -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger("udp") as carol, door.stranger("tcp") as somebody:
+            assert (await carol.register()).status == 200
+            assert await somebody.status(somebody.message()) == 407
+
+    # Alice's and Bob's phones, and somebody.
+    meets(story, sip={"max_connections": 3})
+
+
+def test_a_connection_that_breaks_while_its_binding_is_written_leaves_no_binding() -> None:
+    async def story(door: Door) -> None:
+        registrar, broken = door.node.registrar, asyncio.Event()
+        update = registrar._store.update
+
+        async def update_late(put: Sequence[Binding] = (), remove: Sequence[Binding] = ()) -> None:
+            if put:
+                await broken.wait()
+            await update(put, remove)
+
+        registrar._store.update = update_late  # type: ignore[method-assign]
+        before = flows_of(door)
+        async with door.stranger() as carol:
+            registering = asyncio.ensure_future(carol.register())
+            await asyncio.sleep(ENOUGH)
+        await door.until(lambda: flows_of(door) == before)
+        broken.set()
+        registering.cancel()
+        await asyncio.sleep(ENOUGH)
+        assert registrar.of(aor(CAROL)) == ()
+        assert await door.node.store.bindings.of(aor(CAROL)) == []
+        registrar._store.update = update  # type: ignore[method-assign]
+
+    meets(story)
