@@ -267,6 +267,8 @@ class Node:
         subscriber = await self.store.subscribers.get(aor)
         if subscriber is None or subscriber.blocked:
             await self.registrar.remove(aor)
+            self.sessions.end_all(aor)
+            self.watching.end_all(aor)
 
     def _report(self, message: Message, recipient: Aor, state: State) -> None:
         self._spawn(self.originating.report(message, recipient, state))

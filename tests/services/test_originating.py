@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from joyn.model.aor import Aor
 from joyn.model.message import Accepted, EntryKind, Kind, State
 from joyn.model.refused import Reason, Refused
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.imdn import Imdn
-from joyn.services.messaging.originating import COMPOSING
+from joyn.services.messaging.originating import COMPOSING, Submission
 from services.desk import ASKING, IMDN_TYPE, Desk, at_a_desk, make_submission
 from services.scene import ALICE, BOB, CAROL, MONTH, NOON, make_cpim
 
@@ -400,3 +401,38 @@ async def test_what_is_no_revocation_request_is_refused(desk: Desk) -> None:
     for body, reason in ((b"<broken", Reason.MALFORMED), (answer, Reason.NOT_ALLOWED)):
         cpim = make_cpim("r1", body, revocation.CONTENT_TYPE)
         assert await refusal(desk.submit(make_submission(body=cpim))) is reason
+
+
+# Notifications of a kind that RFC 5438 leaves to extensions.
+
+EXTENSION = b"""<?xml version="1.0" encoding="UTF-8"?>
+<imdn xmlns="urn:ietf:params:xml:ns:imdn"><message-id>%s</message-id><datetime>2026-11-22T12:00:00Z</datetime>
+<delivery-notification><status><read-aloud/></status></delivery-notification></imdn>"""
+
+
+def extension(message_id: str, sender: Aor = BOB) -> Submission:
+    cpim = make_cpim(f"extension {message_id}", EXTENSION % message_id.encode(), IMDN_TYPE)
+    return make_submission(sender=sender, instance="phone", to=ALICE, body=cpim)
+
+
+@at_a_desk
+async def test_an_extension_s_notification_reaches_whose_message_it_speaks_of(desk: Desk) -> None:
+    await desk.send()
+    assert (await desk.submit(extension("m1"))).dropped == ""
+    assert await desk.mailbox(ALICE) == [(Kind.RECEIPT, "extension m1")]
+
+
+@at_a_desk
+async def test_an_extension_s_notification_needs_a_message_that_was_sent_to_its_author(desk: Desk) -> None:
+    await desk.send()
+    assert (await desk.submit(extension("never sent"))).dropped == "unknown"
+    assert (await desk.submit(extension("m1", sender=CAROL))).dropped == "unknown"
+    assert await desk.mailbox(ALICE) == []
+
+
+@at_a_desk
+async def test_an_extension_s_notification_does_not_pass_the_block_list(desk: Desk) -> None:
+    await desk.send()
+    await desk.store.subscribers.block(ALICE, BOB)
+    assert (await desk.submit(extension("m1"))).dropped == "blocked"
+    assert await desk.mailbox(ALICE) == []

@@ -55,10 +55,16 @@ class ChatDoor:
         peer = await self._routing.choose(request.uri)
         headers = riding_headers(request)
         service = service_of(request)
-        await self._first_message(request, caller, first, headers, service)
         device = (caller.aor, caller.instance)
-        leg = self._sessions.answer(inbound, device, peer, offer, standalone=service == "large")
+        leg = self._sessions.prepare(inbound, device, peer, offer, standalone=service == "large")
         leg.headers = headers
+        # What is accepted with the first message cannot be taken back: the INVITE is refused before it, or not at all.
+        try:
+            await self._first_message(request, caller, first, headers, service)
+        except BaseException:
+            leg.media.close()
+            raise
+        self._sessions.answer(inbound, leg, offer)
         self._await_acknowledge(inbound)
 
     async def _first_message(

@@ -52,6 +52,7 @@ class MsrpDoor:
         if chat is None:
             leg.answer(message, 481)
             return
+        self._sessions.used(chat)
         content_type = message.content_type.partition(";")[0].strip().lower()
         task = asyncio.get_running_loop().create_task(self._accept(leg, chat, message, content_type))
         self._tasks.add(task)

@@ -82,6 +82,12 @@ class Watching:
         for watcher in list(self._by_aor.get(aor, ())):
             self.notify(watcher, gone, event)
 
+    def end_all(self, aor: Aor) -> None:
+        """The subscriber is one no more: what their devices watch ends with a last word (RFC 6665 §4.4.1)."""
+        for watcher in list(self._by_aor.get(aor, ())):
+            self.refresh(watcher, 0)
+            self.notify(watcher)
+
     def flow_lost(self, flow: Flow) -> None:
         """The connection is gone, and its subscriptions with it."""
         for watcher in [one for one in self._watchers.values() if one.flow is flow]:

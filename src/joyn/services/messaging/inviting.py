@@ -152,6 +152,7 @@ class Inviting:
     def _send(self, leg: Leg, attempt: _Attempt) -> None:
         attempt.lane.leg = leg
         leg.in_flight += 1
+        self._sessions.used(leg)
         message = attempt.entry.message
         cpim = message.cpim
         if leg.peer == NOTIFICATIONS:

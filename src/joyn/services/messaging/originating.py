@@ -199,7 +199,11 @@ class Originating:
         message = self._message(submission, recipient, cpim, Kind.RECEIPT)
         state = dispositions.state_of(imdn)
         if state is None:
-            # An extension such as interworking: nothing to count, the sender's client may know it.
+            # An extension such as interworking: nothing to count, but whose message it speaks of may know it.
+            known = await self._mailboxes.find(recipient, submission.sender, imdn.message_id)
+            if known is None or submission.sender in await self._subscribers.blocks(recipient):
+                DROPPED_RECEIPTS.inc()
+                return Accepted(message=message, dropped="unknown" if known is None else "blocked")
             return await self._commit(Deposit(message=message, addresses=(Address(mailbox=recipient),)))
         receipt = Receipt(sender=recipient, recipient=submission.sender, message_id=imdn.message_id, state=state)
         if state >= State.DELIVERED:

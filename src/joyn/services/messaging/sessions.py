@@ -126,6 +126,10 @@ class Sessions:
         """The leg an MSRP session belongs to."""
         return self._media.get(media)
 
+    def used(self, leg: Leg) -> None:
+        """A message goes over it, either way."""
+        leg.used_at = self._now()
+
     def of_dialog(self, request: SipRequest) -> Leg | None:
         """The leg a request inside a dialog belongs to. Raises ParseError."""
         return self._dialogs.get(DialogId.of_request(request))
@@ -148,36 +152,40 @@ class Sessions:
 
     # A device opens a chat.
 
-    def answer(
+    def prepare(
         self, inbound: Inbound, device: tuple[Aor, str], peer: Aor, offer: Offer, *, standalone: bool = False
     ) -> Leg:
-        """Accept an INVITE: our leg is there when this returns, the 200 is on its way. Raises ParseError, and
-        Refused(NOT_ACCEPTABLE) when there is no MSRP listener for the offer.
+        """Our leg for an INVITE, with all done that can be refused: now it is to be answered, or its media closed.
 
+        Raises ParseError, and Refused(NOT_ACCEPTABLE) when there is no MSRP listener for the offer.
         A `standalone` session brings one large message (facts §4.7) and stands beside the chat with the same peer.
         """
         if not self._msrp.listens(tls=offer.media.secure):
             raise Refused(Reason.NOT_ACCEPTABLE, "no MSRP listener of that kind")
-        timer = session_timer(inbound.request)
+        session_timer(inbound.request)
+        dialog = Dialog.of_server(inbound.request, self._endpoint.make_tag())
         media = self._msrp.session(self.handler, tls=offer.media.secure)
         leg = Leg(device, peer, inbound.flow, media, key=media.local_path if standalone else "")
-        tag = self._endpoint.make_tag()
-        leg.dialog = Dialog.of_server(inbound.request, tag)
+        leg.dialog = dialog
+        return leg
+
+    def answer(self, inbound: Inbound, leg: Leg, offer: Offer) -> None:
+        """Accept the INVITE a leg was prepared for: the leg is there when this returns, the 200 is on its way."""
+        assert leg.dialog is not None
         setup = answer_setup(offer.media.setup)
         direction = {"sendonly": "recvonly", "recvonly": "sendonly"}.get(offer.media.direction, "sendrecv")
-        leg.sdp = self._describe(media, setup, direction).emit()
+        leg.sdp = self._describe(leg.media, setup, direction).emit()
         self._add(leg)
         headers = [
             ("Contact", self.contact(inbound.flow)),
             ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, OPTIONS"),
-            *timer,
+            *session_timer(inbound.request),
             ("Content-Type", "application/sdp"),
         ]
-        inbound.respond(200, to_tag=tag, headers=headers, body=leg.sdp)
+        inbound.respond(200, to_tag=leg.dialog.dialog_id.local_tag, headers=headers, body=leg.sdp)
         self.join(leg, offer.media, connects(offer.media.setup, setup) == "answerer")
-        if not standalone:
-            self.on_opened(device, peer)
-        return leg
+        if leg.key == leg.peer:
+            self.on_opened(leg.device, leg.peer)
 
     def join(self, leg: Leg, remote: MsrpMedia, active: bool) -> None:
         """Bind the MSRP session: wait for the peer, or connect to it."""
@@ -292,6 +300,11 @@ class Sessions:
         """The signalling connection has gone: its legs go too, without BYE."""
         for leg in [leg for leg in self._media.values() if leg.flow is flow]:
             self.end(leg, bye=False)
+
+    def end_all(self, aor: Aor) -> None:
+        """The subscriber may not send any more: every leg of their devices ends."""
+        for leg in [leg for leg in self._media.values() if leg.device[0] == aor]:
+            self.end(leg)
 
     def close(self) -> None:
         """The node stops: legs end without a reason, so that clients come back."""
