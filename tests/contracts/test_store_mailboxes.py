@@ -139,6 +139,56 @@ def test_an_entry_fails_only_while_nobody_has_taken_it(run):
     run(scenario)
 
 
+def test_what_tells_of_a_failure_is_accepted_with_it_or_not_at_all(run):
+    async def scenario(store):
+        told = []
+        store.mailboxes.on_accepted = lambda entries: told.extend(entry.message.message_id for entry in entries)
+        await accept_all(store, make_deposit("taken"), make_deposit("refused"))
+        taken, refused = await seqs(store)
+        store.mailboxes.settle(Cursor(mailbox=BOB, instance="a", low=taken), [(taken, State.ACKNOWLEDGED)])
+        assert not await store.mailboxes.fail(BOB, taken, make_deposit("no", sender=BOB, conversation=ALICE))
+        assert await store.mailboxes.fail(BOB, refused, make_deposit("yes", sender=BOB, conversation=ALICE))
+        assert told == ["taken", "refused", "yes"]
+        assert [entry.message.message_id for entry in await store.mailboxes.read(ALICE, 0, 10)] == ["yes"]
+
+    run(scenario)
+
+
+def test_what_tells_of_an_expiry_is_accepted_with_it(run):
+    def report(entry):
+        if entry.message.message_id == "unasked":
+            return None
+        return make_deposit(f"about {entry.message.message_id}", sender=BOB, conversation=ALICE)
+
+    async def scenario(store):
+        await accept_all(store, *(make_deposit(name, deliver_until=NOON) for name in ("1", "unasked", "2")))
+        assert len(await store.mailboxes.expire(NOON + 1, report=report)) == 3
+        reports = await store.mailboxes.read(ALICE, 0, 10)
+        assert [entry.message.message_id for entry in reports] == ["about 1", "about 2"]
+
+    run(scenario)
+
+
+def test_a_commit_of_several_sorts_is_told_in_the_order_of_its_numbers(run):
+    async def scenario(store):
+        told = []
+        store.mailboxes.on_accepted = lambda entries: told.extend(entry.seq for entry in entries)
+        await accept_all(store, make_deposit("late", deliver_until=NOON))
+
+        def report(entry):
+            return make_deposit("report", sender=BOB, conversation=ALICE)
+
+        # One commit for all: they are handed in before the writer looks.
+        await asyncio.gather(
+            store.mailboxes.expire(NOON + 1, report=report),
+            *(store.mailboxes.accept(make_deposit(f"m{number}")) for number in range(20)),
+        )
+        assert len(told) == 22
+        assert told == sorted(told)
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("flushed", [True, False])
 def test_states_only_rise(run, flushed):
     async def scenario(store):

@@ -194,3 +194,14 @@ def test_expired_bindings_stay_until_they_are_taken(run):
         assert await store.bindings.all("n1") == [fresh]
 
     run(scenario)
+
+
+def test_a_new_name_changes_nothing_else(run):
+    async def scenario(store):
+        await store.subscribers.put(make_subscriber(blocked=True))
+        await store.subscribers.get(ALICE)
+        assert await store.subscribers.rename(ALICE, "Alice")
+        assert await store.subscribers.get(ALICE) == make_subscriber(blocked=True, display_name="Alice")
+        assert not await store.subscribers.rename(BOB, "Bob")
+
+    run(scenario)

@@ -37,6 +37,10 @@ class Subscribers(Protocol):
         """Add or replace; durable when it returns. Raises ValueError when the username belongs to another AOR."""
         ...
 
+    async def rename(self, aor: Aor, display_name: str) -> bool:
+        """Change how others see them and nothing else; durable when it returns. False when there is no such one."""
+        ...
+
     async def remove(self, aor: Aor) -> bool:
         """Forget the subscriber, their block list, bindings, cursors and mailbox. False when there was none."""
         ...
@@ -145,13 +149,21 @@ class Mailboxes(Protocol):
         at the mailbox's end when there is none."""
         ...
 
-    async def fail(self, mailbox: Aor, seq: int) -> bool:
-        """The last device has refused this entry: FAILED, unless somebody has taken it (then False)."""
+    async def fail(self, mailbox: Aor, seq: int, report: Deposit | None = None) -> bool:
+        """The last device has refused this entry: FAILED, unless somebody has taken it (then False).
+
+        `report` is accepted in the same commit if the entry fails. Raises Refused like `accept`.
+        """
         ...
 
-    async def expire(self, now: float, limit: int = 1000) -> list[Entry]:
+    async def expire(
+        self, now: float, limit: int = 1000, report: Callable[[Entry], Deposit | None] | None = None
+    ) -> list[Entry]:
         """INCOMING entries of chat messages past deliver_until and still PENDING or STORED become FAILED and are
-        returned: at most `limit`, the longest overdue first."""
+        returned: at most `limit`, the longest overdue first.
+
+        What `report` makes of each is accepted in the same commit. It may be called on another thread.
+        """
         ...
 
     async def prune(self, now: float, limit: int = 1000) -> int:

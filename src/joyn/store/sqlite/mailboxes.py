@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from joyn.model.aor import Aor
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, Kind, Message, State, Trace
+from joyn.model.refused import Refused
 from joyn.store.sqlite import upkeep
 from joyn.store.sqlite.acceptance import Acceptance, identity_of, key_of, keys_with, work_of
 from joyn.store.sqlite.connection import Reader
@@ -39,6 +41,7 @@ _READ = (
     "WHERE entry.mailbox = ? AND entry.seq > ? AND entry.state NOT IN (2, 3) ORDER BY entry.seq LIMIT ?"
 )
 _CURSORS = "SELECT mailbox, instance, low, ahead, touched_at FROM cursor WHERE mailbox = ?"
+_FAIL = "UPDATE entry SET state = 2 WHERE seq = ? AND mailbox = ? AND state < 2"
 _HIDDEN = (State.FAILED, State.REVOKED)
 
 
@@ -160,24 +163,38 @@ class SqliteMailboxes:
                 return int(seq) - 1
         return int(last)
 
-    async def fail(self, mailbox: Aor, seq: int) -> bool:
-        """The last device has refused this entry: FAILED, unless somebody has taken it (then False)."""
-        return await self._writer.call(
-            lambda connection: (
-                connection.execute(
-                    "UPDATE entry SET state = 2 WHERE seq = ? AND mailbox = ? AND state < 2", (seq, mailbox)
-                ).rowcount
-                > 0
-            )
-        )
+    async def fail(self, mailbox: Aor, seq: int, report: Deposit | None = None) -> bool:
+        """The last device has refused this entry: FAILED, unless somebody has taken it. See joyn.store.Mailboxes."""
 
-    async def expire(self, now: float, limit: int = 1000) -> list[Entry]:
-        """INCOMING entries of chat messages past deliver_until and still PENDING or STORED become FAILED and are
-        returned, at most `limit`, the longest overdue first."""
-        rows = await self._writer.call(
-            lambda connection: upkeep.expire(connection, self._progress, self._writer.after_commit, now, limit)
-        )
-        return [entry_from(row, State.FAILED, message_from(row[_ENTRY_WIDTH:])) for row in rows]
+        def work(connection: sqlite3.Connection) -> tuple[bool, Sequence[Accepted | Refused]]:
+            failed = connection.execute(_FAIL, (seq, mailbox)).rowcount > 0
+            return failed, self._deposit(connection, [report] if failed and report is not None else [])
+
+        failed, _ = await self._writer.call(work, self._tell_all)
+        return failed
+
+    async def expire(
+        self, now: float, limit: int = 1000, report: Callable[[Entry], Deposit | None] | None = None
+    ) -> list[Entry]:
+        """Entries that nobody took in time become FAILED. See joyn.store.Mailboxes.expire."""
+
+        def work(connection: sqlite3.Connection) -> tuple[list[Entry], Sequence[Accepted | Refused]]:
+            rows = upkeep.expire(connection, self._progress, self._writer.after_commit, now, limit)
+            entries = [entry_from(row, State.FAILED, message_from(row[_ENTRY_WIDTH:])) for row in rows]
+            reports = [report(entry) for entry in entries] if report is not None else []
+            return entries, self._deposit(connection, [made for made in reports if made is not None])
+
+        entries, _ = await self._writer.call(work, self._tell_all)
+        return entries
+
+    def _deposit(self, connection: sqlite3.Connection, deposits: Sequence[Deposit]) -> Sequence[Accepted | Refused]:
+        """Accept deposits inside other work."""
+        return self._acceptance.write(connection, [work_of(deposit) for deposit in deposits]) if deposits else ()
+
+    def _tell_all(self, result: tuple[object, Sequence[Accepted | Refused]]) -> None:
+        for accepted in result[1]:
+            if isinstance(accepted, Accepted):
+                self._tell(accepted)
 
     async def prune(self, now: float, limit: int = 1000) -> int:
         """Delete up to `limit` messages past retain_until, with entries; dispositions stay 30 days longer."""

@@ -117,6 +117,16 @@ class SqliteSubscribers:
 
         await self._writer.call(write, forget)
 
+    async def rename(self, aor: Aor, display_name: str) -> bool:
+        """Change how others see them and nothing else. False when there is no such one."""
+        return await self._writer.call(
+            lambda connection: (
+                connection.execute("UPDATE subscriber SET display_name = ? WHERE aor = ?", (display_name, aor)).rowcount
+                > 0
+            ),
+            lambda _: self._by_aor.forget(aor),
+        )
+
     async def remove(self, aor: Aor) -> bool:
         """Forget the subscriber, their block list, bindings, cursors and mailbox. False when there was none."""
 

@@ -248,10 +248,16 @@ class Writer:
             jobs.append(job)
             size += job[2]
             if not waiting or size >= self._limits.batch_bytes:
-                return jobs, False
+                return self._in_order(jobs), False
             waiting -= 1
             job = queue.get()
-        return jobs, True
+        return self._in_order(jobs), True
+
+    def _in_order(self, jobs: list[_Job]) -> list[_Job]:
+        """As their lanes are written: what is told of a commit is then told in the order of its numbers."""
+        if any(job[0] is not jobs[0][0] for job in jobs):
+            jobs.sort(key=lambda job: self._lanes.index(job[0]))
+        return jobs
 
     def _answer(self, jobs: Sequence[_Job], results: Sequence[Any]) -> None:
         if jobs and not self._on_loop(self._resolve, jobs, results):

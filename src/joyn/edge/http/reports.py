@@ -1,0 +1,68 @@
+"""POST /api/reports: a subscriber says that somebody's messages are unwanted. Counted and logged, without content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
+from aiohttp import web
+
+from joyn import telemetry
+from joyn.edge.http.blocks import BAD_ADDRESS
+from joyn.edge.http.describing import Asked, Caller, Operation, ProblemFound, Serve, route
+from joyn.model.aor import Numbering
+from joyn.protocol.cpim import MAX_MESSAGE_ID
+from joyn.store import Mailboxes
+
+__all__ = ["ReportsDoor"]
+
+MAX_MESSAGES: Final = 20
+"""Messages one report can name."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Who wrote, and the Message-IDs of what they wrote to the subscriber."""
+
+    aor: Annotated[str, msgspec.Meta(max_length=256)]
+    message_ids: Annotated[
+        list[Annotated[str, msgspec.Meta(max_length=MAX_MESSAGE_ID)]], msgspec.Meta(max_length=MAX_MESSAGES)
+    ]
+
+
+REPORT: Final = Operation(
+    method="POST",
+    path="/api/reports",
+    summary="Tell the operator of unwanted messages.",
+    body=Report,
+    problems=(BAD_ADDRESS,),
+)
+
+
+class ReportsDoor:
+    """The provider."""
+
+    def __init__(self, mailboxes: Mailboxes, numbering: Numbering, caller: Caller) -> None:
+        self._mailboxes = mailboxes
+        self._numbering = numbering
+        self._caller = caller
+
+    @property
+    def operations(self) -> Sequence[tuple[Operation, Serve]]:
+        """What it serves."""
+        return ((REPORT, self._report),)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The same as routes."""
+        return [route(operation, serve, self._caller) for operation, serve in self.operations]
+
+    async def _report(self, asked: Asked) -> None:
+        report: Report = asked.body
+        other = self._numbering.aor(report.aor)
+        if other is None:
+            raise ProblemFound(BAD_ADDRESS)
+        # Only what they really sent counts: a report must not be a way to accuse anybody of anything.
+        found = [await self._mailboxes.find(other, asked.aor, one) for one in dict.fromkeys(report.message_ids)]
+        telemetry.event(
+            "sender.reported", subscriber=asked.aor, sender=other, messages=sum(one is not None for one in found)
+        )
