@@ -67,6 +67,12 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
   return whole;
 }
 
+/** A header's value with what a folded line adds to it (RFC 5322 §2.2.3). */
+export function unfold(value: string, line: string): string {
+  const more = line.trim();
+  return value === "" || more === "" ? value + more : `${value} ${more}`;
+}
+
 /** Undoes base64, passing over line breaks and other foreign characters (RFC 2045 §6.8). Throws ParseError. */
 export function decodeBase64(body: Uint8Array, at = 0): Bytes {
   const letters = decodeLoosely(body).replace(/=.*|[^A-Za-z0-9+/]+/gs, "");

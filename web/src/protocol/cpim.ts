@@ -15,6 +15,7 @@ import {
   find,
   type Header,
   LF,
+  unfold,
   utf8,
 } from "./bytes";
 import { ParseError, ProtocolError } from "./error";
@@ -209,7 +210,7 @@ function readHeaders(block: Uint8Array, start: number): Header[] {
     if (line.startsWith(" ") || line.startsWith("\t")) {
       // RFC 5322 §2.2.3: a content header may be folded; liberally, so may a message header.
       if (last === undefined) throw new ParseError("a header block that begins with a folded line", at);
-      headers[headers.length - 1] = [last[0], `${last[1]} ${line.trim()}`.trim()];
+      headers[headers.length - 1] = [last[0], unfold(last[1], line)];
     } else if (name !== "") {
       headers.push([name, line.slice(colon + 1).trim()]);
     } else {

@@ -5,7 +5,7 @@
  * Promises: part bodies are byte-exact; what `buildMultipart` writes, `parseMultipart` gives back; linear time.
  */
 
-import { type Bytes, concat, decodeBase64, decodeUtf8, find, type Header, LF, utf8 } from "./bytes";
+import { type Bytes, concat, decodeBase64, decodeUtf8, find, type Header, LF, unfold, utf8 } from "./bytes";
 import { ParseError, ProtocolError } from "./error";
 
 /** Parts of one multipart body. */
@@ -193,7 +193,7 @@ function readHeader(line: string, at: number, headers: Header[]): void {
   if (line.includes("\r") || line.includes("\0")) throw new ParseError("control character in a part header", at);
   const last = headers.at(-1);
   if ((line[0] === " " || line[0] === "\t") && last !== undefined) {
-    headers[headers.length - 1] = [last[0], `${last[1]} ${line.trim()}`.trim()];
+    headers[headers.length - 1] = [last[0], unfold(last[1], line)];
     return;
   }
   const colon = line.indexOf(":");

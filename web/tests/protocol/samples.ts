@@ -103,7 +103,7 @@ export function growth(parse: (data: Uint8Array) => unknown, make: (size: number
       const used = process.cpuUsage(started);
       best = Math.min(best, used.user + used.system);
     }
-    return Math.max(best, 200);
+    return Math.max(best, 50);
   };
   const small = time(utf8(make(size)));
   return time(utf8(make(8 * size))) / small;

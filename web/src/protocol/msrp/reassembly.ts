@@ -2,7 +2,7 @@
  * From chunks to whole messages.
  *
  * Spec: RFC 4975 §5.1, §7.3.1 (byte ranges, overlap, '#').
- * Pure; holds no more than twice maxMessages x maxSize bytes, and costs what the chunks weigh, in whatever order.
+ * Pure; holds no more than four times maxMessages x maxSize bytes, and costs what the chunks weigh, in whatever order.
  */
 
 import { concat, type Header } from "../bytes";
@@ -38,7 +38,7 @@ export interface Message {
   readonly fromPath: string;
 }
 
-/** Bytes at a position, counted from 0; `store` has room to grow. */
+/** Bytes at a position, counted from 0. */
 class Run {
   #store: Uint8Array;
   #length: number;
@@ -47,7 +47,7 @@ class Run {
     public start: number,
     data: Uint8Array,
   ) {
-    this.#store = data;
+    this.#store = data.slice();
     this.#length = data.length;
   }
 
@@ -66,7 +66,7 @@ class Run {
   /** Lays `data` over the run, or behind its end, at `offset` within it. */
   write(offset: number, data: Uint8Array): void {
     const length = Math.max(this.#length, offset + data.length);
-    // The first store is the chunk's own body; one that grows is ours, and doubles.
+    // The store doubles, so that small chunks cost no more than great ones.
     if (length > this.#store.length) {
       const larger = new Uint8Array(2 * length);
       larger.set(this.bytes);
@@ -81,6 +81,8 @@ class Run {
     this.#store = this.#store.subarray(count);
     this.#length -= count;
     this.start += count;
+    // Small cuts copy nothing, and what is cut off is not held for ever.
+    if (4 * this.#length < this.#store.buffer.byteLength) this.#store = this.bytes.slice();
   }
 }
 
