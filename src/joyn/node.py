@@ -26,7 +26,8 @@ from joyn.edge.sip import Identity, SipDoor
 from joyn.edge.subscriptions import SubscriptionDoor
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
-from joyn.model.message import Message, State, Trace
+from joyn.model.message import Deposit, Entry, Kind, Message, State, Trace
+from joyn.model.refused import Refused
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.protocol.sip.transaction import Timers
 from joyn.services.capabilities import Capabilities
@@ -77,6 +78,8 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
+REPORT_AGAIN = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
+"""Seconds between tries to deposit a report while the store refuses."""
 CURSOR_SWEEP = 3600.0
 """Seconds between two looks for devices that have been away for too long: it reads every cursor."""
 
@@ -213,6 +216,7 @@ class Node:
         self.originating.on_composing = self.sessions.compose
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
+        self.terminating.failure = self._failure
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
         self.registrar.on_bound = self._bound
         self.registrar.on_moved = self._left
@@ -271,7 +275,24 @@ class Node:
             self.watching.end_all(aor)
 
     def _report(self, message: Message, recipient: Aor, state: State) -> None:
-        self._spawn(self.originating.report(message, recipient, state))
+        self._spawn(self._tell(message, recipient, state))
+
+    async def _tell(self, message: Message, recipient: Aor, state: State) -> None:
+        """A report is owed also when the store is too busy for it just now."""
+        for pause in REPORT_AGAIN:
+            try:
+                await self.originating.report(message, recipient, state)
+            except Refused:
+                await asyncio.sleep(pause)
+            else:
+                return
+        log.warning("a report that a message is %s was given up: the store takes none", state.name.lower())
+
+    def _failure(self, entry: Entry) -> Deposit | None:
+        """What is deposited for the sender together with the failure."""
+        if entry.message.kind is not Kind.CHAT:
+            return None
+        return self.originating.notification(entry.message, entry.mailbox, State.FAILED)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -297,8 +318,7 @@ class Node:
         """Expire bindings and messages, prune what is past retention, forget idle pumps."""
         now = time.time()
         await self.registrar.expire()
-        for entry in await self.store.mailboxes.expire(now):
-            await self.originating.report(entry.message, entry.mailbox, State.FAILED)
+        await self.store.mailboxes.expire(now, report=self._failure)
         await self.store.mailboxes.prune(now)
         if now - self._cursors_swept > CURSOR_SWEEP:
             self._cursors_swept = now

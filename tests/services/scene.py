@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Concatenate, ParamSpec
@@ -89,6 +89,13 @@ class Scene:
             **settings,
         )
         self.terminating.report = lambda message, aor, state: self.reports.append((message.message_id, aor, state))
+        self.terminating.failure = make_failure
+        self.store.mailboxes.on_accepted = self._note_failures
+
+    def _note_failures(self, entries: Sequence[Entry]) -> None:
+        for message in (entry.message for entry in entries):
+            if message.message_id.startswith("failed "):
+                self.reports.append((message.message_id.removeprefix("failed "), message.sender, State.FAILED))
 
     async def restart(self) -> None:
         """The node is started again: devices are gone, what is on disk stays."""
@@ -190,6 +197,13 @@ def make_message(message_id: str, **fields: Any) -> Message:
         "retain_until": NOON + 3 * MONTH,
     }
     return Message(message_id=message_id, **(values | fields))
+
+
+def make_failure(entry: Entry) -> Deposit:
+    """What the sender of an entry is told when it fails."""
+    to = entry.message.sender
+    told = make_message(f"failed {entry.message.message_id}", sender=entry.mailbox, conversation=to, **RECEIPT)
+    return Deposit(message=told, addresses=(Address(mailbox=to),))
 
 
 RECEIPT: dict[str, Any] = {"kind": Kind.RECEIPT, "content_type": "message/imdn+xml", "requested": ""}

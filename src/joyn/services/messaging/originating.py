@@ -212,9 +212,15 @@ class Originating:
         return await self._commit(Deposit(message=message, addresses=(address,), receipt=receipt))
 
     async def report(self, message: Message, recipient: Aor, state: State) -> None:
-        """Tell the sender what the server itself knows of their message, if they asked for that."""
+        """Tell the sender what the server itself knows of their message, if they asked for that. Raises Refused."""
+        deposit = self.notification(message, recipient, state)
+        if deposit is not None:
+            await self._commit(deposit)
+
+    def notification(self, message: Message, recipient: Aor, state: State) -> Deposit | None:
+        """What tells the sender that their message has come to this state, if they asked for that."""
         if dispositions.ASKED_BY[state] not in message.requested.split(","):
-            return
+            return None
         own_id = self._make_id()
         cpim = CpimMessage.parse(
             dispositions.notification(message.message_id, state, own_id=own_id, date_time=self._date_time())
@@ -223,12 +229,11 @@ class Originating:
             sender=recipient, instance="", to=message.sender, content_type=CPIM, body=cpim.data, device=message.instance
         )
         receipt = Receipt(sender=message.sender, recipient=recipient, message_id=message.message_id, state=state)
-        deposit = Deposit(
+        return Deposit(
             message=self._message(submission, message.sender, cpim, Kind.RECEIPT),
             addresses=(Address(mailbox=message.sender, instance=message.instance),),
             receipt=receipt,
         )
-        await self._commit(deposit)
 
     async def _revocation(self, submission: Submission, recipient: Aor, cpim: CpimMessage) -> Accepted:
         """Facts §4.9: still here and untouched, it is withdrawn; a device has it, so it stays. Either way we answer."""

@@ -15,7 +15,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
-from joyn.model.message import Cursor, Entry, EntryKind, Kind, Message, State
+from joyn.model.message import Cursor, Deposit, Entry, EntryKind, Kind, Message, State
+from joyn.model.refused import Refused
 from joyn.model.tags import traits_of
 from joyn.services.messaging.delivery import Delivery, Outcome
 from joyn.services.messaging.device import Device, peer_of
@@ -60,6 +61,7 @@ class Terminating:
         self._revoked = 0
         self._closed = False
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
+        self.failure: Callable[[Entry], Deposit | None] = lambda _entry: None
 
     # What others tell us.
 
@@ -406,8 +408,11 @@ class Terminating:
         cursors = await self._mailboxes.cursors(entry.mailbox)
         if any(cursor.low < entry.seq and entry.seq not in cursor.ahead for cursor in cursors):
             return
-        if await self._mailboxes.fail(entry.mailbox, entry.seq) and entry.message.kind is Kind.CHAT:
-            self.report(entry.message, entry.mailbox, State.FAILED)
+        try:
+            await self._mailboxes.fail(entry.mailbox, entry.seq, self.failure(entry))
+        except Refused:
+            # The entry stays as it is, and fails when its time is over: the sender hears of it then.
+            log.warning("an entry that nobody takes could not be failed yet")
 
 
 def _identity(entry: Entry) -> tuple[Aor, Aor, str]:
