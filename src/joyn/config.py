@@ -29,6 +29,7 @@ __all__ = [
     "MsrpListener",
     "MsrpSettings",
     "OperatorSettings",
+    "PushSettings",
     "RegistrarSettings",
     "Settings",
     "SipListener",
@@ -201,6 +202,23 @@ class MessagingSettings(_Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PushSettings(_Section):
+    """Waking devices that are not connected (RFC 8030, RFC 8599)."""
+
+    hosts: tuple[str, ...] = documented(
+        ("fcm.googleapis.com", "*.push.services.mozilla.com", "*.notify.windows.com", "web.push.apple.com"),
+        "Push services that may be written to; *.domain means all its hosts. None: nobody is woken.",
+    )
+    contact: str = documented(
+        "", "mailto: or https: address that push services get; postmaster of the domain if empty."
+    )
+    wait: Duration = documented(10.0, "How long a woken device may take before its message counts as stored.")
+    pause: Duration = documented(5.0, "How long a woken device is left alone before it is woken again.")
+    keep: Duration = documented(86400.0, "How long a push service shall try to reach a device that is off.")
+    insecure: bool = documented(False, "Allow http, all ports and private addresses: for tests and demos only.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings(_Section):
     """The database."""
 
@@ -233,6 +251,7 @@ class Settings:
     msrp: MsrpSettings = MsrpSettings()
     registrar: RegistrarSettings = RegistrarSettings()
     messaging: MessagingSettings = MessagingSettings()
+    push: PushSettings = PushSettings()
     store: StoreSettings = StoreSettings()
     admin: AdminSettings = AdminSettings()
     log: LogSettings = LogSettings()

@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -31,6 +31,7 @@ from joyn.model.refused import Refused
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.protocol.sip.transaction import Timers
 from joyn.services.capabilities import Capabilities
+from joyn.services.history import Past
 from joyn.services.messaging.choosing import Choosing
 from joyn.services.messaging.delivery import Attempts, Note
 from joyn.services.messaging.identity import IdentityHeaders
@@ -40,6 +41,8 @@ from joyn.services.messaging.pager import Pager
 from joyn.services.messaging.routing import Routing
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
+from joyn.services.push.push import Push
+from joyn.services.push.vapid import make_key
 from joyn.services.registrar import Registrar, Rules
 from joyn.services.subscribers import Authentication
 from joyn.services.watching import Watching
@@ -103,7 +106,9 @@ class Node:
         self.store = open_sqlite(
             path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal, max_pages=self._max_pages
         )
+        self._push_key = await self.store.push_targets.key(make_key())
         self._build()
+        await self.push.waking.restore()
         # Before anything can be delivered: how an entry goes to a device depends on whether there is MSRP.
         for media in settings.msrp.listeners:
             await self.msrp.listen(msrp_listener(media))
@@ -167,6 +172,7 @@ class Node:
         self.terminating = Terminating(
             store.mailboxes, choosing, self.registrar.of, wall=time.time, queue_per_device=m.queue_per_device
         )
+        self._build_push()
         self._introduce()
         registrations = RegistrationDoor(
             self.authentication,
@@ -176,6 +182,7 @@ class Node:
             wall=time.time,
             flow_timer=settings.sip.flow_timer,
             gruu=r.gruu,
+            push=self.push.contacts,
         )
         self.msrp_door = MsrpDoor(self.sessions, self.originating)
         self.sessions.handler = self.msrp_door
@@ -208,14 +215,31 @@ class Node:
             after_change=self._changed,
         )
 
+    def _build_push(self) -> None:
+        p = self.settings.push
+        self.past = Past(self.store.history, sleep=asyncio.sleep)
+        self.push = Push(
+            self.store,
+            self._push_key,
+            self.registrar.of,
+            contact=p.contact or f"mailto:postmaster@{self.settings.operator.domain}",
+            hosts=p.hosts,
+            insecure=p.insecure,
+            ttl=p.keep,
+            patience=p.wait,
+            pause=p.pause,
+            wall=time.time,
+        )
+
     def _introduce(self) -> None:
         """Tell the services of each other: they never import one another."""
-        self.store.mailboxes.on_accepted = self.terminating.nudge
+        self.store.mailboxes.on_accepted = self._accepted
         self.originating.wants_copies = self.terminating.wants_copies
         self.originating.revoke = self.terminating.revoke
         self.originating.on_composing = self.sessions.compose
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
+        self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
         self.terminating.failure = self._failure
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
         self.registrar.on_bound = self._bound
@@ -224,6 +248,10 @@ class Node:
         self.endpoint.on_flow_lost = self._flow_lost
 
     # Small bridges between services.
+
+    def _accepted(self, entries: Sequence[Entry]) -> None:
+        self.terminating.nudge(entries)
+        self.push.waking.accepted(entries)
 
     def _flow_of(self, binding: Binding) -> Flow | None:
         flow = self.endpoint.flows.get(binding.flow)
@@ -271,11 +299,16 @@ class Node:
         subscriber = await self.store.subscribers.get(aor)
         if subscriber is None or subscriber.blocked:
             await self.registrar.remove(aor)
+            await self.push.waking.remove_all(aor)
             self.sessions.end_all(aor)
             self.watching.end_all(aor)
 
     def _report(self, message: Message, recipient: Aor, state: State) -> None:
-        self._spawn(self._tell(message, recipient, state))
+        if state is State.STORED:
+            # Not before those who can be woken have had their time to come.
+            self.push.waking.stored(message, recipient)
+        else:
+            self._spawn(self._tell(message, recipient, state))
 
     async def _tell(self, message: Message, recipient: Aor, state: State) -> None:
         """A report is owed also when the store is too busy for it just now."""
@@ -324,6 +357,8 @@ class Node:
             self._cursors_swept = now
             await self.store.mailboxes.forget_cursors(now - self.settings.messaging.cursor_idle)
         self.terminating.forget_idle()
+        await self.push.waking.sweep()
+        await self.past.keep_ready()
 
     def request_stop(self) -> None:
         """Ask the node to stop (a signal came)."""
@@ -342,6 +377,7 @@ class Node:
         await self.msrp_door.close()
         self.sessions.close()
         await self.terminating.close()
+        await self.push.close()
         await self.msrp.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()

@@ -1,23 +1,24 @@
 """The REGISTER door.
 
 Spec: RFC 3261 §10, RFC 5626 (outbound), RFC 5627 (public GRUU), RFC 6223 (keep), RFC 7315 (P-Associated-URI),
-RFC 3608 (Service-Route); facts §2.1, §2.2.
+RFC 3608 (Service-Route), RFC 8599 (push); facts §2.1, §2.2, §13.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from joyn import telemetry
-from joyn.edge.sip import ALLOW, SERVER, option_tags
+from joyn.edge.sip import ALLOW, SERVER, Unserved, option_tags
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.refused import Reason, Refused
 from joyn.model.subscriber import Subscriber
 from joyn.protocol.sip.auth import parse_auths
-from joyn.protocol.sip.headers import parse_contacts, parse_name_addr
+from joyn.protocol.sip.headers import NameAddr, parse_contacts, parse_name_addr
 from joyn.protocol.sip.message import SipRequest
+from joyn.services.push.contacts import PushContacts, UnsupportedProvider, device_of
 from joyn.services.registrar import Registrar, Registration
 from joyn.services.subscribers import Authentication
 from joyn.transport.sip import Flow, Inbound
@@ -50,6 +51,7 @@ class RegistrationDoor:
         wall: Callable[[], float],
         flow_timer: float,
         gruu: bool,
+        push: PushContacts | None = None,
     ) -> None:
         self._authentication = authentication
         self._registrar = registrar
@@ -58,6 +60,7 @@ class RegistrationDoor:
         self._wall = wall
         self._flow_timer = flow_timer
         self._gruu = gruu
+        self._push = push
 
     async def register(self, inbound: Inbound) -> None:
         """Serve a REGISTER."""
@@ -69,6 +72,7 @@ class RegistrationDoor:
         )
         self._check_to(request, subscriber)
         contacts = parse_contacts(request.headers("contact")) if request.header("contact") else None
+        feature_caps = self._feature_caps(contacts)
         expires = request.header("expires")
         registration = Registration(
             aor=subscriber.aor,
@@ -91,9 +95,26 @@ class RegistrationDoor:
             # It broke while the binding was being written: whoever watches flows saw no binding on it yet.
             await self._registrar.flow_lost(flow.id)
             return
+        if self._push is not None and contacts is not None:
+            named = None
+            if not isinstance(contacts, str):
+                named = [device_of(instance_of(one), one.uri) for one in contacts]
+            await self._push.registered(subscriber.aor, named, bindings)
         self._authenticate_flow(flow, subscriber.aor, bindings)
         REGISTERED.inc()
-        inbound.respond(200, headers=self._answer(request, flow, subscriber, bindings))
+        inbound.respond(200, headers=[*self._answer(request, flow, subscriber, bindings), *feature_caps])
+
+    def _feature_caps(self, contacts: Sequence[NameAddr] | str | None) -> list[tuple[str, str]]:
+        """RFC 8599 §5.1: what a device that asks for push is told of it. Raises Unserved for a service not here."""
+        push = self._push
+        if push is None or contacts is None or isinstance(contacts, str):
+            return []
+        try:
+            # All of them are looked at, whatever the first one says.
+            wishes = [push.wish(contact.uri) for contact in contacts]
+        except UnsupportedProvider:
+            raise Unserved(555, [("Feature-Caps", push.feature_caps)]) from None
+        return [("Feature-Caps", push.feature_caps)] if any(wishes) else []
 
     def _check_to(self, request: SipRequest, subscriber: Subscriber) -> None:
         """RFC 3261 §10.3 step 5: only one's own may be registered; 404, since a 403 makes clients wipe."""
@@ -162,6 +183,11 @@ class RegistrationDoor:
             parts.append(f"reg-id={binding.reg_id}")
         parts.append(f"expires={max(int(binding.expires_at - self._wall()), 0)}")
         return ";".join(parts) + binding.parameters
+
+
+def instance_of(contact: NameAddr) -> str:
+    """`+sip.instance` of a contact, empty when it has none."""
+    return contact.parameters.get("+sip.instance") or ""
 
 
 def address_of_record(request: SipRequest) -> str:

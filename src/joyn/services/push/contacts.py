@@ -43,13 +43,13 @@ class PushContacts:
         self._waking = waking
         self._endpoints = endpoints
         self.feature_caps = f'*;+sip.pns="{PROVIDER}";+sip.vapid="{public_key}"'
-        """The Feature-Caps of a 200 to a device that asked for push (RFC 8599 §5.1, §8.1)."""
+        """The Feature-Caps of a 200 to a device that asked for push (RFC 8599 §5.1, §8.1), and of the
+        555 to one that asked for something else."""
 
     def wish(self, contact: str) -> PushWish | None:
         """What the URI of a contact says about push, or None when it says nothing.
 
-        Raises ParseError, UnsupportedProvider, Refused: NOT_ALLOWED, MALFORMED for a resource that is none of ours to
-        write to.
+        Raises ParseError, UnsupportedProvider, Refused: MALFORMED for a resource that is no URL.
         """
         if "pn-provider" not in contact:
             return None
@@ -61,7 +61,11 @@ class PushContacts:
         if provider and provider.lower() != PROVIDER:
             raise UnsupportedProvider
         if provider and resource:
-            self._endpoints.check(resource)
+            try:
+                self._endpoints.check(resource)
+            except Refused as refused:
+                # To the device it is the same: nobody here can wake it through that service.
+                raise (UnsupportedProvider() if refused.reason is Reason.NOT_ALLOWED else refused) from None
         return PushWish(resource=resource if provider else "")
 
     async def registered(self, aor: Aor, named: Collection[str] | None, bindings: Sequence[Binding]) -> None:
