@@ -55,7 +55,7 @@ export interface Configuration {
   readonly vers: number;
   /** Seconds until the next query; 0 or less as `vers` says. */
   readonly validity: number;
-  /** VERS alone: nothing changed but the validity. */
+  /** VERS alone, above 0: nothing changed but the validity. */
   readonly unchanged: boolean;
   readonly msg: ConfigurationNotice | null;
   readonly ims: ImsConfiguration | null;
@@ -87,7 +87,7 @@ export function parseConfiguration(data: Uint8Array): Configuration {
   return {
     vers,
     validity,
-    unchanged: root.children.length === 1,
+    unchanged: root.children.length === 1 && vers > 0,
     msg: notice && {
       title: value(notice, "title"),
       message: value(notice, "message"),

@@ -63,6 +63,11 @@ class Run {
     return this.#store.subarray(0, this.#length);
   }
 
+  /** Bytes of memory, room to grow counted in: at most four times `length`. */
+  get reserved(): number {
+    return this.#store.buffer.byteLength;
+  }
+
   /** Lays `data` over the run, or behind its end, at `offset` within it. */
   write(offset: number, data: Uint8Array): void {
     const length = Math.max(this.#length, offset + data.length);
@@ -82,7 +87,7 @@ class Run {
     this.#length -= count;
     this.start += count;
     // Small cuts copy nothing, and what is cut off is not held for ever.
-    if (4 * this.#length < this.#store.buffer.byteLength) this.#store = this.bytes.slice();
+    if (4 * this.#length < this.reserved) this.#store = this.bytes.slice();
   }
 }
 
@@ -168,6 +173,12 @@ export class Reassembler {
   /** Bytes of unfinished messages. */
   get held(): number {
     return [...this.#partial.values()].reduce((sum, partial) => sum + partial.size, 0);
+  }
+
+  /** Bytes of memory that `held` takes: at most four times as many. */
+  get reserved(): number {
+    const runs = [...this.#partial.values()].flatMap((partial) => partial.runs);
+    return runs.reduce((sum, run) => sum + run.reserved, 0);
   }
 
   /**

@@ -83,7 +83,7 @@ function converse(one: Session, other: Session, sent: Action[]): [Action[], Acti
 
 test("two sessions deliver any body", () => {
   const next = random(7);
-  for (let run = 0; run < 200; run++) {
+  for (let run = 0; run < 100; run++) {
     const window = 1 + below(next, 4);
     const one = makeSession({ window });
     const other = makeSession({}, THEIRS, OURS);
@@ -233,6 +233,16 @@ test("an error fails the message once, interrupts it and lets the next go", () =
   expect(othersIn(actions)).toEqual([{ type: "failed", messageId: "m1", status: 413 }]);
   expect(session.receive(makeResponse(second, 413), 0)).toEqual([]);
   expect(session.unsettled).toEqual(["m2"]);
+});
+
+test.each([
+  [415, ["#"]],
+  [481, []],
+  [506, []],
+])("a %d is followed by the flags %j: where the session is gone an interruption would be in vain", (status, flags) => {
+  const session = makeSession({ window: 1 });
+  const sent = session.send("m1", "a/b", utf8("1234"), 0, { chunkSize: 2 });
+  expect(requestsIn(accept(session, sent, status)).map((request) => request.continuation)).toEqual(flags);
 });
 
 test("silence fails the message with 408 at the deadline and not before", () => {
