@@ -74,15 +74,16 @@ REQUESTS: dict[str, tuple[Wrong, int]] = {
     "a method we do not know": (lambda s: s.request("FETCH", f"sip:{DOMAIN}"), 405),
     "a method in small letters": (lambda s: s.request("message", f"tel:{BOB}"), 405),
     "an extension we do not have": (lambda s: s.message(more=[("Require", "timer, 100rel")]), 420),
+    "an extension we do not have as a proxy": (lambda s: s.message(more=[("Proxy-Require", "100rel")]), 420),
     "a scheme we do not know": (lambda s: s.request("MESSAGE", "https://joyn.example/bob"), 416),
     "no scheme": (lambda s: s.request("MESSAGE", BOB), 416),
     "nobody's number": (lambda s: s.message(NOBODY), 404),
     "a number of another domain": (lambda s: s.request("MESSAGE", "sip:bob@elsewhere.example"), 404),
     "a number with letters": (lambda s: s.request("MESSAGE", "tel:+33robert"), 404),
     # Over-long everything.
-    "a start line too long": (lambda s: s.request("MESSAGE", f"tel:{'1' * MAX_START_LINE}", to="<tel:1>"), CLOSED),
-    "too many headers": (lambda s: s.message(more=headers(MAX_HEADERS)), CLOSED),
-    "a header too long": (lambda s: s.message(more=[("Subject", "x" * MAX_HEAD)]), CLOSED),
+    "a start line too long": (lambda s: s.request("MESSAGE", f"tel:{'1' * MAX_START_LINE}", to="<tel:1>"), 400),
+    "too many headers": (lambda s: s.message(more=headers(MAX_HEADERS)), 400),
+    "a header too long": (lambda s: s.message(more=[("Subject", "x" * MAX_HEAD)]), 400),
     "a head without end": (lambda s: b"MESSAGE tel:+33639980002 SIP/2.0\r\nSubject: " + b"x" * 2 * MAX_HEAD, CLOSED),
     "a body too long": (lambda s: s.message(cpim=make_cpim("x" * (64 << 10))), 513),
     "a length that promises too much": (lambda s: s.message(content_length=str(1 << 20)), 513),
@@ -185,8 +186,8 @@ DATAGRAMS: dict[str, tuple[Wrong, int]] = {
     "a length that promises more than there is": (lambda s: s.message(content_length="9000"), 400),
     "no Via": (lambda s: s.message(without="Via"), IGNORED),
     "no CSeq": (lambda s: s.message(without="CSeq"), 400),
-    "too many headers": (lambda s: s.message(more=headers(MAX_HEADERS)), IGNORED),
-    "a head too long": (lambda s: s.message(more=[("Subject", "x" * MAX_HEAD)]), IGNORED),
+    "too many headers": (lambda s: s.message(more=headers(MAX_HEADERS)), 400),
+    "a head too long": (lambda s: s.message(more=[("Subject", "x" * MAX_HEAD)]), 400),
 }
 
 
@@ -213,7 +214,7 @@ REGISTRATIONS: dict[str, tuple[list[tuple[str, str]], int]] = {
     "a contact that is none": ([("Contact", "<>")], 400),
     "a contact that never ends": ([("Contact", "<sip:a@127.0.0.1")], 400),
     "too many contacts": ([("Contact", ", ".join(f"<sip:{n}@127.0.0.1>" for n in range(65)))], 400),
-    "too many devices": ([("Contact", f"<sip:{n}@127.0.0.1>") for n in range(11)], 403),
+    "too many devices": ([("Contact", f"<sip:{n}@127.0.0.1>") for n in range(11)], 500),
     "an extension we do not have": ([("Contact", "<sip:a@127.0.0.1>"), ("Require", "sec-agree")], 420),
 }
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -145,3 +146,17 @@ def test_a_message_too_large_for_a_session_is_answered_413() -> None:
         assert raised.value.status == 413
 
     meets(story, msrp={"max_message": 10_000})
+
+
+def test_a_store_that_has_too_much_to_do_makes_senders_come_later() -> None:
+    async def story(door: Door) -> None:
+        writer = door.node.store.mailboxes._writer  # type: ignore[attr-defined]
+        limits, writer._limits = writer._limits, replace(writer._limits, queued=0)
+        async with door.stranger() as carol:
+            assert (await carol.prove("MESSAGE", f"tel:{BOB}", make_cpim("salut"))).status == 503
+            answer = await carol.again("MESSAGE", f"tel:{BOB}", make_cpim("salut"))
+            assert (answer.status, answer.header("retry-after")) == (503, "5")
+        writer._limits = limits
+        assert await door.node.store.mailboxes.read(aor(BOB), 0, 10) == []
+
+    meets(story)

@@ -18,7 +18,8 @@ from joyn.model.tags import CPM_SESSION
 from joyn.protocol.cpim import build
 from joyn.protocol.imdn import Imdn
 from joyn.protocol.sdp import SessionDescription
-from joyn.protocol.sip.message import SipRequest, SipResponse, build_response
+from joyn.protocol.sip.building import build_response
+from joyn.protocol.sip.message import SipRequest, SipResponse
 from phone.node import ALICE, BOB, CAROL
 
 SEED = int(os.environ.get("JOYN_SEED", "20261122"))

@@ -9,8 +9,9 @@ from joyn.phone.offers import Invitation, with_first_message
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.msrp.setup import answer_setup, connects
 from joyn.protocol.sdp import SessionDescription, build_msrp
+from joyn.protocol.sip.building import build_request
 from joyn.protocol.sip.dialog import Dialog
-from joyn.protocol.sip.message import SipRequest, SipResponse, build_request
+from joyn.protocol.sip.message import SipRequest, SipResponse
 from joyn.transport.msrp import Message, MsrpEndpoint, MsrpLeg, MsrpLimits, MsrpListener
 from joyn.transport.sip import Inbound
 from phone.scripted_server import BOB, DOMAIN, ScriptedServer

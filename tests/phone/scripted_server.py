@@ -10,9 +10,10 @@ from itertools import count
 from joyn.phone import Phone, Radio
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.sip.auth import Auth, parse_auths
+from joyn.protocol.sip.building import build_request
 from joyn.protocol.sip.digest import ha1, verify
 from joyn.protocol.sip.headers import parse_name_addrs
-from joyn.protocol.sip.message import SipRequest, SipResponse, build_request
+from joyn.protocol.sip.message import SipRequest, SipResponse
 from joyn.protocol.sip.transaction import Timers
 from joyn.transport.sip import Endpoint, Flow, Inbound, Limits, Listener
 

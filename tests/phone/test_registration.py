@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from joyn.phone import Rejected, Unanswered
+from joyn.protocol.sip.building import build_response
 from joyn.protocol.sip.headers import parse_name_addrs
-from joyn.protocol.sip.message import SipRequest, build_response, parse
+from joyn.protocol.sip.message import SipRequest, parse
 from joyn.transport.sip import Inbound
 from joyn.transport.tls import client_context, issue_certificate, make_development_ca, server_context
 from phone.scripted_server import ALICE, BOB, make_chat, make_phone, running

@@ -370,6 +370,21 @@ def test_typing_is_shown_on_both_sides_until_the_message_comes() -> None:
     asyncio.run(story())
 
 
+def test_a_message_ends_the_typing_however_it_is_sent() -> None:
+    async def story() -> None:
+        async with ready() as (alice, chats):
+            chat = await alice.open_chat(BOB)
+            leg = await chats.next()
+            await chat.typing()
+            await alice.send(BOB, "salut", mode="session")
+            await chat.idle()  # there is nothing to take back any more
+            await chat.send("ca va ?")
+            kinds = [(await leg.messages.get()).content_type.partition(";")[0] for _ in range(3)]
+            assert kinds == ["application/im-iscomposing+xml", "message/cpim", "message/cpim"]
+
+    asyncio.run(story())
+
+
 def test_leaving_a_chat_says_so_in_a_bye() -> None:
     async def story() -> None:
         async with ready() as (alice, chats):

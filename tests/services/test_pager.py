@@ -10,7 +10,7 @@ from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.message import Entry, EntryKind, Message, State
 from joyn.protocol.sip.message import SipRequest
-from joyn.services.messaging.delivery import Attempts, Outcome
+from joyn.services.messaging.delivery import Attempts, Outcome, outcome_of
 from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.pager import MAX_IN_DATAGRAM, Pager
 from joyn.transport.sip import Endpoint, Flow
@@ -91,3 +91,20 @@ def test_a_plain_client_is_called_by_a_sip_uri_which_is_all_it_reads(parameters:
 def test_what_does_not_fit_a_datagram_is_not_tried_over_udp(transport: str, sent: int, outcome: Outcome | None) -> None:
     requests, ended = attempt(PLAIN, make_entry(CPIM + bytes(MAX_IN_DATAGRAM)), transport)
     assert (len(requests), ended) == (sent, outcome)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, Outcome.TAKEN),
+        (202, Outcome.LATER),
+        (302, Outcome.LATER),
+        (403, Outcome.REFUSED),
+        (480, Outcome.LATER),
+        (503, Outcome.LATER),
+        (603, Outcome.REFUSED),
+    ],
+)
+def test_what_a_device_s_answer_means(status: int, outcome: Outcome) -> None:
+    assert outcome_of(status, local=False) is outcome
+    assert outcome_of(status, local=True) is Outcome.GONE

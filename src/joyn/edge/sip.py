@@ -45,7 +45,8 @@ STATUS = {
     Reason.TOO_LARGE: 413,
     Reason.ID_REUSED: 400,
     Reason.INTERVAL_TOO_BRIEF: 423,
-    Reason.TOO_MANY_BINDINGS: 403,
+    # Facts §0: five times 403 and a handset forgets its configuration; after a 5xx it waits and tries again.
+    Reason.TOO_MANY_BINDINGS: 500,
     Reason.OUT_OF_ORDER: 500,
     Reason.OVERLOADED: 503,
     Reason.STORAGE_FULL: 500,
@@ -56,6 +57,8 @@ STATUS = {
 _RIDING = frozenset(key for key, _ in RIDING)
 SUPPORTED = frozenset(("path", "gruu", "outbound", "timer", "pref"))
 """The option tags that a request may require of us."""
+_REQUIRING = ("require", "proxy-require")
+"""RFC 3261 §8.2.2.3 and §16.3 step 5: we are the server of a request, and a proxy on its way."""
 _PASSED_ON = frozenset(("MESSAGE", "INVITE"))
 """What we answer with a request of our own to somebody else, one hop further."""
 _SCHEMES = frozenset(("sip:", "tel:"))
@@ -245,11 +248,12 @@ def check(request: SipRequest) -> None:
         raise ParseError("Max-Forwards is not a number", 0)
     if forwards and not forwards.strip("0") and request.method in _PASSED_ON:
         raise Unserved(483)
-    if request.header("require") is not None:
-        unknown = [tag for tag in option_tags(request, "require") if tag not in SUPPORTED]
-        # RFC 3261 §8.2.2.3: never for a CANCEL.
-        if unknown and request.method != "CANCEL":
-            raise Unserved(420, [("Unsupported", ", ".join(unknown))])
+    for name in _REQUIRING:
+        if request.header(name) is not None:
+            unknown = [tag for tag in option_tags(request, name) if tag not in SUPPORTED]
+            # RFC 3261 §8.2.2.3: never for a CANCEL.
+            if unknown and request.method != "CANCEL":
+                raise Unserved(420, [("Unsupported", ", ".join(unknown))])
 
 
 def _check_text(head: str) -> None:

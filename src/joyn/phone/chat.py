@@ -98,11 +98,18 @@ class Chat:
         """Send a message; returns once the network has accepted it. Raises Rejected, Unanswered."""
         body = content.encode() if isinstance(content, str) else content
         sent = self._sessions.inbox.sending(self.peer, message_id or pager.make_message_id(), "session")
-        self._composer.send()
-        self._disarm("composer")
-        await self.deliver(pager.envelope(content_type, body, sent.message_id, request, tuple(headers)))
+        await self.say(pager.envelope(content_type, body, sent.message_id, request, tuple(headers)))
         self._sessions.inbox.accepted(sent)
         return sent
+
+    async def say(self, message: bytes) -> None:
+        """Send what the user has written, as CPIM: the peer sees it instead of the typing. Raises Rejected, Unanswered.
+
+        RFC 3994 §3.2: the message itself ends the active state.
+        """
+        self._composer.send()
+        self._disarm("composer")
+        await self.deliver(message)
 
     async def deliver(self, message: bytes) -> None:
         """Send a finished CPIM message. Raises Rejected, Unanswered."""

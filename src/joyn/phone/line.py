@@ -16,10 +16,11 @@ from joyn.phone.journal import Journal
 from joyn.phone.messages import Rejected, Unanswered
 from joyn.phone.radio import FlowUser, Radio
 from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.building import build_request
 from joyn.protocol.sip.dialog import Dialog
 from joyn.protocol.sip.digest import Authenticator
 from joyn.protocol.sip.headers import parse_name_addrs, parse_route_set, parse_seconds, parse_via
-from joyn.protocol.sip.message import Headers, SipRequest, SipResponse, build_request
+from joyn.protocol.sip.message import Headers, SipRequest, SipResponse
 from joyn.transport.sip import Flow, LocalResponse
 
 ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, NOTIFY, UPDATE"

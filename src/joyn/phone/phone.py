@@ -250,7 +250,7 @@ class Phone(Behaviour):
                 chat = await self._sessions.open(recipient, self._uri(recipient), self.style.session, carried)
                 if carried is not None:
                     return
-        await chat.deliver(data)
+        await chat.say(data)
 
     async def _send_large(self, recipient: str, data: bytes) -> None:
         """Facts §4.7: a session for one message."""

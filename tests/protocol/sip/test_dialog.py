@@ -1,8 +1,9 @@
 import pytest
 
 from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.building import build_request, build_response
 from joyn.protocol.sip.dialog import Dialog, DialogId
-from joyn.protocol.sip.message import SipRequest, SipResponse, build_request, build_response, parse
+from joyn.protocol.sip.message import SipRequest, SipResponse, parse
 
 VIA = ("Via", "SIP/2.0/UDP 192.0.2.5;branch=z9hG4bK1")
 ALICE, BOB = "<sip:alice@192.0.2.5>", "<sip:bob@192.0.2.6>"

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from joyn.protocol.sip import digest
 from joyn.protocol.sip.auth import Auth, parse_auth
+from joyn.protocol.sip.building import emit
 from joyn.protocol.sip.digest import ALGORITHMS, Authenticator, NonceKeeper, ReplayGuard, ha1, response, verify
-from joyn.protocol.sip.message import SipResponse, emit, parse
+from joyn.protocol.sip.message import SipResponse, parse
 
 SECRET = b"0123456789abcdef"
 

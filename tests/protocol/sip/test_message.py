@@ -4,18 +4,10 @@ from hypothesis import strategies as st
 
 from joyn.protocol.errors import ParseError
 from joyn.protocol.sip import message as sip
+from joyn.protocol.sip.building import build_request, build_response, with_source
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.headers import parse_contacts
-from joyn.protocol.sip.message import (
-    SipRequest,
-    SipResponse,
-    build_request,
-    build_response,
-    mandatory,
-    parse,
-    split_commas,
-    with_source,
-)
+from joyn.protocol.sip.message import SipRequest, SipResponse, mandatory, parse, split_commas
 from protocol.body_samples import growth, load, value_or_error
 
 HEADERS = [

@@ -4,7 +4,8 @@ import random
 import pytest
 
 from joyn.protocol.errors import ProtocolError
-from joyn.protocol.sip.message import SipRequest, SipResponse, build_request, build_response, parse
+from joyn.protocol.sip.building import build_request, build_response
+from joyn.protocol.sip.message import SipRequest, SipResponse, parse
 from joyn.protocol.sip.transaction import (
     TRYING_AFTER,
     Acknowledged,

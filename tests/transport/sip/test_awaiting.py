@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joyn.protocol.sip.message import SipRequest, SipResponse, build_request, build_response, parse
+from joyn.protocol.sip.building import build_request, build_response
+from joyn.protocol.sip.message import SipRequest, SipResponse, parse
 from joyn.protocol.sip.transaction import ClientTransaction, Respond, TimedOut, Timers, client_key
 from joyn.transport.sip.awaiting import Awaiting
 from joyn.transport.sip.flow import Flow

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.building import build_request
 from joyn.protocol.sip.headers import parse_name_addr, parse_name_addrs, parse_route_set
-from joyn.protocol.sip.message import Headers, SipMessage, SipRequest, SipResponse, build_request
+from joyn.protocol.sip.message import Headers, SipMessage, SipRequest, SipResponse
 from joyn.protocol.sip.uri import SipUri, parse_uri
 
 # RFC 3261 §12.2, RFC 3311 §5.1, RFC 6665 §3.1 and §4.4.1, RFC 3515 §4: requests whose Contact replaces the target.

@@ -11,6 +11,8 @@ from enum import Enum
 from joyn.protocol.errors import ParseError
 from joyn.protocol.sip.message import (
     MAX_HEAD,
+    MAX_HEADERS,
+    MAX_START_LINE,
     SipRequest,
     SipResponse,
     content_length,
@@ -20,6 +22,8 @@ from joyn.protocol.sip.message import (
 
 MAX_BODY = 64 * 1024
 """Bytes of body that one SIP message may have unless the listener says otherwise."""
+MAX_METHOD = 20
+"""Letters of a method that are repeated to somebody whose start line was too long."""
 
 
 class KeepAlive(Enum):
@@ -133,3 +137,11 @@ class StreamFramer:
             self._buffer.clear()
             return True
         return False
+
+
+def readable(head: bytes) -> bytes:
+    """As much of a head as the limits let us parse, so that who sent too much can be told: Via stands near its top."""
+    start, *lines = head[:MAX_HEAD].split(b"\r\n", MAX_HEADERS)[:MAX_HEADERS]
+    if len(start) > MAX_START_LINE:
+        start = start.partition(b" ")[0][:MAX_METHOD] + b" sip:invalid SIP/2.0"
+    return b"\r\n".join([start, *(line for line in lines if b":" in line)])

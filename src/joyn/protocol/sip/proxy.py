@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Collection, Iterator
 
 from joyn.protocol.errors import ParseError, ProtocolError
+from joyn.protocol.sip.building import with_source as seen_from
 from joyn.protocol.sip.headers import parse_vias
 from joyn.protocol.sip.message import Headers, SipMessage, SipRequest, SipResponse, encode, split_commas
-from joyn.protocol.sip.message import with_source as seen_from
 
 MAX_FORWARDS = 70
 """Hops given to a request that does not say how many it has left (RFC 3261 §16.6 step 3)."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from joyn.protocol.errors import ParseError, ProtocolError
+from joyn.protocol.sip.building import build_request, build_response
 from joyn.protocol.sip.headers import parse_name_addr, parse_via
-from joyn.protocol.sip.message import SipMessage, SipRequest, SipResponse, build_request, build_response, split_commas
+from joyn.protocol.sip.message import SipMessage, SipRequest, SipResponse, split_commas
 
 TRYING_AFTER = 0.2
 """Seconds after which an INVITE is answered 100 when nothing else has been said (RFC 3261 §17.2.1)."""

@@ -43,7 +43,9 @@ def outcome_of(status: int, *, local: bool) -> Outcome:
         return Outcome.GONE
     if status == 200 or 203 <= status < 300:
         return Outcome.TAKEN
-    if status in _LATER or 500 <= status < 600:
+    # Where a redirection points to is the device's claim and no binding of the subscriber: it is not followed
+    # (RFC 3261 §8.1.3.4 leaves that to us), and the device itself may take the message another time.
+    if status in _LATER or 300 <= status < 400 or 500 <= status < 600:
         return Outcome.LATER
     return Outcome.REFUSED
 

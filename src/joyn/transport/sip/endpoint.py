@@ -14,11 +14,12 @@ from dataclasses import replace
 
 from joyn import telemetry
 from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.building import build_response
+from joyn.protocol.sip.framing import readable
 from joyn.protocol.sip.message import (
     Headers,
     SipRequest,
     SipResponse,
-    build_response,
     find_blank_line,
     mandatory,
     parse_head,
@@ -303,7 +304,7 @@ class Endpoint:
         """Bytes that are no SIP message: answered 400 if they at least begin like a request, else dropped."""
         end, _ = find_blank_line(data)
         try:
-            message = parse_head(data[: end if end >= 0 else len(data)])
+            message = parse_head(readable(data[: end if end >= 0 else len(data)]))
         except ParseError:
             return
         if isinstance(message, SipRequest) and message.method != "ACK":

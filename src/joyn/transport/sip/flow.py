@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.building import build_response
 from joyn.protocol.sip.framing import KeepAlive, StreamFramer, TooLarge
-from joyn.protocol.sip.message import SipRequest, build_response, parse
+from joyn.protocol.sip.message import SipRequest, parse
 from joyn.protocol.stun import answer_binding_request
 from joyn.transport.sip.settings import Listener
 
