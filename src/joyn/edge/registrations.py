@@ -95,14 +95,15 @@ class RegistrationDoor:
             # It broke while the binding was being written: whoever watches flows saw no binding on it yet.
             await self._registrar.flow_lost(flow.id)
             return
+        self._authenticate_flow(flow, subscriber.aor, bindings)
+        REGISTERED.inc()
+        inbound.respond(200, headers=[*self._answer(request, flow, subscriber, bindings), *feature_caps])
         if self._push is not None and contacts is not None:
+            # After the answer: what waits in the mailbox is on its way already, and must not overtake it.
             named = None
             if not isinstance(contacts, str):
                 named = [device_of(instance_of(one), one.uri) for one in contacts]
             await self._push.registered(subscriber.aor, named, bindings)
-        self._authenticate_flow(flow, subscriber.aor, bindings)
-        REGISTERED.inc()
-        inbound.respond(200, headers=[*self._answer(request, flow, subscriber, bindings), *feature_caps])
 
     def _feature_caps(self, contacts: Sequence[NameAddr] | str | None) -> list[tuple[str, str]]:
         """RFC 8599 §5.1: what a device that asks for push is told of it. Raises Unserved for a service not here."""

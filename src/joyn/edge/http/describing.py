@@ -159,7 +159,8 @@ async def _body(operation: Operation, request: web.Request) -> Any:
     if operation.body is None:
         return None
     if request.content_type != "application/json":
-        raise ProblemFound(MALFORMED)
+        # What a form of another site's page can send without being asked for leave is none of these.
+        raise ProblemFound(CROSS_SITE)
     if (request.content_length or 0) > MAX_BODY:
         raise ProblemFound(TOO_LARGE)
     data = await request.content.read(MAX_BODY + 1)

@@ -42,6 +42,7 @@ REASONS = {
     503: "Service Unavailable",
     505: "Version Not Supported",
     513: "Message Too Large",
+    555: "Push Notification Service Not Supported",
     600: "Busy Everywhere",
     603: "Decline",
     606: "Not Acceptable",
