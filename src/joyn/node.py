@@ -31,7 +31,7 @@ from joyn.model.refused import Refused
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.protocol.sip.transaction import Timers
 from joyn.services.capabilities import Capabilities
-from joyn.services.history import Past
+from joyn.services.history import CURSOR_KEY_BYTES, Cursors, Past
 from joyn.services.messaging.choosing import Choosing
 from joyn.services.messaging.delivery import Attempts, Note
 from joyn.services.messaging.identity import IdentityHeaders
@@ -106,7 +106,8 @@ class Node:
         self.store = open_sqlite(
             path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal, max_pages=self._max_pages
         )
-        self._push_key = await self.store.push_targets.key(make_key())
+        self._push_key = await self.store.secrets.keep("push", make_key())
+        self._cursor_key = await self.store.secrets.keep("history-cursor", secrets.token_bytes(CURSOR_KEY_BYTES))
         self._build()
         await self.push.waking.restore()
         # Before anything can be delivered: how an entry goes to a device depends on whether there is MSRP.
@@ -217,7 +218,7 @@ class Node:
 
     def _build_push(self) -> None:
         p = self.settings.push
-        self.past = Past(self.store.history, sleep=asyncio.sleep)
+        self.past = Past(self.store.history, Cursors(self._cursor_key), sleep=asyncio.sleep)
         self.push = Push(
             self.store,
             self._push_key,

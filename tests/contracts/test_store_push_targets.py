@@ -1,4 +1,4 @@
-"""What every store promises of push targets and of the key that signs for them."""
+"""What every store promises of push targets, and of the node's own secrets."""
 
 from contracts.store_values import ALICE, BOB, NOON, make_subscriber
 from joyn.model.push import PushTarget
@@ -67,12 +67,13 @@ def test_targets_go_with_their_subscriber(run):
     run(scenario)
 
 
-def test_the_key_that_came_first_stays(run):
+def test_the_secret_that_came_first_stays(run):
     async def before(store):
-        assert await store.push_targets.key(b"first") == b"first"
-        assert await store.push_targets.key(b"second") == b"first"
+        assert await store.secrets.keep("push", b"first") == b"first"
+        assert await store.secrets.keep("push", b"second") == b"first"
+        assert await store.secrets.keep("other", b"second") == b"second"
 
     async def after(store):
-        assert await store.push_targets.key(b"third") == b"first"
+        assert await store.secrets.keep("push", b"third") == b"first"
 
     run(before, after)

@@ -57,7 +57,13 @@ async def use_everything(store):
     history, push = store.history, store.push_targets
     await history.before(BOB, None, 9), await history.after(BOB, 3, 9), await history.search(BOB, ["see", "you"], 9)
     target = PushTarget(aor=ALICE, device="d", endpoint="https://push.example/1")
-    await push.put(target), await push.of(ALICE), await push.all(), await push.remove([target]), await push.key(b"key")
+    (
+        await push.put(target),
+        await push.of(ALICE),
+        await push.all(),
+        await push.remove([target]),
+        await store.secrets.keep("push", b"key"),
+    )
     await mailboxes.expire(NOON + 2 * DAY), await mailboxes.prune(NOON + 90 * DAY)
     await store.subscribers.remove(ALICE)
 

@@ -6,13 +6,25 @@ Only the owner's messages come back, whatever is asked for: the owner is the cal
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES128
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from joyn.model.aor import Aor
 from joyn.model.history import HistoryPage
+from joyn.model.refused import Reason, Refused
 from joyn.store import History
 
-__all__ = ["MAX_PAGE", "MAX_QUERY", "Past"]
+__all__ = ["CURSOR_KEY_BYTES", "MAX_CURSOR", "MAX_PAGE", "MAX_QUERY", "Cursors", "Past"]
+
+CURSOR_KEY_BYTES = 16
+MAX_CURSOR = 22
+"""Characters of a cursor: one block in base64url."""
 
 MAX_PAGE = 500
 """Items of a page."""
@@ -26,19 +38,60 @@ PAUSE = 0.02
 """Seconds between two batches, in which messages are written."""
 
 
+class Cursors:
+    """Places in the history as clients see them.
+
+    A message's number counts all messages of the node, so it would tell how busy that is. A cursor is one block of AES
+    of the number and a mark of its owner: nobody else's opens, and none can be made up.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        # One block: what ECB gives away, equal blocks, does not occur.
+        self._cipher = Cipher(AES128(key), ECB())  # noqa: S305
+
+    def seal(self, owner: Aor, place: int) -> str:
+        """The cursor of a message."""
+        sealing = self._cipher.encryptor()
+        block = sealing.update(place.to_bytes(8) + self._mark(owner)) + sealing.finalize()
+        return base64.urlsafe_b64encode(block)[:MAX_CURSOR].decode()
+
+    def open(self, owner: Aor, cursor: str) -> int:
+        """The message's number. Raises Refused(MALFORMED) for what is no cursor of this owner."""
+        try:
+            block = base64.b64decode(cursor + "==", b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            block = b""
+        if len(block) != CURSOR_KEY_BYTES:
+            raise Refused(Reason.MALFORMED, "no cursor")
+        opening = self._cipher.decryptor()
+        opened = opening.update(block) + opening.finalize()
+        if opened[8:] != self._mark(owner):
+            raise Refused(Reason.MALFORMED, "no cursor")
+        return int.from_bytes(opened[:8])
+
+    @staticmethod
+    def _mark(owner: Aor) -> bytes:
+        return blake2b(owner.encode(), digest_size=8).digest()
+
+
 class Past:
     """History and search for everybody. `sleep` is the event loop's."""
 
-    def __init__(self, history: History, *, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(self, history: History, cursors: Cursors, *, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._history = history
+        self.cursors = cursors
         self._sleep = sleep
 
-    async def page(self, owner: Aor, *, before: int | None, after: int | None, limit: int) -> HistoryPage:
-        """The newest items first, older than `before`; or the oldest first, newer than `after`, when that is given."""
+    async def page(self, owner: Aor, *, before: str | None, after: str | None, limit: int) -> HistoryPage:
+        """The newest items first, older than `before`; or the oldest first, newer than `after`, when that is given.
+
+        Raises Refused(MALFORMED) for a cursor that is none of the owner's.
+        """
         limit = min(limit, MAX_PAGE)
         if after is not None:
-            return await self._history.after(owner, after, limit)
-        return await self._history.before(owner, before, limit)
+            return await self._history.after(owner, self.cursors.open(owner, after), limit)
+        place = None if before is None else self.cursors.open(owner, before)
+        return await self._history.before(owner, place, limit)
 
     async def search(self, owner: Aor, text: str, limit: int) -> HistoryPage:
         """The newest items first that have a word beginning with each of the words in `text`."""

@@ -16,7 +16,7 @@ from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.push import PushTarget
 from joyn.model.subscriber import Subscriber
 
-__all__ = ["SETTLE_DELAY", "Bindings", "History", "Mailboxes", "PushTargets", "Store", "Subscribers"]
+__all__ = ["SETTLE_DELAY", "Bindings", "History", "Mailboxes", "PushTargets", "Secrets", "Store", "Subscribers"]
 
 SETTLE_DELAY = 0.25
 """Seconds that a cursor's move may wait for a commit to ride on."""
@@ -207,7 +207,7 @@ class History(Protocol):
 
 
 class PushTargets(Protocol):
-    """Where devices that are not connected can be woken, and the key that proves who wakes them."""
+    """Where devices that are not connected can be woken."""
 
     async def of(self, aor: Aor) -> list[PushTarget]:
         """All targets of an AOR."""
@@ -226,8 +226,12 @@ class PushTargets(Protocol):
         """Forget these, if they still have the same endpoint; durable when it returns."""
         ...
 
-    async def key(self, fresh: bytes) -> bytes:
-        """The private key of this operator's push messages (opaque here): `fresh` when there was none before."""
+
+class Secrets(Protocol):
+    """Keys that the node made for itself and that shall outlive it."""
+
+    async def keep(self, name: str, fresh: bytes) -> bytes:
+        """The secret of this name: what was kept before, or `fresh`, which is on disk when this returns."""
         ...
 
 
@@ -257,6 +261,11 @@ class Store(Protocol):
     @property
     def push_targets(self) -> PushTargets:
         """How to wake them."""
+        ...
+
+    @property
+    def secrets(self) -> Secrets:
+        """What the node keeps to itself."""
         ...
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from joyn.edge.http.own_data import own_data
 from joyn.model.aor import Aor, Numbering
 from joyn.model.refused import Reason, Refused
 from joyn.model.subscriber import Subscriber
-from joyn.services.history import Past
+from joyn.services.history import Cursors, Past
 from joyn.services.push.push import Push
 from joyn.services.push.vapid import make_key
 from joyn.store.sqlite import open_store
@@ -59,7 +59,7 @@ def asked(story):
             store = open_store(":memory:", node="n", wall_clock=lambda: NOON, on_fatal=print)
             push = Push(
                 store,
-                await store.push_targets.key(make_key()),
+                await store.secrets.keep("push", make_key()),
                 lambda _aor: (),
                 contact="mailto:push@joyn.example",
                 hosts=PUSH_HOSTS,
@@ -73,7 +73,7 @@ def asked(story):
                 await store.subscribers.put(
                     Subscriber(aor=aor, username=aor, realm="r", ha1={"MD5": "0"}, display_name=name)
                 )
-            past = Past(store.history, sleep=asyncio.sleep)
+            past = Past(store.history, Cursors(b"k" * 16), sleep=asyncio.sleep)
             providers = own_data(store, past, push, Numbering("FR", ("joyn.example",)), Sessions())
             door = DataDoor(store, push, providers)
             app = web.Application()

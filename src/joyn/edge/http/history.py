@@ -9,14 +9,14 @@ import msgspec
 from aiohttp import web
 
 from joyn.edge.http.describing import Asked, Caller, Operation, Serve, route
+from joyn.model.aor import Aor
 from joyn.model.history import HistoryItem, HistoryPage
 from joyn.model.message import State
-from joyn.services.history import MAX_PAGE, MAX_QUERY, Past
+from joyn.services.history import MAX_CURSOR, MAX_PAGE, MAX_QUERY, Past
 
 __all__ = ["HistoryDoor"]
 
-MAX_CURSOR = 2**63 - 1
-Cursor = Annotated[int, msgspec.Meta(ge=0, le=MAX_CURSOR, description="The cursor of an item.")]
+Cursor = Annotated[str, msgspec.Meta(max_length=MAX_CURSOR, description="The cursor of an item; opaque.")]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE, description="Items at most; large ones make short pages.")]
 
 
@@ -103,22 +103,22 @@ class HistoryDoor:
     async def _history(self, asked: Asked) -> Items:
         query: HistoryQuery = asked.query
         page = await self._past.page(asked.aor, before=query.before, after=query.after, limit=query.limit)
-        return _shown(page)
+        return self._shown(asked.aor, page)
 
     async def _search(self, asked: Asked) -> Items:
         query: SearchQuery = asked.query
-        return _shown(await self._past.search(asked.aor, query.q, query.limit))
+        return self._shown(asked.aor, await self._past.search(asked.aor, query.q, query.limit))
+
+    def _shown(self, owner: Aor, page: HistoryPage) -> Items:
+        seal = self._past.cursors.seal
+        return Items(items=[_item(item, seal(owner, item.message.id)) for item in page.items], more=page.more)
 
 
-def _shown(page: HistoryPage) -> Items:
-    return Items(items=[_item(item) for item in page.items], more=page.more)
-
-
-def _item(item: HistoryItem) -> Item:
+def _item(item: HistoryItem, cursor: str) -> Item:
     message = item.message
     incoming_state: Literal["delivered", "displayed"] = "displayed" if item.state is State.DISPLAYED else "delivered"
     return Item(
-        cursor=str(message.id),
+        cursor=cursor,
         direction="incoming" if item.incoming else "outgoing",
         peer=message.sender if item.incoming else message.conversation,
         message_id=message.message_id,

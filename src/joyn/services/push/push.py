@@ -27,7 +27,7 @@ SALT_BYTES = 16
 
 
 class Push:
-    """Push of one node. `key` is the store's (PushTargets.key); for the rest see the settings and the parts."""
+    """Push of one node. `key` is a private key as `Vapid` takes it; for the rest see the settings and the parts."""
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from joyn.model.aor import Aor
-from joyn.store import SETTLE_DELAY, Bindings, History, Mailboxes, PushTargets, Store, Subscribers
+from joyn.store import SETTLE_DELAY, Bindings, History, Mailboxes, PushTargets, Secrets, Store, Subscribers
 from joyn.store.sqlite import upkeep
 from joyn.store.sqlite.acceptance import Acceptance
 from joyn.store.sqlite.bindings import SqliteBindings
@@ -27,6 +27,7 @@ from joyn.store.sqlite.mailboxes import SqliteMailboxes
 from joyn.store.sqlite.migration import Migration, NewerSchema, migrate, migrations
 from joyn.store.sqlite.progress import Progress
 from joyn.store.sqlite.push_targets import SqlitePushTargets, forget_targets
+from joyn.store.sqlite.secrets import SqliteSecrets
 from joyn.store.sqlite.settlement import Settlement
 from joyn.store.sqlite.subscribers import SqliteSubscribers
 from joyn.store.sqlite.writer import Limits, Writer
@@ -110,6 +111,7 @@ class SqliteStore:
         self.mailboxes: Mailboxes = SqliteMailboxes(writer, quick, self._in_thread, settlement, acceptance, progress)
         self.history: History = SqliteHistory(writer, quick, self._in_thread)
         self.push_targets: PushTargets = SqlitePushTargets(writer, quick, self._in_thread)
+        self.secrets: Secrets = SqliteSecrets(writer, quick)
 
         def forget(connection: sqlite3.Connection, aor: Aor) -> None:
             """What goes with a subscriber besides their own row, block list and bindings."""

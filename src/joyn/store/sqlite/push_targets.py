@@ -1,4 +1,4 @@
-"""Push targets, and the key that signs what is sent to them."""
+"""Push targets: where devices that are not connected can be woken."""
 
 # SQL is put together from constants of this package only.
 # ruff: noqa: S608
@@ -65,19 +65,6 @@ class SqlitePushTargets:
 
         if places:
             await self._writer.call(write)
-
-    async def key(self, fresh: bytes) -> bytes:
-        """The private key of this operator's push messages."""
-        kept = self._quick.rows("SELECT value FROM secret WHERE name = 'push'")
-        if kept:
-            return bytes(kept[0][0])
-
-        def write(connection: sqlite3.Connection) -> bytes:
-            connection.execute("INSERT OR IGNORE INTO secret (name, value) VALUES ('push', ?)", (fresh,))
-            value: bytes = connection.execute("SELECT value FROM secret WHERE name = 'push'").fetchone()[0]
-            return value
-
-        return await self._writer.call(write)
 
 
 def forget_targets(connection: sqlite3.Connection, aor: Aor) -> None:
