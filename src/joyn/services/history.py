@@ -1,6 +1,6 @@
 """A subscriber's own past: read page by page, searched, and kept ready to be searched.
 
-Spec: architecture §2 (history is reading one's own mailbox), RCC.07 §3.2 (common message store).
+Spec: architecture §2 (history is reading one's own mailbox); facts §4.10.
 Only the owner's messages come back, whatever is asked for: the owner is the caller, never an argument of the request.
 """
 

@@ -1,6 +1,6 @@
 """Push parameters of a SIP contact: which device it is, and how it is woken.
 
-Spec: RFC 8599 §4.1 (pn-provider, pn-prid, pn-param), §6.1 (555), §8 (webpush with VAPID); facts §13.
+Spec: RFC 8599 §4 (pn-provider, pn-prid, pn-param), §5 (Feature-Caps, 555); facts §13.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROVIDER = "webpush"
 
 
 class UnsupportedProvider(Refused):
-    """The device wants a push notification service that is not here: 555 in SIP (RFC 8599 §5.1)."""
+    """The device wants a push notification service that is not here: 555 in SIP (RFC 8599 §5)."""
 
     def __init__(self) -> None:
         super().__init__(Reason.NOT_ACCEPTABLE, "no such push notification service")
@@ -43,7 +43,7 @@ class PushContacts:
         self._waking = waking
         self._endpoints = endpoints
         self.feature_caps = f'*;+sip.pns="{PROVIDER}";+sip.vapid="{public_key}"'
-        """The Feature-Caps of a 200 to a device that asked for push (RFC 8599 §5.1, §8.1), and of the
+        """The Feature-Caps of a 200 to a device that asked for push (RFC 8599 §5), and of the
         555 to one that asked for something else."""
 
     def wish(self, contact: str) -> PushWish | None:

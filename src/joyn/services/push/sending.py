@@ -138,7 +138,7 @@ class Sending:
             "Authorization": self._vapid.authorization(endpoint.origin),
         }
         if not target.p256dh:
-            # RFC 8599 §4.1: no keys come with a SIP contact; an empty wake-up needs none.
+            # RFC 8599: no keys come with a SIP contact; an empty wake-up needs none.
             return headers, b""
         body = encrypt(
             PAYLOAD, p256dh=target.p256dh, auth=target.auth, ephemeral=self._make_ephemeral(), salt=self._make_salt()

@@ -1,6 +1,6 @@
 """Wake and wait: a message for a device that is not connected calls it, and is `stored` only if nobody comes.
 
-Spec: RFC 8599 §5 (what a proxy does before it gives up on a contact), RCC.07 §3.2.4.7; facts §13.
+Spec: RFC 8599 §5 (what a proxy does before it gives up on a contact); facts §4.8, §13.
 The message is in the mailbox all the while; delivery is what it always is, when the device has registered.
 """
 
@@ -27,7 +27,7 @@ MAX_UNDER_WAY = 256
 MAX_HELD = 10_000
 """Messages whose `stored` waits for a device; beyond it `stored` is said at once."""
 REFRESH_BEFORE = 120.0
-"""Seconds before a sleeping SIP device's registration ends in which it is woken to refresh (RFC 8599 §5.5)."""
+"""Seconds before a sleeping SIP device's registration ends in which it is woken to refresh (RFC 8599 §5)."""
 
 
 class Handle(Protocol):
