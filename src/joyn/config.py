@@ -24,6 +24,8 @@ __all__ = [
     "MEMORY",
     "AdminSettings",
     "ConfigError",
+    "HttpListener",
+    "HttpSettings",
     "LogSettings",
     "MessagingSettings",
     "MsrpListener",
@@ -175,6 +177,35 @@ class MsrpSettings(_Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpListener(_Section):
+    """One address where HTTP is spoken."""
+
+    name: str = documented("http", "What logs call it; no two are called the same.")
+    transport: Literal["http", "https"] = documented("http", "http or https.")
+    host: str = documented("127.0.0.1", "Address to listen on.")
+    port: Port = documented(8080, "Port to listen on; 0 lets the system choose.")
+    advertise: str = documented("", "Host that browsers reach it at; the host above if empty.", follows="host")
+    certificate: Path | None = documented(
+        None, "PEM file of the certificate and its chain (https), relative to this file."
+    )
+    key: Path | None = documented(None, "PEM file of the private key (https), relative to this file.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings(_Section):
+    """HTTP: the web client, auto-configuration, and SIP and MSRP over WebSocket."""
+
+    max_connections: Count = documented(20_000, "Connections at a time; more are turned away.")
+    max_connections_per_source: Count = documented(2_000, "Of these, from one address.")
+    origins: tuple[str, ...] = documented((), "Origins of other sites whose pages may open WebSockets here.")
+    trusted_proxies: tuple[str, ...] = documented(
+        (), "Networks of front proxies, whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
+    frame_ancestors: tuple[str, ...] = documented((), "Origins that may show the page in a frame; for demos.")
+    listeners: tuple[HttpListener, ...] = documented((), "Where HTTP is spoken.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrarSettings(_Section):
     """Registrations (RFC 3261 §10, RFC 5626, RFC 5627)."""
 
@@ -249,6 +280,7 @@ class Settings:
     operator: OperatorSettings = OperatorSettings()
     sip: SipSettings = SipSettings()
     msrp: MsrpSettings = MsrpSettings()
+    http: HttpSettings = HttpSettings()
     registrar: RegistrarSettings = RegistrarSettings()
     messaging: MessagingSettings = MessagingSettings()
     push: PushSettings = PushSettings()
@@ -274,6 +306,7 @@ class Settings:
             placed,
             sip=dataclasses.replace(self.sip, listeners=tuple(_placed(one, base) for one in self.sip.listeners)),
             msrp=dataclasses.replace(self.msrp, listeners=tuple(_placed(one, base) for one in self.msrp.listeners)),
+            http=dataclasses.replace(self.http, listeners=tuple(_placed(one, base) for one in self.http.listeners)),
             store=dataclasses.replace(self.store, path=str(placed.store_path or MEMORY)),
             admin=dataclasses.replace(self.admin, socket=placed.admin_socket),
         )
@@ -457,7 +490,7 @@ def _amount(value: int, units: Mapping[str, int]) -> str:
 
 def _check(settings: Settings) -> None:
     """What no field can know alone."""
-    for name in ("sip", "msrp"):
+    for name in ("sip", "msrp", "http"):
         _check_listeners(f"{name}.listeners", getattr(settings, name).listeners)
     registrar = settings.registrar
     if not registrar.min_expires <= registrar.default_expires <= registrar.max_expires:
@@ -470,7 +503,7 @@ def _check(settings: Settings) -> None:
         raise ConfigError("is empty", "operator.domain")
 
 
-def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener]) -> None:
+def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener | HttpListener]) -> None:
     names: set[str] = set()
     addresses: set[tuple[bool, str, int]] = set()
     for index, one in enumerate(listeners):
@@ -482,9 +515,11 @@ def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener]
         if one.port and address in addresses:
             raise ConfigError(f"another listener has {one.host} port {one.port}", f"{place}.port")
         addresses.add(address)
-        if one.transport == "tls" and (one.certificate is None or one.key is None):
+        if one.transport in ("tls", "https") and (one.certificate is None or one.key is None):
             missing = "certificate" if one.certificate is None else "key"
-            raise ConfigError("a tls listener needs it; `joyn init` makes one for development", f"{place}.{missing}")
+            raise ConfigError(
+                f"a {one.transport} listener needs it; `joyn init` makes one for development", f"{place}.{missing}"
+            )
         if one.advertise in _UNSPECIFIED:
             raise ConfigError(
                 f"say which address devices reach; {one.host} is none they could send to", f"{place}.advertise"

@@ -16,20 +16,22 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from joyn import telemetry
-from joyn.config import MsrpListener as MsrpListenerSettings
-from joyn.config import Settings, SipListener
+from joyn.config import Settings
 from joyn.edge.admin import AdminDoor
 from joyn.edge.chat import ChatDoor
+from joyn.edge.http import RouteProvider, application
+from joyn.edge.http.page import PageDoor, built_client
+from joyn.edge.http.websocket import WebSocketDoor
 from joyn.edge.msrp import MsrpDoor
 from joyn.edge.registrations import RegistrationDoor
 from joyn.edge.sip import Identity, SipDoor
 from joyn.edge.subscriptions import SubscriptionDoor
+from joyn.listening import http_limits, http_listener, msrp_limits, msrp_listener, sip_limits, sip_listener
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.message import Deposit, Entry, Kind, Message, State, Trace
 from joyn.model.refused import Refused
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
-from joyn.protocol.sip.transaction import Timers
 from joyn.services.capabilities import Capabilities
 from joyn.services.history import CURSOR_KEY_BYTES, Cursors, Past
 from joyn.services.messaging.choosing import Choosing
@@ -49,9 +51,9 @@ from joyn.services.watching import Watching
 from joyn.store import Store
 from joyn.store.sqlite import Locked as Locked
 from joyn.store.sqlite import open_store as open_sqlite
-from joyn.transport.msrp import MsrpEndpoint, MsrpLimits, MsrpListener
-from joyn.transport.sip import Endpoint, Flow, Limits, Listener
-from joyn.transport.tls import fingerprint_of, server_context
+from joyn.transport.http import HttpListener, HttpServer
+from joyn.transport.msrp import MsrpEndpoint, MsrpListener
+from joyn.transport.sip import Endpoint, Flow, Listener
 
 log = logging.getLogger(__name__)
 
@@ -88,10 +90,13 @@ CURSOR_SWEEP = 3600.0
 
 
 class Node:
-    """One running node. `max_pages` bounds the database, in pages of 4 KiB."""
+    """One running node. `max_pages` (of 4 KiB) bounds the database; `pages` are served by HTTP before all else."""
 
-    def __init__(self, settings: Settings, *, max_pages: int | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, max_pages: int | None = None, pages: Sequence[RouteProvider] = ()
+    ) -> None:
         self.settings = settings
+        self._pages = pages
         self._max_pages = max_pages
         self._stopping = asyncio.Event()
         self._cursors_swept = 0.0
@@ -115,6 +120,8 @@ class Node:
             await self.msrp.listen(msrp_listener(media))
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))
+        for page in settings.http.listeners:
+            self._take_websockets(await self.http.listen(http_listener(page)))
         for binding in await self.registrar.restore(self._reachable):
             # What was due when the node stopped is due now.
             self.terminating.attached(binding, True)
@@ -208,6 +215,7 @@ class Node:
         )
         self.endpoint.on_request = self.door.on_request
         self.endpoint.on_acknowledge = chats.acknowledge
+        self._build_http()
         self.admin = AdminDoor(
             settings.admin_socket,
             subscribers=store.subscribers,
@@ -230,6 +238,43 @@ class Node:
             patience=p.wait,
             pause=p.pause,
             wall=time.time,
+        )
+
+    def _build_http(self) -> None:
+        h = self.settings.http
+        self.websockets = WebSocketDoor(
+            self.endpoint, self.msrp, self._web_listener, origins=h.origins, max_message=self.settings.msrp.max_message
+        )
+        self.page = PageDoor(built_client(), ancestors=h.frame_ancestors)
+        providers = (*self._pages, self.websockets, self.page)
+        self.http = HttpServer(
+            application(providers, trusted_proxies=h.trusted_proxies),
+            http_limits(self.settings),
+        )
+
+    def _take_websockets(self, listener: HttpListener) -> None:
+        """MSRP over WebSocket is spoken wherever HTTP is; over TLS also when a front proxy ends it."""
+        transports = ["WSS"] if listener.tls else ["WS", *(["WSS"] if self.settings.http.trusted_proxies else [])]
+        for transport in transports:
+            self.msrp.listen_on_web(
+                MsrpListener(
+                    name=listener.name,
+                    transport=transport,
+                    host=listener.host,
+                    port=listener.port,
+                    advertise=listener.advertise,
+                )
+            )
+
+    def _web_listener(self, secure: bool, port: int) -> Listener:
+        """What Via and Contact say of us on a WebSocket."""
+        listener = next(one for one in self.http.listeners if one.port == port)
+        return Listener(
+            name=listener.name,
+            transport="WSS" if secure else "WS",
+            host=listener.host,
+            port=port,
+            advertise=listener.advertise,
         )
 
     def _introduce(self) -> None:
@@ -374,6 +419,8 @@ class Node:
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self.admin.stop()
+        await self.websockets.close()
+        await self.http.close()
         await self.door.close()
         await self.msrp_door.close()
         self.sessions.close()
@@ -402,71 +449,3 @@ class Tracer:
     def attempts(self, message: int) -> list[Note]:
         """The attempts to deliver one message."""
         return self._attempts.of(message)
-
-
-def sip_listener(listener: SipListener) -> Listener:
-    """A listener of the settings as the endpoint wants it."""
-    tls = None
-    if listener.transport == "tls":
-        assert listener.certificate is not None
-        assert listener.key is not None
-        tls = server_context(listener.certificate, listener.key)
-    return Listener(
-        name=listener.name,
-        transport=listener.transport.upper(),
-        host=listener.host,
-        port=listener.port,
-        advertise=listener.advertise,
-        trusted=listener.access == "trusted",
-        algorithms=listener.algorithms,
-        tls=tls,
-    )
-
-
-def sip_limits(settings: Settings) -> Limits:
-    """The endpoint's bounds out of the settings."""
-    s = settings.sip
-    return Limits(
-        max_connections=s.max_connections,
-        max_connections_per_source=s.max_connections_per_source,
-        max_body=s.max_body,
-        max_write_buffer=s.max_write_buffer,
-        idle_timeout=s.idle_timeout,
-        max_in_flight=s.max_in_flight,
-        max_in_flight_per_flow=s.max_in_flight_per_flow,
-        flow_timer=s.flow_timer,
-        timers=Timers(t1=s.t1, t2=s.t2, t4=s.t4),
-    )
-
-
-def msrp_listener(listener: MsrpListenerSettings) -> MsrpListener:
-    """A listener of the settings as the MSRP endpoint wants it."""
-    tls = fingerprint = None
-    if listener.transport == "tls":
-        assert listener.certificate is not None
-        assert listener.key is not None
-        tls = server_context(listener.certificate, listener.key)
-        fingerprint = ("sha-256", fingerprint_of(listener.certificate))
-    return MsrpListener(
-        name=listener.name,
-        transport=listener.transport.upper(),
-        host=listener.host,
-        port=listener.port,
-        advertise=listener.advertise,
-        tls=tls,
-        fingerprint=fingerprint,
-    )
-
-
-def msrp_limits(settings: Settings) -> MsrpLimits:
-    """The MSRP endpoint's bounds out of the settings."""
-    m = settings.msrp
-    return MsrpLimits(
-        max_message=m.max_message,
-        max_connections=m.max_connections,
-        max_connections_per_source=settings.sip.max_connections_per_source,
-        max_write_buffer=settings.sip.max_write_buffer,
-        idle_timeout=settings.sip.idle_timeout,
-        session_idle=m.session_idle,
-        timeout=m.timeout,
-    )

@@ -50,6 +50,7 @@ _FREQUENT: Final[Mapping[str, str]] = {
     "capability.answered": "An OPTIONS was answered for a subscriber.",
     "push.sent": "A push service took a wake-up for a device that is not connected.",
     "push.disowned": "A push service knows a device no more; it is not woken any more.",
+    "http.served": "An HTTP request was answered.",
     "subscription.opened": "Somebody watches an event package (reg-event).",
     "subscription.closed": "A watcher left.",
 }
@@ -80,6 +81,7 @@ _TROUBLING: Final[Mapping[str, str]] = {
     "nonce.replayed": "Credentials came twice: a replay, or a device that counts wrongly.",
     "identity.forged": "A request claimed an identity its flow does not have.",
     "response.forged": "A response came over another flow than its request had gone to; it was ignored.",
+    "http.refused": "An HTTP request or a WebSocket came from another site's page.",
     "receipt.forged": "A notification came from somebody the message was not sent to.",
     "message.refused": "A message was not taken; its sender was told.",
     "message.failed": "No device of the recipient is left to try.",

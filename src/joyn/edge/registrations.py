@@ -106,7 +106,7 @@ class RegistrationDoor:
             await self._push.registered(subscriber.aor, named, bindings)
 
     def _feature_caps(self, contacts: Sequence[NameAddr] | str | None) -> list[tuple[str, str]]:
-        """RFC 8599 §5.1: what a device that asks for push is told of it. Raises Unserved for a service not here."""
+        """RFC 8599 §5: what a device that asks for push is told of it. Raises Unserved for a service not here."""
         push = self._push
         if push is None or contacts is None or isinstance(contacts, str):
             return []
@@ -147,7 +147,7 @@ class RegistrationDoor:
             headers += [("Path", value) for value in request.headers("path")]
         sip = self._numbering.sip_uri(subscriber.aor)
         associated = f"<{subscriber.aor}>, <{sip}>" if sip != subscriber.aor else f"<{sip}>"
-        transport = flow.listener.transport.lower()
+        transport = flow.listener.uri_transport
         headers += [
             ("P-Associated-URI", associated),
             ("Service-Route", f"<sip:{flow.listener.sent_by};transport={transport};lr>"),

@@ -77,6 +77,6 @@ class SubscriptionDoor:
     def _headers(inbound: Inbound, seconds: int) -> list[tuple[str, str]]:
         listener = inbound.flow.listener
         return [
-            ("Contact", f"<sip:{listener.sent_by};transport={listener.transport.lower()}>"),
+            ("Contact", f"<sip:{listener.sent_by};transport={listener.uri_transport}>"),
             ("Expires", str(seconds)),
         ]

@@ -151,7 +151,7 @@ class Line:
         """The URI at which we are reached."""
         flow = self.open_flow()
         user = self.account.address.partition(":")[2].partition("@")[0]
-        return f"sip:{user}@{flow.listener.sent_by};transport={flow.listener.transport.lower()}"
+        return f"sip:{user}@{flow.listener.sent_by};transport={flow.listener.uri_transport}"
 
     @property
     def instance(self) -> str:

@@ -101,7 +101,7 @@ class Watching:
         branch = self._endpoint.make_branch()
         headers = [
             ("Via", f"SIP/2.0/{listener.transport} {listener.sent_by};branch={branch}"),
-            ("Contact", f"<sip:{listener.sent_by};transport={listener.transport.lower()}>"),
+            ("Contact", f"<sip:{listener.sent_by};transport={listener.uri_transport}>"),
             ("Event", "reg"),
             ("Subscription-State", state),
             ("Content-Type", reginfo.CONTENT_TYPE),

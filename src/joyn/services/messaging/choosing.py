@@ -25,7 +25,7 @@ class Choosing:
 
     def begin(self, binding: Binding, entry: Entry, *, deferred: bool) -> Attempt:
         """See Delivery."""
-        if self._by_session(binding, entry, deferred) and self._sessions.available:
+        if self._by_session(binding, entry, deferred) and self._sessions.available(web=binding.flow.startswith("ws")):
             return self._inviting.begin(binding, entry, deferred=deferred)
         return self._pager.begin(binding, entry, deferred=deferred)
 

@@ -18,7 +18,7 @@ from joyn.model.refused import Refused
 from joyn.model.tags import CPM_LARGE, CPM_SESSION, SIMPLE_IM, tags_of, takes_sessions, traits_of
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.errors import ParseError
-from joyn.protocol.msrp.setup import connects, parse_setup
+from joyn.protocol.msrp.setup import connects
 from joyn.protocol.multipart import Part, build
 from joyn.protocol.sip.dialog import Dialog
 from joyn.protocol.sip.message import SipRequest, SipResponse
@@ -26,7 +26,7 @@ from joyn.protocol.sip.transaction import build_cancel
 from joyn.services.messaging.delivery import Attempt, Attempts, Outcome, outcome_of
 from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.lane import WINDOW, Lane
-from joyn.services.messaging.sessions import Leg, Offer, Sessions
+from joyn.services.messaging.sessions import Leg, Offer, Sessions, offered_setup
 from joyn.transport.sip import Endpoint, Flow, LocalResponse
 
 LINGER = 0.5
@@ -270,14 +270,14 @@ class Inviting:
         self._sessions.confirm(leg, dialog)
         if offer is None:
             return False
-        self._sessions.join(leg, offer.media, connects(parse_setup("actpass"), offer.media.setup) == "offerer")
+        self._sessions.join(leg, offer.media, connects(offered_setup(leg), offer.media.setup) == "offerer")
         return True
 
     def _request(self, leg: Leg, binding: Binding, entry: Entry, *, carried: bool) -> SipRequest:
         message = entry.message
         tags = tags_of(binding.parameters)
         notifications = leg.peer == NOTIFICATIONS
-        sdp = self._sessions.describe(leg.media, "sendonly" if notifications else "sendrecv")
+        sdp = self._sessions.describe(leg, "sendonly" if notifications else "sendrecv")
         content_type, body = "application/sdp", sdp
         if carried:
             parts = [Part.make("application/sdp", sdp), Part.make("message/cpim", message.cpim)]

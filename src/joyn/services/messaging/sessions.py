@@ -15,7 +15,7 @@ from joyn.model.aor import Aor
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.errors import ParseError
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
-from joyn.protocol.msrp.setup import answer_setup, connects
+from joyn.protocol.msrp.setup import Setup, answer_setup, connects
 from joyn.protocol.msrp.uri import parse_path
 from joyn.protocol.sdp import MsrpMedia, SessionDescription, build_msrp
 from joyn.protocol.sip.dialog import Dialog, DialogId
@@ -110,10 +110,9 @@ class Sessions:
         self._connecting: set[asyncio.Task[None]] = set()
         self.on_opened: Callable[[tuple[Aor, str], str], None] = lambda _device, _peer: None
 
-    @property
-    def available(self) -> bool:
-        """Whether this node speaks MSRP at all."""
-        return self._msrp.listens(tls=False) or self._msrp.listens(tls=True)
+    def available(self, *, web: bool) -> bool:
+        """Whether this node speaks MSRP to browsers, or to other devices."""
+        return self._msrp.listens(tls=False, web=web) or self._msrp.listens(tls=True, web=web)
 
     # Finding legs.
 
@@ -160,11 +159,15 @@ class Sessions:
         Raises ParseError, and Refused(NOT_ACCEPTABLE) when there is no MSRP listener for the offer.
         A `standalone` session brings one large message (facts §4.7) and stands beside the chat with the same peer.
         """
-        if not self._msrp.listens(tls=offer.media.secure):
+        web = inbound.flow.listener.web
+        if not self._msrp.listens(tls=offer.media.secure, web=web):
             raise Refused(Reason.NOT_ACCEPTABLE, "no MSRP listener of that kind")
+        if web and offer.media.setup == "passive":
+            # RFC 7977 §6: a browser cannot be connected to.
+            raise Refused(Reason.NOT_ACCEPTABLE, "over WebSocket the client connects")
         session_timer(inbound.request)
         dialog = Dialog.of_server(inbound.request, self._endpoint.make_tag())
-        media = self._msrp.session(self.handler, tls=offer.media.secure)
+        media = self._msrp.session(self.handler, tls=offer.media.secure, web=web)
         leg = Leg(device, peer, inbound.flow, media, key=media.local_path if standalone else "")
         leg.dialog = dialog
         return leg
@@ -190,7 +193,7 @@ class Sessions:
     def join(self, leg: Leg, remote: MsrpMedia, active: bool) -> None:
         """Bind the MSRP session: wait for the peer, or connect to it."""
         path = " ".join(remote.path)
-        if active:
+        if active and not leg.flow.listener.web:
             # The address is the peer's claim: connect nowhere but where its signalling comes from.
             task = asyncio.get_running_loop().create_task(self._connect(leg, path, remote))
             self._connecting.add(task)
@@ -205,9 +208,9 @@ class Sessions:
         except (OSError, TimeoutError, ParseError):
             self.end(leg, reason="")
 
-    def describe(self, media: MsrpLeg, direction: str = "sendrecv") -> bytes:
-        """Our offer for a session we open."""
-        return self._describe(media, "actpass", direction).emit()
+    def describe(self, leg: Leg, direction: str = "sendrecv") -> bytes:
+        """Our offer for a session we open. A browser cannot be connected to: there we wait."""
+        return self._describe(leg.media, offered_setup(leg), direction).emit()
 
     def _describe(self, media: MsrpLeg, setup: str | None, direction: str) -> SessionDescription:
         listener = media.listener
@@ -226,7 +229,7 @@ class Sessions:
 
     def contact(self, flow: Flow, tags: str = "+g.oma.sip-im") -> str:
         """Our Contact on a leg. Never `isfocus`: that would make it a group (facts §0)."""
-        transport = flow.listener.transport.lower()
+        transport = flow.listener.uri_transport
         return f"<sip:{flow.listener.sent_by};transport={transport}>;{tags}"
 
     # A leg of ours towards a device.
@@ -236,9 +239,10 @@ class Sessions:
 
         Raises Refused(OVERLOADED) when there are too many.
         """
-        secure = flow.listener.transport == "TLS" or not self._msrp.listens(tls=False)
-        tls = secure and self._msrp.listens(tls=True)
-        leg = Leg(device, peer, flow, self._msrp.session(self.handler, tls=tls), deferred=deferred)
+        web = flow.listener.web
+        secure = flow.listener.transport in ("TLS", "WSS") or not self._msrp.listens(tls=False, web=web)
+        tls = secure and self._msrp.listens(tls=True, web=web)
+        leg = Leg(device, peer, flow, self._msrp.session(self.handler, tls=tls, web=web), deferred=deferred)
         self._add(leg)
         return leg
 
@@ -313,6 +317,11 @@ class Sessions:
 
     handler: Handler
     """Receives the MSRP events of every leg: the MSRP door, set by the node."""
+
+
+def offered_setup(leg: Leg) -> Setup:
+    """Who connects, as we offer it (RFC 6135)."""
+    return "passive" if leg.flow.listener.web else "actpass"
 
 
 def session_timer(request: SipRequest) -> list[tuple[str, str]]:

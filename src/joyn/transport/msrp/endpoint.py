@@ -27,6 +27,8 @@ DISCARD_PORT = 9
 """What an active end without a listener writes as its port (RFC 4145 §4.1)."""
 MAX_TRANSACTION_ID = 32
 """Characters of ours (RFC 4975 §9)."""
+_TRANSPORTS = {(False, False): "TCP", (False, True): "TLS", (True, False): "WS", (True, True): "WSS"}
+"""By whether it is a WebSocket, and whether over TLS."""
 _HASHES = {"sha-1": hashlib.sha1, "sha-256": hashlib.sha256}
 
 
@@ -68,6 +70,14 @@ class MsrpEndpoint:
         self._listeners.append(bound)
         return bound
 
+    def listen_on_web(self, listener: MsrpListener) -> None:
+        """Take WebSockets too (RFC 7977), upgraded by an HTTP listener; `transport` is `WS` or `WSS`."""
+        self._listeners.append(listener)
+
+    def accept_websocket(self) -> asyncio.Protocol:
+        """The protocol for one upgraded WebSocket: a chunk is a message of it."""
+        return MsrpConnection(self)
+
     async def close(self) -> None:
         """Stop listening, end every session, close every connection."""
         for server in self._servers:
@@ -79,25 +89,25 @@ class MsrpEndpoint:
         self._wheel.clear()
         self._idle.clear()
 
-    def listens(self, *, tls: bool) -> bool:
+    def listens(self, *, tls: bool, web: bool = False) -> bool:
         """Whether there is a listener of that kind."""
-        return any(one.transport == ("TLS" if tls else "TCP") for one in self._listeners)
+        return any(one.transport == _TRANSPORTS[web, tls] for one in self._listeners)
 
-    def session(self, handler: Handler, *, tls: bool = False) -> MsrpLeg:
+    def session(self, handler: Handler, *, tls: bool = False, web: bool = False) -> MsrpLeg:
         """A new session with an unguessable URI on a listener of that kind; without one it can only `connect`.
 
         Raises Refused(OVERLOADED) when there are too many.
         """
         if len(self._legs) >= self.limits.max_sessions:
             raise Refused(Reason.OVERLOADED, "too many MSRP sessions")
-        wanted = "TLS" if tls else "TCP"
+        wanted = _TRANSPORTS[web, tls]
         listener = next((one for one in self._listeners if one.transport == wanted), None)
         local = MsrpUri(
             scheme="msrps" if tls else "msrp",
             host=(listener.advertise or listener.host) if listener else "127.0.0.1",
             port=listener.port if listener else DISCARD_PORT,
             session_id=self._make_token() + self._make_token(),
-            transport="tcp",
+            transport="ws" if web else "tcp",
         )
         leg = MsrpLeg(self, handler, local, listener, self.now())
         self._legs[local.session_id] = leg

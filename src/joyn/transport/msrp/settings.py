@@ -10,7 +10,7 @@ from joyn.protocol.msrp.session import CHUNK_SIZE, WINDOW
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MsrpListener:
-    """One listening socket. `transport` is `TCP` or `TLS`; `advertise` is the host written in `a=path` and `c=`.
+    """One listening socket. `transport` is `TCP`, `TLS`, `WS` or `WSS`; `advertise` the host in `a=path` and `c=`.
 
     `fingerprint` is hash function and value of the certificate (RFC 4572), for `a=fingerprint`.
     """

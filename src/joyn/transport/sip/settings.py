@@ -10,7 +10,8 @@ from joyn.protocol.sip.transaction import Timers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One listening socket. `transport` is `UDP`, `TCP` or `TLS`; `advertise` is the host written in Via and Contact.
+    """One listening socket. `transport` is `UDP`, `TCP`, `TLS`, `WS` or `WSS` (RFC 7118: upgraded from HTTP);
+    `advertise` is the host written in Via and Contact.
 
     `trusted` means that the network has authenticated the source address (an operator's own access): only there does a
     UDP address identify a subscriber. `algorithms` overrides the subscribers' list of digest algorithms when not empty.
@@ -24,6 +25,16 @@ class Listener:
     trusted: bool = False
     algorithms: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = None
+
+    @property
+    def web(self) -> bool:
+        """Whether browsers come here: they can be answered over their own connections only."""
+        return self.transport in ("WS", "WSS")
+
+    @property
+    def uri_transport(self) -> str:
+        """What a URI says after `;transport=`. RFC 7118 §5.2.4: `ws`, with TLS and without."""
+        return "ws" if self.web else self.transport.lower()
 
     @property
     def sent_by(self) -> str:

@@ -1,0 +1,141 @@
+"""The HTTP door: one application for the page, the API, auto-configuration and the WebSockets, on every HTTP listener.
+
+Each module beside this one has a provider with `routes()`; what holds for all of them is here. Spec: RFC 9110, Fetch
+Metadata (Sec-Fetch-Site), RFC 6797 (HSTS).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from joyn import telemetry
+
+__all__ = ["RouteProvider", "application", "is_https", "origin_of", "same_site", "source_of"]
+
+log = logging.getLogger(__name__)
+SERVED = telemetry.counter("http.served")
+CROSS_SITE = telemetry.counter("http.refused")
+
+TRUSTED: Final = web.AppKey("trusted_proxies", tuple)
+"""The networks whose X-Forwarded headers are believed."""
+_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+_PRIVATE: Final = ("/api/", "/config")
+"""Paths whose answers are somebody's own."""
+
+
+class RouteProvider(Protocol):
+    """Part of the door."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """What it serves."""
+        ...
+
+
+def application(providers: Iterable[RouteProvider], *, trusted_proxies: Iterable[str] = ()) -> web.Application:
+    """The application of all providers; a path is served by the first that has it."""
+    made = web.Application(middlewares=[_guard()])
+    made[TRUSTED] = tuple(ipaddress.ip_network(network) for network in trusted_proxies)
+    for provider in providers:
+        made.router.add_routes(provider.routes())
+    return made
+
+
+def _guard() -> Middleware:
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method not in _SAFE and not same_site(request):
+            CROSS_SITE.inc()
+            return web.json_response({"error": "cross-site"}, status=403)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            # 404, 405 and their like; the words of aiohttp are for people, ours for the page's script too.
+            response = web.json_response({"error": error.reason.lower().replace(" ", "-")}, status=error.status)
+            if error.status == 405:
+                response.headers["Allow"] = error.headers["Allow"]
+        except Exception:  # the loop that owns a request: a bug of ours must not leave the caller without an answer
+            log.exception("serving %s failed", request.method)
+            response = web.json_response({"error": "failed"}, status=500)
+        if not response.prepared:
+            _protect(request, response)
+        SERVED.inc()
+        return response
+
+    return guard
+
+
+def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer says to the browser."""
+    headers = response.headers
+    headers["Server"] = "joyn"
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    if request.path.startswith(_PRIVATE):
+        headers["Cache-Control"] = "no-store"
+    if is_https(request):
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def same_site(request: web.Request) -> bool:
+    """Whether a request comes from our own page, or from no page at all (a command line, an app)."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site not in (None, "same-origin", "none"):
+        return False
+    origin = request.headers.get("Origin")
+    return origin is None or origin == origin_of(request)
+
+
+def origin_of(request: web.Request) -> str:
+    """The origin of the page that this request's host serves (RFC 6454)."""
+    return f"{'https' if is_https(request) else 'http'}://{request.host}"
+
+
+def is_https(request: web.Request) -> bool:
+    """Whether the browser speaks TLS, with us or with a proxy that we trust."""
+    if request.scheme == "https":
+        return True
+    return _through_proxy(request) and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+
+
+def source_of(request: web.Request) -> str:
+    """The address a request really comes from: behind proxies that we trust, the last one they did not vouch for."""
+    source = _peer(request)
+    if not _through_proxy(request):
+        return source
+    hops = [hop.strip() for value in request.headers.getall("X-Forwarded-For", []) for hop in value.split(",")]
+    for hop in reversed(hops):
+        try:
+            ipaddress.ip_address(hop)
+        except ValueError:
+            return source
+        source = hop
+        if not _trusted(request, hop):
+            break
+    return source
+
+
+def _through_proxy(request: web.Request) -> bool:
+    return _trusted(request, _peer(request))
+
+
+def _trusted(request: web.Request, address: str) -> bool:
+    networks = request.app[TRUSTED]
+    if not networks:
+        return False
+    try:
+        read = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(read in network for network in networks)
+
+
+def _peer(request: web.Request) -> str:
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return peer[0] if peer else ""

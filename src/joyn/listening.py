@@ -1,0 +1,98 @@
+"""Settings into what transports are told: listeners and bounds."""
+
+from __future__ import annotations
+
+from joyn.config import HttpListener as HttpListenerSettings
+from joyn.config import MsrpListener as MsrpListenerSettings
+from joyn.config import Settings, SipListener
+from joyn.protocol.sip.transaction import Timers
+from joyn.transport.http import HttpLimits, HttpListener
+from joyn.transport.msrp import MsrpLimits, MsrpListener
+from joyn.transport.sip import Limits, Listener
+from joyn.transport.tls import fingerprint_of, server_context
+
+
+def sip_listener(listener: SipListener) -> Listener:
+    """A listener of the settings as the endpoint wants it."""
+    tls = None
+    if listener.transport == "tls":
+        assert listener.certificate is not None
+        assert listener.key is not None
+        tls = server_context(listener.certificate, listener.key)
+    return Listener(
+        name=listener.name,
+        transport=listener.transport.upper(),
+        host=listener.host,
+        port=listener.port,
+        advertise=listener.advertise,
+        trusted=listener.access == "trusted",
+        algorithms=listener.algorithms,
+        tls=tls,
+    )
+
+
+def sip_limits(settings: Settings) -> Limits:
+    """The endpoint's bounds out of the settings."""
+    s = settings.sip
+    return Limits(
+        max_connections=s.max_connections,
+        max_connections_per_source=s.max_connections_per_source,
+        max_body=s.max_body,
+        max_write_buffer=s.max_write_buffer,
+        idle_timeout=s.idle_timeout,
+        max_in_flight=s.max_in_flight,
+        max_in_flight_per_flow=s.max_in_flight_per_flow,
+        flow_timer=s.flow_timer,
+        timers=Timers(t1=s.t1, t2=s.t2, t4=s.t4),
+    )
+
+
+def msrp_listener(listener: MsrpListenerSettings) -> MsrpListener:
+    """A listener of the settings as the MSRP endpoint wants it."""
+    tls = fingerprint = None
+    if listener.transport == "tls":
+        assert listener.certificate is not None
+        assert listener.key is not None
+        tls = server_context(listener.certificate, listener.key)
+        fingerprint = ("sha-256", fingerprint_of(listener.certificate))
+    return MsrpListener(
+        name=listener.name,
+        transport=listener.transport.upper(),
+        host=listener.host,
+        port=listener.port,
+        advertise=listener.advertise,
+        tls=tls,
+        fingerprint=fingerprint,
+    )
+
+
+def http_listener(listener: HttpListenerSettings) -> HttpListener:
+    """A listener of the settings as the HTTP server wants it."""
+    tls = None
+    if listener.transport == "https":
+        assert listener.certificate is not None
+        assert listener.key is not None
+        tls = server_context(listener.certificate, listener.key)
+    return HttpListener(
+        name=listener.name, host=listener.host, port=listener.port, advertise=listener.advertise, tls=tls
+    )
+
+
+def msrp_limits(settings: Settings) -> MsrpLimits:
+    """The MSRP endpoint's bounds out of the settings."""
+    m = settings.msrp
+    return MsrpLimits(
+        max_message=m.max_message,
+        max_connections=m.max_connections,
+        max_connections_per_source=settings.sip.max_connections_per_source,
+        max_write_buffer=settings.sip.max_write_buffer,
+        idle_timeout=settings.sip.idle_timeout,
+        session_idle=m.session_idle,
+        timeout=m.timeout,
+    )
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    """The HTTP server's bounds out of the settings."""
+    h = settings.http
+    return HttpLimits(max_connections=h.max_connections, max_connections_per_source=h.max_connections_per_source)

@@ -1,0 +1,6 @@
+"""HTTP: listening sockets, and WebSockets as transports for what speaks over them."""
+
+from joyn.transport.http.server import HttpLimits, HttpListener, HttpServer
+from joyn.transport.http.websocket import WebSocketTransport
+
+__all__ = ["HttpLimits", "HttpListener", "HttpServer", "WebSocketTransport"]

@@ -1,0 +1,162 @@
+"""Listening sockets for HTTP, and the bounds of their connections.
+
+Spec: RFC 9112. aiohttp reads and writes; here is what it leaves open: how many connections there may be, and how long
+one may take to say what it wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from dataclasses import dataclass, replace
+from typing import cast
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from joyn import telemetry
+
+LIMITED = telemetry.counter("flow.limited")
+STALLED = telemetry.counter("connection.stalled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpListener:
+    """One listening socket: HTTPS with a `tls` context, else HTTP. `advertise` is the host that it is reached at."""
+
+    name: str
+    host: str
+    port: int
+    advertise: str = ""
+    tls: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """Bounds; times in seconds, sizes in bytes.
+
+    Connections over their bounds are closed at once. One that has not sent a whole head within `head_timeout` of its
+    opening, or that is unused for `keep_alive`, is closed. A head line longer than `max_line`, or a body longer than
+    `max_body` (unless the route streams it), is refused.
+    """
+
+    max_connections: int = 20_000
+    max_connections_per_source: int = 2_000
+    head_timeout: float = 15.0
+    keep_alive: float = 75.0
+    max_line: int = 8 << 10
+    max_body: int = 64 << 10
+
+
+class HttpServer:
+    """All HTTP listeners of a node, serving one application."""
+
+    def __init__(self, application: web.Application, limits: HttpLimits) -> None:
+        self.limits = limits
+        self.listeners: list[HttpListener] = []
+        self._application = application
+        self._runner = web.AppRunner(application, handle_signals=False)
+        self._servers: list[asyncio.Server] = []
+        self._per_source: dict[str, int] = {}
+        self._count = 0
+
+    async def listen(self, listener: HttpListener) -> HttpListener:
+        """Open a listener; what is returned has its real port when 0 was asked for. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        if self._runner.server is None:
+            await self._runner.setup()
+        server = await loop.create_server(
+            lambda: _Connection(self, cast(web.Server, self._runner.server)),
+            listener.host,
+            listener.port,
+            ssl=listener.tls,
+            ssl_handshake_timeout=self.limits.head_timeout if listener.tls else None,
+            backlog=4096,
+        )
+        bound = replace(listener, port=server.sockets[0].getsockname()[1])
+        self._servers.append(server)
+        self.listeners.append(bound)
+        return bound
+
+    def admit(self, source: str) -> bool:
+        """Count a connection in, or say that there are too many."""
+        count = self._per_source.get(source, 0)
+        if self._count >= self.limits.max_connections or count >= self.limits.max_connections_per_source:
+            LIMITED.inc()
+            return False
+        self._count += 1
+        self._per_source[source] = count + 1
+        return True
+
+    def lost(self, source: str) -> None:
+        """A connection has ended."""
+        self._count -= 1
+        left = self._per_source[source] - 1
+        if left:
+            self._per_source[source] = left
+        else:
+            del self._per_source[source]
+
+    async def close(self, patience: float = 2.0) -> None:
+        """Stop listening, let what is being answered end within `patience` seconds, close every connection."""
+        for server in self._servers:
+            server.close()
+        if self._runner.server is not None:
+            await asyncio.wait([asyncio.ensure_future(self._runner.shutdown())], timeout=patience)
+            await asyncio.wait([asyncio.ensure_future(self._runner.server.shutdown(patience))], timeout=2 * patience)
+            await self._runner.cleanup()
+
+
+class _Connection(RequestHandler):
+    """aiohttp's side of one connection, which is counted and must send its first head in time."""
+
+    __slots__ = ("_begun", "_head_timer", "_server", "_source")
+
+    def __init__(self, server: HttpServer, manager: web.Server) -> None:
+        limits = server.limits
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=limits.keep_alive,
+            access_log=cast(logging.Logger, None),  # none is kept: requests hold numbers and codes
+            max_line_size=limits.max_line,
+            max_field_size=limits.max_line,
+        )
+        self._server = server
+        self._source: str | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._begun = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        peer = transport.get_extra_info("peername")
+        if peer is None or not self._server.admit(peer[0]):
+            self._force_close = True
+            cast(asyncio.Transport, transport).abort()
+            return
+        self._source = peer[0]
+        self._head_timer = self._loop.call_later(self._server.limits.head_timeout, self._stalled)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_timer is not None:
+            # The end of the head may come in two pieces.
+            self._begun += data
+            if b"\r\n\r\n" in self._begun:
+                self._head_timer.cancel()
+                self._head_timer = None
+            self._begun = self._begun[-3:]
+        if self._source is not None:
+            super().data_received(data)
+
+    def _stalled(self) -> None:
+        STALLED.inc()
+        if self.transport is not None:
+            self.transport.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        if self._source is not None:
+            self._server.lost(self._source)
+            super().connection_lost(exc)
