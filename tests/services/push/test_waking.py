@@ -289,3 +289,61 @@ async def test_what_was_held_back_is_said_when_the_node_stops(room):
     await room.accept("m1")
     await room.waking.close()
     assert room.reports == [("m1", BOB, State.STORED)]
+
+
+@played
+async def test_a_device_that_is_lost_with_something_on_its_way_is_called_back(room):
+    await room.waking.add(make_target())
+    binding = make_binding("urn:uuid:d1")
+    room.bindings[BOB] = (binding,)
+    await room.accept("m1")
+    assert room.woken == []
+    room.bindings.clear()
+    room.waking.left(binding)
+    await until(lambda: room.woken == ["d1"])
+
+
+@played
+async def test_one_that_is_lost_with_nothing_due_is_left_alone(room):
+    await room.waking.add(make_target())
+    room.waking.left(make_binding("urn:uuid:d1"))
+    room.waking.left(make_binding("urn:uuid:other"))
+    await ended(room)
+    assert room.woken == []
+
+
+@played
+async def test_one_that_answers_nothing_is_called_though_it_has_a_binding(room):
+    await room.waking.add(make_target("urn:uuid:phone"))
+    room.bindings[BOB] = (make_binding("urn:uuid:phone"),)
+    room.waking.unanswered(BOB, "urn:uuid:other")
+    room.waking.unanswered(ALICE, "urn:uuid:phone")
+    room.waking.unanswered(BOB, "urn:uuid:phone")
+    await room.quiet()
+    assert room.woken == ["urn:uuid:phone"]
+
+
+@played
+async def test_after_a_restart_those_are_called_to_whom_something_is_due(room):
+    await room.waking.add(make_target())
+    await room.waking.add(make_target(aor=ALICE))
+    room.waking.accepted = lambda _entries: None
+    await room.accept("m1")
+    room.start()
+    await room.waking.restore()
+    room.waking.wake_waiting()
+    await until(lambda: room.woken == ["d1"])
+    await ended(room)
+    assert room.woken == ["d1"]
+
+
+async def until(condition):
+    """Returns when something has come true that the store's reading thread has to do with."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def ended(room):
+    """Returns when nothing is under way."""
+    await until(lambda: not room.waking._tasks)

@@ -62,6 +62,7 @@ class Terminating:
         self._closed = False
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
         self.failure: Callable[[Entry], Deposit | None] = lambda _entry: None
+        self.on_unanswered: Callable[[Aor, str], None] = lambda _aor, _instance: None
 
     # What others tell us.
 
@@ -391,6 +392,7 @@ class Terminating:
             # A device that leaves this one unanswered a second time is there: it is the message that it cannot stand.
             device.paused = device.paused or entry.seq not in device.unanswered
             device.unanswered.add(entry.seq)
+            self.on_unanswered(device.aor, device.instance)
 
     def _settle(self, device: Device, entry: Entry, state: State | None) -> None:
         cursor = device.settle(entry.seq, self._wall())

@@ -175,11 +175,35 @@ class Waking:
         if waiting:
             self.report(message, recipient, State.STORED)
 
+    # Devices that go while something is due to them.
+
+    def left(self, binding: Binding) -> None:
+        """The device's flow has ended. What was on its way to it waits again, so it is called back."""
+        devices = self._called(binding.aor, binding.instance or binding.contact)
+        if devices:
+            self._spawn(self._wake_if_due(devices))
+
+    def unanswered(self, aor: Aor, instance: str) -> None:
+        """The device has left a message without an answer: its binding is there, but it sleeps."""
+        for device in self._called(aor, instance):
+            self._wake(device, unanswered=True)
+
+    def wake_waiting(self) -> None:
+        """The node has started: call everybody to whom something is due since before."""
+        known = [device for devices in self._devices.values() for device in devices.values()]
+        if known:
+            self._spawn(self._wake_if_due(known))
+
+    async def _wake_if_due(self, devices: Sequence[_Device]) -> None:
+        for device in devices:
+            if await self._mailboxes.pending(device.target.aor):
+                self._wake(device)
+
     # Waking.
 
-    def _wake(self, device: _Device) -> None:
+    def _wake(self, device: _Device, *, unanswered: bool = False) -> None:
         now, target = self._wall(), device.target
-        if target.expires_at <= now or self._connected(target):
+        if target.expires_at <= now or (self._connected(target) and not unanswered):
             return
         wait = device.woken_at + self._pause - now
         if device.busy or wait > 0:
@@ -209,11 +233,15 @@ class Waking:
             await self._remove([target])
 
     def _connected(self, target: PushTarget) -> bool:
-        """Whether this very device has a binding. A browser's instance is its device id as a URN."""
+        """Whether this very device has a binding."""
         return any(
-            binding.instance == target.device or binding.instance == f"urn:uuid:{target.device}"
-            for binding in self._bindings(target.aor)
+            target.device in names_of(binding.instance or binding.contact) for binding in self._bindings(target.aor)
         )
+
+    def _called(self, aor: Aor, name: str) -> list[_Device]:
+        """The devices that a binding's instance (or contact, where it has none) can mean."""
+        devices = self._devices.get(aor)
+        return [devices[name] for name in names_of(name) if name in devices] if devices else []
 
     async def sweep(self) -> None:
         """Forget SIP devices whose registration has ended, and wake those whose is about to."""
@@ -243,3 +271,8 @@ class Waking:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def names_of(instance: str) -> tuple[str, ...]:
+    """What a device with this instance may be called: a browser signs in with an id, and registers it as a URN."""
+    return (instance, instance.removeprefix("urn:uuid:")) if instance.startswith("urn:uuid:") else (instance,)
