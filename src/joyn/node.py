@@ -125,6 +125,7 @@ class Node:
         for binding in await self.registrar.restore(self._reachable):
             # What was due when the node stopped is due now.
             self.terminating.attached(binding, True)
+        self.push.waking.wake_waiting()
         await self.admin.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
         telemetry.event("node.started", listeners=len(settings.sip.listeners))
@@ -287,6 +288,7 @@ class Node:
         self.terminating.report = self._report
         self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
         self.terminating.failure = self._failure
+        self.terminating.on_unanswered = self.push.waking.unanswered
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
         self.registrar.on_bound = self._bound
         self.registrar.on_moved = self._left
@@ -322,6 +324,7 @@ class Node:
         self.terminating.detached(binding)
         self._left(binding)
         self.watching.changed(binding.aor, binding, event)
+        self.push.waking.left(binding)
 
     def _left(self, binding: Binding) -> None:
         """The binding's flow speaks for its AOR no longer, unless another binding of it is there."""
