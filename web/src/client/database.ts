@@ -1,0 +1,171 @@
+/**
+ * What is kept on this device: it is painted from first, and survives a reload. Signing out wipes it.
+ *
+ * Every tab writes to it; what a tab shows follows by itself (`store.ts`).
+ */
+
+import Dexie, { type Table } from "dexie";
+import type { Aor, DeliveryState, FailureReason, Message, Operator, Settings } from "./model";
+
+export interface MessageRow {
+  conversation: Aor;
+  /** The imdn.Message-ID. */
+  id: string;
+  own: boolean;
+  /** Who wrote it. */
+  by: Aor;
+  /** Milliseconds since 1970. */
+  at: number;
+  kind: Message["kind"];
+  /** As it is now; `original` as it came. */
+  text: string;
+  original: string;
+  state: DeliveryState;
+  failure?: FailureReason;
+  reached: Partial<Record<DeliveryState, number>>;
+  reply?: string;
+  editedAt?: number;
+  earlier?: string[];
+  reactions: { emoji: string; by: Aor[] }[];
+  /** 1 while it is incoming and unread: a number, since IndexedDB keeps no index of booleans. */
+  unseen: 0 | 1;
+  /** The sender wants to know when it is displayed. */
+  wantsDisplay: boolean;
+  /** When this row was last written, for the search index. */
+  touched: number;
+}
+
+/** A reaction, an edit or a deletion; it may come before the message it is about, and is kept until then. */
+export interface MarkRow {
+  conversation: Aor;
+  target: string;
+  by: Aor;
+  /** `reaction:👍`, `edit:<id>`, or `delete`. */
+  what: string;
+  /** The newer of two counts. */
+  at: number;
+  /** Its own imdn.Message-ID. */
+  id: string;
+  /** The new text of an edit. */
+  text: string;
+  /** False when a reaction was taken back. */
+  on: boolean;
+}
+
+export interface ConversationRow {
+  id: Aor;
+  at: number;
+  last?: { own: boolean; text: string; at: number; state: DeliveryState; kind: Message["kind"] };
+  unread: number;
+  markedUnread: boolean;
+  pinned?: number;
+  mutedUntil: number;
+  archived: boolean;
+  draft: string;
+  unreadFrom?: string;
+  /** We have written to them. */
+  answered: boolean;
+  /** The note about stored messages is in it. */
+  noted: boolean;
+}
+
+/** Something that has to leave, in the order of its lane. */
+export interface OutboxRow {
+  seq?: number;
+  /** What must stay in order: one conversation's messages, or its receipts. */
+  lane: string;
+  conversation: Aor;
+  /** The message it is, or is about. */
+  id: string;
+  kind: "chat" | "extension" | "receipt" | "revocation";
+  /** Built once, so that sending again is sending the same. */
+  cpim: Uint8Array;
+  created: number;
+  tries: number;
+  /** Not to be tried before. */
+  due: number;
+}
+
+export interface ContactRow {
+  id: Aor;
+  name: string;
+}
+
+/** What is known of this device and its session. */
+export interface Facts {
+  identity: { aor: Aor; number: string; profileName: string; operator: Operator };
+  /** +sip.instance, for as long as the device is signed in. */
+  instance: string;
+  /** Cursors of the history: the newest item taken, and the oldest, empty when there is nothing before it. */
+  newest: string;
+  oldest: string;
+  blocked: Aor[];
+}
+
+export class Database extends Dexie {
+  declare conversations: Table<ConversationRow, Aor>;
+  declare messages: Table<MessageRow, [Aor, string]>;
+  declare marks: Table<MarkRow, [Aor, string, Aor, string]>;
+  declare outbox: Table<OutboxRow, number>;
+  declare contacts: Table<ContactRow, Aor>;
+  declare settings: Table<{ key: string; value: unknown }, string>;
+  declare facts: Table<{ key: string; value: unknown }, string>;
+  /** Messages deleted here, which the history must not bring back; an empty id stands for all until `at`. */
+  declare gone: Table<{ conversation: Aor; id: string; at: number }, [Aor, string]>;
+
+  constructor(name: string) {
+    super(name);
+    this.version(1).stores({
+      conversations: "id",
+      messages: "[conversation+id], [conversation+at+id], [conversation+unseen], touched",
+      marks: "[conversation+target+by+what], [conversation+target]",
+      outbox: "++seq, [lane+seq], id, conversation",
+      contacts: "id",
+      settings: "key",
+      facts: "key",
+      gone: "[conversation+id]",
+    });
+  }
+
+  async fact<Name extends keyof Facts>(name: Name): Promise<Facts[Name] | undefined> {
+    return (await this.facts.get(name))?.value as Facts[Name] | undefined;
+  }
+
+  async setFact<Name extends keyof Facts>(name: Name, value: Facts[Name]): Promise<void> {
+    await this.facts.put({ key: name, value });
+  }
+
+  async readSettings(defaults: Settings): Promise<Settings> {
+    const kept = await this.settings.toArray();
+    return { ...defaults, ...Object.fromEntries(kept.map(({ key, value }) => [key, value])) };
+  }
+
+  /** The rows of a conversation from the newest to older ones. */
+  newest(conversation: Aor, limit: number): Promise<MessageRow[]> {
+    return this.messages
+      .where("[conversation+at+id]")
+      .between([conversation, Dexie.minKey, Dexie.minKey], [conversation, Dexie.maxKey, Dexie.maxKey])
+      .reverse()
+      .limit(limit)
+      .toArray();
+  }
+
+  /** Forgets everything. The tables stay, since other tabs have them open. */
+  async wipe(): Promise<void> {
+    await this.transaction("rw", this.tables, () => Promise.all(this.tables.map((table) => table.clear())));
+  }
+}
+
+export function emptyConversation(id: Aor, at: number): ConversationRow {
+  return {
+    id,
+    at,
+    unread: 0,
+    markedUnread: false,
+    mutedUntil: 0,
+    archived: false,
+    draft: "",
+    answered: false,
+    noted: false,
+  };
+}

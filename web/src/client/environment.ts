@@ -1,0 +1,62 @@
+/** What the client takes from its surroundings: time, chance, the network and the other tabs. Tests give their own. */
+
+/** The part of a WebSocket that is used. */
+export interface Socket {
+  readonly readyState: number;
+  binaryType: string;
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onclose: ((event: CloseEvent) => void) | null;
+  onerror: ((event: Event) => void) | null;
+  send(data: string | ArrayBufferView<ArrayBuffer>): void;
+  close(code?: number, reason?: string): void;
+}
+
+/** The part of a BroadcastChannel that is used. */
+export interface Channel {
+  onmessage: ((event: MessageEvent) => void) | null;
+  postMessage(message: unknown): void;
+  close(): void;
+}
+
+export interface Environment {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Calls back after milliseconds; the result takes it back. */
+  after(delay: number, run: () => void): () => void;
+  /** `count` unguessable lower-case hexadecimal digits. */
+  random(count: number): string;
+  fetch(path: string, init?: RequestInit): Promise<Response>;
+  openSocket(url: string, protocol: string): Socket;
+  openChannel(name: string): Channel | undefined;
+  locks: Pick<LockManager, "request"> | undefined;
+  /** Name of the local database. */
+  database: string;
+  /** Of the browser, as BCP 47. */
+  language: string;
+}
+
+/** The browser's. */
+export function browserEnvironment(): Environment {
+  return {
+    now: Date.now,
+    after(delay, run) {
+      const timer = setTimeout(run, delay);
+      return () => clearTimeout(timer);
+    },
+    random: randomHex,
+    fetch: (path, init) => fetch(path, init),
+    openSocket: (url, protocol) => new WebSocket(url, protocol),
+    openChannel: (name) => (typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(name)),
+    locks: navigator.locks,
+    database: "joyn",
+    language: navigator.language,
+  };
+}
+
+export function randomHex(count: number): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(Math.ceil(count / 2)));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0"))
+    .join("")
+    .slice(0, count);
+}

@@ -1,0 +1,191 @@
+/** The node's HTTP interface: typed, with time-outs, and failures as words. */
+
+import type { Environment } from "./environment";
+
+/** Milliseconds that an answer may take. */
+export const ANSWER_WITHIN = 20_000;
+
+/** The answer is an error: `word` is the API's own, or `offline` when there was none, `broken` when it made no sense. */
+export class HttpProblem extends Error {
+  override readonly name = "HttpProblem";
+
+  constructor(
+    readonly status: number,
+    readonly word: string,
+    readonly details: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(`${status} ${word}`);
+  }
+
+  /** A number or text beside the word. */
+  detail<T extends "number" | "string">(name: string, type: T): (T extends "number" ? number : string) | undefined {
+    const value = this.details[name];
+    // biome-ignore lint/suspicious/useValidTypeof: one of two literals
+    return typeof value === type ? (value as T extends "number" ? number : string) : undefined;
+  }
+}
+
+export interface SignInAnswer {
+  aor: string;
+  number: string;
+  length: number;
+  again: number;
+}
+
+export interface SessionAnswer {
+  aor: string;
+  number: string;
+  profile_name: string;
+  device: string;
+  operator: { name: string; theme: string; country: string; terms_url?: string | null; help_url?: string | null };
+}
+
+export interface HistoryItem {
+  cursor: string;
+  direction: "incoming" | "outgoing";
+  peer: string;
+  message_id: string;
+  at: number;
+  content_type: string;
+  cpim: string;
+  state: "sent" | "stored" | "delivered" | "displayed" | "failed";
+  kind: string;
+}
+
+export interface DeviceAnswer {
+  id: string;
+  name: string;
+  browser: string;
+  system: string;
+  last_active: number;
+  here: boolean;
+}
+
+export interface HistoryAnswer {
+  items: HistoryItem[];
+  more?: boolean;
+}
+
+export class Http {
+  readonly #environment: Pick<Environment, "fetch" | "after">;
+
+  constructor(environment: Pick<Environment, "fetch" | "after">) {
+    this.#environment = environment;
+  }
+
+  requestCode(number: string, country: string, device: object): Promise<SignInAnswer> {
+    return this.#json("POST", "/api/sign-in", { number, country, device });
+  }
+
+  enterCode(code: string): Promise<{ aor: string }> {
+    return this.#json("POST", "/api/sign-in/code", { code });
+  }
+
+  session(): Promise<SessionAnswer> {
+    return this.#json("GET", "/api/session");
+  }
+
+  async signOut(): Promise<void> {
+    await this.#call("DELETE", "/api/session");
+  }
+
+  async answerTerms(accept: boolean): Promise<void> {
+    await this.#call("POST", "/api/terms", { accept });
+  }
+
+  /** The RCC.14 document, with a password for one connection. */
+  async configuration(): Promise<Uint8Array> {
+    const query = new URLSearchParams({
+      vers: "0",
+      rcs_version: "11.0",
+      rcs_profile: "UP_2.4",
+      client_vendor: "joyn",
+      client_version: "web-0.1.0",
+      terminal_vendor: "web",
+    });
+    const response = await this.#call("GET", `/config?${query}`);
+    return new Uint8Array(await response.arrayBuffer());
+  }
+
+  history(where: { before?: string; after?: string; limit: number }): Promise<HistoryAnswer> {
+    const query = new URLSearchParams({ limit: String(where.limit) });
+    if (where.before !== undefined) query.set("before", where.before);
+    if (where.after !== undefined) query.set("after", where.after);
+    return this.#json("GET", `/api/history?${query}`);
+  }
+
+  search(text: string): Promise<HistoryAnswer> {
+    return this.#json("GET", `/api/search?${new URLSearchParams({ q: text, limit: "50" })}`);
+  }
+
+  blocks(): Promise<string[]> {
+    return this.#json("GET", "/api/blocks");
+  }
+
+  async block(aor: string, blocked: boolean): Promise<void> {
+    await this.#call(blocked ? "PUT" : "DELETE", `/api/blocks/${encodeURIComponent(aor)}`);
+  }
+
+  async setProfile(name: string): Promise<void> {
+    await this.#call("PUT", "/api/profile", { name });
+  }
+
+  async report(aor: string, messageIds: string[]): Promise<void> {
+    await this.#call("POST", "/api/reports", { aor, message_ids: messageIds });
+  }
+
+  devices(): Promise<DeviceAnswer[]> {
+    return this.#json("GET", "/api/devices");
+  }
+
+  async signOutDevice(id: string): Promise<void> {
+    await this.#call("DELETE", `/api/devices/${encodeURIComponent(id)}`);
+  }
+
+  async signOutOthers(): Promise<void> {
+    await this.#call("POST", "/api/devices/sign-out-others");
+  }
+
+  async pushKey(): Promise<string> {
+    return (await this.#json<{ key: string }>("GET", "/api/push")).key;
+  }
+
+  async setPush(subscription: object): Promise<void> {
+    await this.#call("PUT", "/api/push", subscription);
+  }
+
+  async #json<T>(method: string, path: string, body?: object): Promise<T> {
+    const response = await this.#call(method, path, body);
+    return response.json().catch(() => {
+      throw new HttpProblem(response.status, "broken");
+    });
+  }
+
+  async #call(method: string, path: string, body?: object): Promise<Response> {
+    const giveUp = new AbortController();
+    const stop = this.#environment.after(ANSWER_WITHIN, () => giveUp.abort());
+    try {
+      const response = await this.#environment.fetch(path, {
+        method,
+        credentials: "same-origin",
+        cache: "no-store",
+        redirect: "error",
+        signal: giveUp.signal,
+        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
+      });
+      if (response.ok) return response;
+      throw await problemIn(response);
+    } catch (error) {
+      throw error instanceof HttpProblem ? error : new HttpProblem(0, "offline");
+    } finally {
+      stop();
+    }
+  }
+}
+
+async function problemIn(response: Response): Promise<HttpProblem> {
+  const details = await response.json().catch(() => null);
+  const known = typeof details === "object" && details !== null ? (details as Record<string, unknown>) : {};
+  const word = typeof known.error === "string" ? known.error : response.status >= 500 ? "service-down" : "broken";
+  return new HttpProblem(response.status, word, known);
+}

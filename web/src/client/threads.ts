@@ -1,0 +1,249 @@
+/**
+ * What becomes of the messages of a conversation: they are kept once, their states advance, and marks are laid on them.
+ *
+ * Spec: RFC 5438 §7 (states), design §5; facts §12 (who may edit and delete). Every change is one transaction.
+ */
+
+import Dexie from "dexie";
+import { type ConversationRow, type Database, emptyConversation, type MarkRow, type MessageRow } from "./database";
+import type { Aor, DeliveryState, FailureReason } from "./model";
+
+/** Milliseconds after sending in which a message may be edited or deleted for everyone (facts §12). */
+export const EDIT_WINDOW = 15 * 60_000;
+/** Marks kept of one person about one message, and reactions shown of it. */
+export const MAX_MARKS = 100;
+
+/** Evidence outranks an error: a message that was said to have failed and is then reported delivered is delivered. */
+const ORDER: readonly DeliveryState[] = ["pending", "sent", "stored", "failed", "delivered", "displayed"];
+
+export type NewMessage = Pick<MessageRow, "conversation" | "id" | "own" | "by" | "at" | "kind" | "text"> &
+  Partial<Pick<MessageRow, "state" | "reply" | "unseen" | "wantsDisplay">>;
+
+export class Threads {
+  readonly #db: Database;
+  readonly #now: () => number;
+
+  constructor(db: Database, now: () => number) {
+    this.#db = db;
+    this.#now = now;
+  }
+
+  /** Keeps a message; false when it is here already, or was deleted here. */
+  async add(message: NewMessage): Promise<boolean> {
+    const { conversation, id, own } = message;
+    const { messages, gone } = this.#db;
+    return this.#change(async () => {
+      const deleted = await gone.bulkGet([
+        [conversation, id],
+        [conversation, ""],
+      ]);
+      if (deleted[0] !== undefined || (deleted[1]?.at ?? -1) >= message.at) return false;
+      if ((await messages.get([conversation, id])) !== undefined) return false;
+      const state = message.state ?? (own ? "pending" : "delivered");
+      const row: MessageRow = {
+        original: message.text,
+        state,
+        reached: { [state]: this.#now() },
+        reactions: [],
+        unseen: 0,
+        wantsDisplay: false,
+        touched: this.#now(),
+        ...message,
+      };
+      const marks = await this.#db.marks.where({ conversation, target: id }).toArray();
+      await messages.add(marked(row, marks));
+      // What they wrote while we answered has been read (perhaps on another device).
+      if (own) await this.#see(conversation, message.at);
+      await this.#touch(conversation, (row) => {
+        if (own) row.answered = true;
+        else row.archived = false;
+      });
+      return true;
+    });
+  }
+
+  /** Whether a message is here, or was. */
+  async knows(conversation: Aor, id: string): Promise<boolean> {
+    return (await this.#db.messages.get([conversation, id])) !== undefined;
+  }
+
+  /** Lays a reaction, an edit or a deletion on its message, now or when that comes. */
+  async mark(mark: MarkRow): Promise<void> {
+    const { conversation, target } = mark;
+    await this.#change(async () => {
+      const { marks, messages } = this.#db;
+      const old = await marks.get([conversation, target, mark.by, mark.what]);
+      if (old !== undefined && newer(old, mark)) return;
+      const all = await marks.where({ conversation, target }).toArray();
+      if (old === undefined && all.filter(({ by }) => by === mark.by).length >= MAX_MARKS) return;
+      await marks.put(mark);
+      const row = await messages.get([conversation, target]);
+      if (row === undefined) return;
+      const others = all.filter(({ by, what }) => by !== mark.by || what !== mark.what);
+      await messages.put(marked({ ...row, touched: this.#now() }, [...others, mark]));
+      await this.#touch(conversation);
+    });
+  }
+
+  /** A state was reached. Nothing happens when the message is further already; true when something did. */
+  async advance(
+    conversation: Aor,
+    id: string,
+    state: DeliveryState,
+    how: { at?: number; failure?: FailureReason } = {},
+  ): Promise<boolean> {
+    return this.#change(async () => {
+      const row = await this.#db.messages.get([conversation, id]);
+      if (row === undefined || !row.own) return false;
+      if (ORDER.indexOf(state) <= ORDER.indexOf(row.state)) return false;
+      const { failure: _, ...rest } = row;
+      await this.#db.messages.put({
+        ...rest,
+        state,
+        ...(state === "failed" && how.failure !== undefined ? { failure: how.failure } : {}),
+        reached: { ...row.reached, [state]: how.at ?? this.#now() },
+        touched: this.#now(),
+      });
+      await this.#touch(conversation);
+      return true;
+    });
+  }
+
+  /** The one way back: a failed message is tried again, with the same id. False when it is not failed. */
+  async revive(conversation: Aor, id: string): Promise<boolean> {
+    return this.#change(async () => {
+      const row = await this.#db.messages.get([conversation, id]);
+      if (row?.state !== "failed") return false;
+      const { failure: _, ...rest } = row;
+      await this.#db.messages.put({
+        ...rest,
+        state: "pending",
+        reached: { pending: this.#now() },
+        touched: this.#now(),
+      });
+      await this.#touch(conversation);
+      return true;
+    });
+  }
+
+  /** Everything up to `until` has been seen; the messages whose sender wants to know of it. */
+  async see(conversation: Aor, until = Infinity): Promise<MessageRow[]> {
+    return this.#change(async () => {
+      const seen = await this.#see(conversation, until);
+      await this.#touch(conversation, (row) => {
+        row.markedUnread = false;
+      });
+      return seen.filter(({ wantsDisplay }) => wantsDisplay);
+    });
+  }
+
+  /** Takes a message away from this device, for good; `restore` brings it back. */
+  async remove(conversation: Aor, id: string): Promise<() => Promise<void>> {
+    const { messages, gone } = this.#db;
+    const row = await messages.get([conversation, id]);
+    await this.#change(async () => {
+      await messages.delete([conversation, id]);
+      await gone.put({ conversation, id, at: this.#now() });
+      await this.#touch(conversation);
+    });
+    return () =>
+      this.#change(async () => {
+        await gone.delete([conversation, id]);
+        if (row !== undefined) await messages.put({ ...row, touched: this.#now() });
+        await this.#touch(conversation);
+      });
+  }
+
+  /** Takes a whole conversation away, with what of it has not left yet. */
+  async clear(conversation: Aor): Promise<() => Promise<void>> {
+    const { messages, gone, conversations, outbox, marks } = this.#db;
+    const leaving = () => outbox.where({ conversation });
+    const rows = () =>
+      messages
+        .where("[conversation+at+id]")
+        .between([conversation, Dexie.minKey, Dexie.minKey], [conversation, Dexie.maxKey, Dexie.maxKey]);
+    const pieces = () =>
+      marks.where("[conversation+target]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
+    const kept = await this.#change(async () => {
+      const before = {
+        row: await conversations.get(conversation),
+        rows: await rows().toArray(),
+        marks: await pieces().toArray(),
+        leaving: await leaving().toArray(),
+      };
+      await Promise.all([rows().delete(), pieces().delete(), leaving().delete(), conversations.delete(conversation)]);
+      await gone.put({ conversation, id: "", at: this.#now() });
+      return before;
+    });
+    return () =>
+      this.#change(async () => {
+        await gone.delete([conversation, ""]);
+        if (kept.row !== undefined) await conversations.put(kept.row);
+        await messages.bulkPut(kept.rows.map((row) => ({ ...row, touched: this.#now() })));
+        await marks.bulkPut(kept.marks);
+        await outbox.bulkPut(kept.leaving);
+        await this.#touch(conversation);
+      });
+  }
+
+  /** Changes what is kept of a conversation, which is made if need be. */
+  async alter(conversation: Aor, change: (row: ConversationRow) => void): Promise<void> {
+    await this.#change(() => this.#touch(conversation, change, false));
+  }
+
+  async #see(conversation: Aor, until: number): Promise<MessageRow[]> {
+    const unseen = await this.#db.messages.where({ conversation, unseen: 1 }).toArray();
+    const seen = unseen.filter(({ at }) => at <= until);
+    await this.#db.messages.bulkPut(seen.map((row) => ({ ...row, unseen: 0 as const })));
+    return seen;
+  }
+
+  /** Brings the conversation's row up to date with its messages. */
+  async #touch(conversation: Aor, change?: (row: ConversationRow) => void, recount = true): Promise<void> {
+    const row = (await this.#db.conversations.get(conversation)) ?? emptyConversation(conversation, this.#now());
+    if (recount) {
+      const last = (await this.#db.newest(conversation, 1))[0];
+      row.unread = await this.#db.messages.where({ conversation, unseen: 1 }).count();
+      if (last === undefined) delete row.last;
+      else {
+        const { own, text, at, state, kind } = last;
+        row.last = { own, text, at, state, kind };
+        row.at = at;
+      }
+    }
+    change?.(row);
+    await this.#db.conversations.put(row);
+  }
+
+  #change<T>(work: () => Promise<T>): Promise<T> {
+    const { messages, marks, conversations, gone, outbox } = this.#db;
+    return this.#db.transaction("rw", [messages, marks, conversations, gone, outbox], work);
+  }
+}
+
+/** The row with its marks: the newest counts, and only a message's author may edit or delete it. */
+export function marked(row: MessageRow, marks: readonly MarkRow[]): MessageRow {
+  const ordered = marks.toSorted((one, other) => (newer(one, other) ? 1 : -1));
+  const byAuthor = ordered.filter(({ by, at }) => by === row.by && at <= row.at + EDIT_WINDOW);
+  if (row.kind === "deleted" || byAuthor.some(({ what }) => what === "delete")) {
+    const { editedAt: _at, earlier: _earlier, ...rest } = row;
+    return { ...rest, kind: "deleted", text: "", original: "", reactions: [] };
+  }
+  const edits = byAuthor.filter(({ what }) => what.startsWith("edit:"));
+  const reactions = new Map<string, Aor[]>();
+  for (const { what, on, by } of ordered) {
+    if (!what.startsWith("reaction:") || !on) continue;
+    const emoji = what.slice("reaction:".length);
+    reactions.set(emoji, [...(reactions.get(emoji) ?? []), by]);
+  }
+  const made = { ...row, reactions: Array.from(reactions, ([emoji, by]) => ({ emoji, by })) };
+  const last = edits.at(-1);
+  if (last === undefined || row.kind !== "text") return made;
+  const earlier = [row.original, ...edits.slice(0, -1).map(({ text }) => text)];
+  return { ...made, text: last.text, editedAt: last.at, earlier };
+}
+
+/** Whether one mark counts more than the other: the later, and of two at the same time the same one everywhere. */
+function newer(one: MarkRow, other: MarkRow): boolean {
+  return one.at === other.at ? one.id > other.id : one.at > other.at;
+}
