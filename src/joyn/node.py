@@ -324,7 +324,8 @@ class Node:
         self.terminating.detached(binding)
         self._left(binding)
         self.watching.changed(binding.aor, binding, event)
-        self.push.waking.left(binding)
+        if event in ("deactivated", "expired"):
+            self.push.waking.left(binding)
 
     def _left(self, binding: Binding) -> None:
         """The binding's flow speaks for its AOR no longer, unless another binding of it is there."""
