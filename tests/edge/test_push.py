@@ -190,6 +190,19 @@ def test_a_phone_that_unregisters_is_not_woken() -> None:
     lived(story)
 
 
+def test_a_phone_that_falls_asleep_over_a_message_is_called_back() -> None:
+    async def story(home: House) -> None:
+        async with home.phone() as phone:
+            await phone.register()
+            await until(lambda: home.sleeping() == 1)
+            await home.alice.send(CAROL, "debout", mode="pager")
+            assert b"debout" in (await message(phone)).body
+            assert home.service.calls.empty()
+        await home.service.call()
+
+    lived(story)
+
+
 def test_a_push_resource_that_is_gone_is_forgotten() -> None:
     async def story(home: House) -> None:
         home.service.status = 410

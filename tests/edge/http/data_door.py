@@ -4,9 +4,9 @@ import asyncio
 import functools
 import inspect
 
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from joyn.edge.http import application
 from joyn.edge.http.own_data import own_data
 from joyn.model.aor import Aor, Numbering
 from joyn.model.refused import Reason, Refused
@@ -76,11 +76,8 @@ def asked(story):
             past = Past(store.history, Cursors(b"k" * 16), sleep=asyncio.sleep)
             providers = own_data(store, past, push, Numbering("FR", ("joyn.example",)), Sessions())
             door = DataDoor(store, push, providers)
-            app = web.Application()
-            for provider in providers:
-                app.add_routes(provider.routes())
             try:
-                async with TestClient(TestServer(app)) as client:
+                async with TestClient(TestServer(application(providers))) as client:
                     door.client = client
                     await story(door, **arguments)
             finally:

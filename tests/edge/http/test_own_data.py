@@ -293,6 +293,52 @@ async def test_keys_that_are_none_are_refused_at_once(door, keys):
 # All of them.
 
 
+CHANGES = [
+    ("PUT", f"/api/blocks/{BOB}", None),
+    ("DELETE", f"/api/blocks/{BOB}", None),
+    ("PUT", "/api/profile", {"name": "Mallory"}),
+    ("POST", "/api/reports", {"aor": BOB, "message_ids": []}),
+    ("PUT", "/api/push", SUBSCRIPTION),
+    ("DELETE", "/api/push", None),
+]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+    ],
+)
+@asked
+async def test_another_sites_page_changes_nothing(door, headers):
+    for method, path, body in CHANGES:
+        answer = await door.ask(method, path, headers=headers, **({"json": body} if body else {}))
+        assert (method, path, answer) == (method, path, (403, {"error": "cross-site"}))
+    assert await door.ask("GET", "/api/blocks") == (200, [])
+    assert await door.ask("GET", "/api/profile") == (200, {"name": "Alice"})
+    assert await door.store.push_targets.all() == []
+
+
+@asked
+async def test_our_own_page_does(door):
+    origin = str(door.client.make_url("/")).rstrip("/")
+    headers = {"Sec-Fetch-Site": "same-origin", "Origin": origin}
+    for method, path, body in CHANGES:
+        status, _ = await door.ask(method, path, headers=headers, **({"json": body} if body else {}))
+        assert (method, path, status) == (method, path, 204)
+
+
+@asked
+async def test_nothing_of_it_is_kept_by_anybody_on_the_way(door):
+    for path in ("/api/history", "/api/blocks", "/api/profile", "/api/push"):
+        async with door.client.get(path, headers={"Cookie": f"joyn-session={ALICE}/d1"}) as response:
+            assert response.headers["Cache-Control"] == "no-store"
+
+
 @asked
 async def test_without_a_session_there_is_nothing(door):
     for provider in door.providers:
