@@ -61,6 +61,7 @@ Algorithm = Literal["MD5", "SHA-256", "SHA-512-256"]
 _DURATIONS: Final[Mapping[str, int]] = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _SIZES: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
+_PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
 T = TypeVar("T")
@@ -499,6 +500,12 @@ def _check(settings: Settings) -> None:
         raise ConfigError("shall be at least deliver_for, or messages vanish while they wait", "messaging.retain_for")
     if not re.fullmatch("[A-Za-z]{2}", settings.operator.country):
         raise ConfigError("is no ISO 3166 code of two letters", "operator.country")
+    push = settings.push
+    if push.contact and not push.contact.startswith(("mailto:", "https:")):
+        raise ConfigError("shall be a mailto: or https: address", "push.contact")
+    for index, host in enumerate(push.hosts):
+        if not _PUSH_HOST.fullmatch(host):
+            raise ConfigError("shall be a host name, or *. and a domain", f"push.hosts[{index}]")
     if not settings.operator.domain:
         raise ConfigError("is empty", "operator.domain")
 

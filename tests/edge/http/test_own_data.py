@@ -11,7 +11,7 @@ from edge.http.data_door import ALICE, BOB, CAROL, asked
 from joyn.edge.http.blocks import MAX_BLOCKS
 from joyn.edge.http.describing import MAX_BODY
 from joyn.edge.http.profile import MAX_NAME
-from joyn.edge.http.reports import MAX_MESSAGES
+from joyn.edge.http.reports import MAX_MESSAGES, MAX_REPORTS, PERIOD, ReportsDoor
 from joyn.model.message import State
 from joyn.services.history import MAX_PAGE, MAX_QUERY
 from services.push.test_encryption import AUTH, P256DH
@@ -233,6 +233,20 @@ async def test_a_report_is_logged_without_content_and_counts_what_was_really_sen
 @asked
 async def test_a_report_that_is_none_is_refused(door, body, error):
     assert await door.ask("POST", "/api/reports", json=body) == (400, {"error": error})
+
+
+@asked
+async def test_a_subscriber_reports_so_much_an_hour_and_no_more(door):
+    reports = next(one for one in door.providers if isinstance(one, ReportsDoor))
+    now = 0.0
+    reports._now, reports._begun = (lambda: now), 0.0
+    body = {"aor": CAROL, "message_ids": []}
+    for _ in range(MAX_REPORTS):
+        assert (await door.ask("POST", "/api/reports", json=body))[0] == 204
+    assert await door.ask("POST", "/api/reports", json=body) == (429, {"error": "too-many"})
+    assert (await door.ask("POST", "/api/reports", BOB, json=body))[0] == 204
+    now = PERIOD
+    assert (await door.ask("POST", "/api/reports", json=body))[0] == 204
 
 
 # Push.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -10,8 +12,8 @@ from aiohttp import web
 
 from joyn import telemetry
 from joyn.edge.http.blocks import BAD_ADDRESS
-from joyn.edge.http.describing import Asked, Caller, Operation, ProblemFound, Serve, route
-from joyn.model.aor import Numbering
+from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Serve, route
+from joyn.model.aor import Aor, Numbering
 from joyn.protocol.cpim import MAX_MESSAGE_ID
 from joyn.store import Mailboxes
 
@@ -19,6 +21,11 @@ __all__ = ["ReportsDoor"]
 
 MAX_MESSAGES: Final = 20
 """Messages one report can name."""
+MAX_REPORTS: Final = 30
+"""Reports of one subscriber within PERIOD; who sends more is answered 429."""
+PERIOD: Final = 3600.0
+"""Seconds."""
+TOO_MANY: Final = Problem(429, "too-many", "This subscriber has reported too much lately.")
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -35,17 +42,23 @@ REPORT: Final = Operation(
     path="/api/reports",
     summary="Tell the operator of unwanted messages.",
     body=Report,
-    problems=(BAD_ADDRESS,),
+    problems=(BAD_ADDRESS, TOO_MANY),
 )
 
 
 class ReportsDoor:
     """The provider."""
 
-    def __init__(self, mailboxes: Mailboxes, numbering: Numbering, caller: Caller) -> None:
+    def __init__(
+        self, mailboxes: Mailboxes, numbering: Numbering, caller: Caller, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._mailboxes = mailboxes
         self._numbering = numbering
         self._caller = caller
+        self._now = now
+        self._begun = now()
+        # Emptied every period, so no larger than the number of subscribers.
+        self._reports: Counter[Aor] = Counter()
 
     @property
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
@@ -61,8 +74,18 @@ class ReportsDoor:
         other = self._numbering.aor(report.aor)
         if other is None:
             raise ProblemFound(BAD_ADDRESS)
+        self._count(asked.aor)
         # Only what they really sent counts: a report must not be a way to accuse anybody of anything.
         found = [await self._mailboxes.find(other, asked.aor, one) for one in dict.fromkeys(report.message_ids)]
         telemetry.event(
             "sender.reported", subscriber=asked.aor, sender=other, messages=sum(one is not None for one in found)
         )
+
+    def _count(self, aor: Aor) -> None:
+        """Nobody shall drown the operator's log, or somebody else's good name."""
+        if self._now() - self._begun >= PERIOD:
+            self._begun = self._now()
+            self._reports.clear()
+        if self._reports[aor] >= MAX_REPORTS:
+            raise ProblemFound(TOO_MANY)
+        self._reports[aor] += 1
