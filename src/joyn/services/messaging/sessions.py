@@ -7,7 +7,7 @@ An INVITE with `m=message` is answered at once and anchored; the other side is i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from joyn import telemetry
@@ -104,7 +104,8 @@ class Sessions:
         self._msrp = msrp
         self._session_id = session_id
         self._now = now
-        self._legs: dict[tuple[Aor, str], dict[str, Leg]] = {}
+        self._legs: dict[Aor, dict[str, dict[str, Leg]]] = {}  # by AOR, instance and key
+        self._on_flow: dict[Flow, dict[Leg, None]] = {}  # in the order of opening
         self._dialogs: dict[DialogId, Leg] = {}
         self._media: dict[MsrpLeg, Leg] = {}
         self._connecting: set[asyncio.Task[None]] = set()
@@ -118,7 +119,7 @@ class Sessions:
 
     def find(self, device: tuple[Aor, str], peer: str) -> Leg | None:
         """The open leg of a device towards a peer."""
-        leg = self._legs.get(device, {}).get(peer)
+        leg = self._legs.get(device[0], {}).get(device[1], {}).get(peer)
         return None if leg is None or leg.closed else leg
 
     def of_media(self, media: MsrpLeg) -> Leg | None:
@@ -133,13 +134,10 @@ class Sessions:
         """The leg a request inside a dialog belongs to. Raises ParseError."""
         return self._dialogs.get(DialogId.of_request(request))
 
-    def towards(self, aor: str, peer: str) -> Iterator[Leg]:
+    def towards(self, aor: Aor, peer: str) -> list[Leg]:
         """Every open leg of any device of `aor` in the chat with `peer`."""
-        for device, legs in self._legs.items():
-            if device[0] == aor:
-                leg = legs.get(peer)
-                if leg is not None and not leg.closed and leg.media.bound:
-                    yield leg
+        legs = [legs[peer] for legs in self._legs.get(aor, {}).values() if peer in legs]
+        return [leg for leg in legs if not leg.closed and leg.media.bound]
 
     def compose(self, sender: Aor, recipient: Aor, body: bytes) -> None:
         """Tell the recipient's open legs that the sender types, or has stopped (facts §4.6: bare, not in CPIM)."""
@@ -252,16 +250,16 @@ class Sessions:
         self._dialogs[dialog.dialog_id] = leg
 
     def _add(self, leg: Leg) -> None:
-        legs = self._legs.setdefault(leg.device, {})
+        aor, instance = leg.device
+        legs = self._legs.get(aor, {}).get(instance, {})
         old = legs.get(leg.key)
         if old is not None:
             # Facts §4.1, glare: the newest is accepted, the older one ended.
             self.end(old)
-            legs = self._legs.setdefault(leg.device, {})
         if len(legs) >= MAX_LEGS_PER_DEVICE:
             self.end(min(legs.values(), key=lambda one: one.used_at))
-            legs = self._legs.setdefault(leg.device, {})
-        legs[leg.key] = leg
+        self._legs.setdefault(aor, {}).setdefault(instance, {})[leg.key] = leg
+        self._on_flow.setdefault(leg.flow, {})[leg] = None
         self._media[leg.media] = leg
         if leg.dialog is not None:
             self._dialogs[leg.dialog.dialog_id] = leg
@@ -276,12 +274,7 @@ class Sessions:
             return
         leg.closed = True
         CLOSED.inc()
-        legs = self._legs.get(leg.device)
-        if legs is not None and legs.get(leg.key) is leg:
-            del legs[leg.key]
-            if not legs:
-                del self._legs[leg.device]
-        self._media.pop(leg.media, None)
+        self._forget(leg)
         if leg.dialog is not None:
             self._dialogs.pop(leg.dialog.dialog_id, None)
             if bye:
@@ -289,6 +282,20 @@ class Sessions:
         leg.media.close()
         if leg.on_ended is not None:
             leg.on_ended()
+
+    def _forget(self, leg: Leg) -> None:
+        """Take a leg out of every index; one that was refused before it was added is in none."""
+        if self._media.pop(leg.media, None) is None:
+            return
+        aor, instance = leg.device
+        devices, here = self._legs[aor], self._on_flow[leg.flow]
+        del devices[instance][leg.key], here[leg]
+        if not devices[instance]:
+            del devices[instance]
+        if not devices:
+            del self._legs[aor]
+        if not here:
+            del self._on_flow[leg.flow]
 
     def hang_up(self, flow: Flow, dialog: Dialog, reason: str = "") -> None:
         """Send BYE; what comes back does not matter."""
@@ -302,12 +309,12 @@ class Sessions:
 
     def flow_lost(self, flow: Flow) -> None:
         """The signalling connection has gone: its legs go too, without BYE."""
-        for leg in [leg for leg in self._media.values() if leg.flow is flow]:
+        for leg in list(self._on_flow.get(flow, ())):
             self.end(leg, bye=False)
 
     def end_all(self, aor: Aor) -> None:
         """The subscriber may not send any more: every leg of their devices ends."""
-        for leg in [leg for leg in self._media.values() if leg.device[0] == aor]:
+        for leg in [leg for legs in self._legs.get(aor, {}).values() for leg in legs.values()]:
             self.end(leg)
 
     def close(self) -> None:
