@@ -325,7 +325,7 @@ class Node:
         self._left(binding)
         self.watching.changed(binding.aor, binding, event)
         if event in ("deactivated", "expired"):
-            self.push.waking.left(binding)
+            self.push.waking.left(binding.aor)
 
     def _left(self, binding: Binding) -> None:
         """The binding's flow speaks for its AOR no longer, unless another binding of it is there."""

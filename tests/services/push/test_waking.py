@@ -137,7 +137,7 @@ async def test_with_nobody_to_wake_it_is_stored_at_once(room):
 async def test_when_the_device_comes_nothing_is_said(room):
     await room.waking.add(make_target())
     await room.accept("m1")
-    room.bindings[BOB] = (make_binding("urn:uuid:d1"),)
+    room.bindings[BOB] = (make_binding("d1"),)
     await room.pass_(PATIENCE)
     assert room.reports == []
 
@@ -159,7 +159,7 @@ async def test_nor_when_it_came_took_the_message_and_left(room):
 async def test_a_connected_device_is_not_woken_but_its_owners_other_one_is(room):
     await room.waking.add(make_target("d1"))
     await room.waking.add(make_target("d2"))
-    room.bindings[BOB] = (make_binding("urn:uuid:d1"),)
+    room.bindings[BOB] = (make_binding("d1"),)
     await room.accept("m1")
     assert room.woken == ["d2"]
 
@@ -192,7 +192,7 @@ async def test_a_device_that_has_come_is_not_called_a_second_time(room):
     await room.waking.add(make_target())
     await room.accept("m1")
     await room.accept("m2")
-    room.bindings[BOB] = (make_binding("urn:uuid:d1"),)
+    room.bindings[BOB] = (make_binding("d1"),)
     await room.pass_(PAUSE)
     assert room.woken == ["d1"]
 
@@ -294,20 +294,19 @@ async def test_what_was_held_back_is_said_when_the_node_stops(room):
 @played
 async def test_a_device_that_is_lost_with_something_on_its_way_is_called_back(room):
     await room.waking.add(make_target())
-    binding = make_binding("urn:uuid:d1")
-    room.bindings[BOB] = (binding,)
+    room.bindings[BOB] = (make_binding("d1"),)
     await room.accept("m1")
     assert room.woken == []
     room.bindings.clear()
-    room.waking.left(binding)
+    room.waking.left(BOB)
     await until(lambda: room.woken == ["d1"])
 
 
 @played
 async def test_one_that_is_lost_with_nothing_due_is_left_alone(room):
     await room.waking.add(make_target())
-    room.waking.left(make_binding("urn:uuid:d1"))
-    room.waking.left(make_binding("urn:uuid:other"))
+    room.waking.left(BOB)
+    room.waking.left(ALICE)
     await ended(room)
     assert room.woken == []
 
@@ -321,6 +320,25 @@ async def test_one_that_answers_nothing_is_called_though_it_has_a_binding(room):
     room.waking.unanswered(BOB, "urn:uuid:phone")
     await room.quiet()
     assert room.woken == ["urn:uuid:phone"]
+
+
+@played
+async def test_a_browser_is_known_by_the_instance_it_registers(room):
+    async def instance_of(target):
+        return f"urn:uuid:{target.device}"
+
+    room.waking.instance_of = instance_of
+    await room.waking.add(make_target())
+    room.bindings[BOB] = (make_binding("urn:uuid:d1"),)
+    await room.accept("m1")
+    assert room.woken == []
+    room.waking.unanswered(BOB, "urn:uuid:d1")
+    await room.quiet()
+    assert room.woken == ["d1"]
+    room.bindings.clear()
+    await room.pass_(PAUSE)
+    await room.accept("m2")
+    assert room.woken == ["d1", "d1"]
 
 
 @played

@@ -7,7 +7,7 @@ The message is in the mailbox all the while; delivery is what it always is, when
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Protocol
 
 from joyn import telemetry
@@ -58,12 +58,17 @@ class _Device:
         self.later: Handle | None = None
 
 
+async def _same(target: PushTarget) -> str:
+    return target.device
+
+
 class Waking:
     """All devices of this operator that can be woken.
 
     `report(message, recipient, STORED)` is called for a message that nobody came for. `patience` is how many seconds
     that takes, `pause` how long a device that was woken is given before it is woken again. `later` is the event loop's
-    call_later.
+    call_later. `instance_of(target)` says which `+sip.instance` a device that signed in over HTTP registers; a SIP
+    device's target is called by its instance anyway.
     """
 
     def __init__(
@@ -90,6 +95,7 @@ class Waking:
         self._held: dict[tuple[Aor, int], tuple[Message, Handle]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
+        self.instance_of: Callable[[PushTarget], Awaitable[str]] = _same
 
     async def restore(self) -> None:
         """Read what an earlier run knew."""
@@ -177,16 +183,22 @@ class Waking:
 
     # Devices that go while something is due to them.
 
-    def left(self, binding: Binding) -> None:
-        """The device's flow has ended. What was on its way to it waits again, so it is called back."""
-        devices = self._called(binding.aor, binding.instance or binding.contact)
+    def left(self, aor: Aor) -> None:
+        """A device's flow has ended. What was on its way to it waits again, so it is called back."""
+        devices = self._devices.get(aor)
         if devices:
-            self._spawn(self._wake_if_due(devices))
+            self._spawn(self._wake_if_due(list(devices.values())))
 
     def unanswered(self, aor: Aor, instance: str) -> None:
         """The device has left a message without an answer: its binding is there, but it sleeps."""
-        for device in self._called(aor, instance):
-            self._wake(device, unanswered=True)
+        devices = self._devices.get(aor)
+        if devices:
+            self._spawn(self._wake_instance(list(devices.values()), instance))
+
+    async def _wake_instance(self, devices: Sequence[_Device], instance: str) -> None:
+        for device in devices:
+            if instance in (device.target.device, await self.instance_of(device.target)):
+                self._wake(device, unanswered=True)
 
     def wake_waiting(self) -> None:
         """The node has started: call everybody to whom something is due since before."""
@@ -203,7 +215,7 @@ class Waking:
 
     def _wake(self, device: _Device, *, unanswered: bool = False) -> None:
         now, target = self._wall(), device.target
-        if target.expires_at <= now or (self._connected(target) and not unanswered):
+        if target.expires_at <= now or (not unanswered and self._is_bound(target, target.device)):
             return
         wait = device.woken_at + self._pause - now
         if device.busy or wait > 0:
@@ -214,17 +226,19 @@ class Waking:
         if len(self._tasks) >= MAX_UNDER_WAY:
             telemetry.event("push.failed", service="too many at once")
             return
-        device.woken_at = now
         device.busy = True
-        self._spawn(self._send(device))
+        self._spawn(self._send(device, unanswered=unanswered))
 
     def _wake_again(self, device: _Device) -> None:
         device.later = None
         self._wake(device)
 
-    async def _send(self, device: _Device) -> None:
+    async def _send(self, device: _Device, *, unanswered: bool) -> None:
         target = device.target
         try:
+            if not unanswered and self._is_bound(target, await self.instance_of(target)):
+                return
+            device.woken_at = self._wall()
             sent = await self._sender.wake(target)
         finally:
             device.busy = False
@@ -232,16 +246,8 @@ class Waking:
             telemetry.event("push.disowned", aor=target.aor)
             await self._remove([target])
 
-    def _connected(self, target: PushTarget) -> bool:
-        """Whether this very device has a binding."""
-        return any(
-            target.device in names_of(binding.instance or binding.contact) for binding in self._bindings(target.aor)
-        )
-
-    def _called(self, aor: Aor, name: str) -> list[_Device]:
-        """The devices that a binding's instance (or contact, where it has none) can mean."""
-        devices = self._devices.get(aor)
-        return [devices[name] for name in names_of(name) if name in devices] if devices else []
+    def _is_bound(self, target: PushTarget, instance: str) -> bool:
+        return any(instance == (binding.instance or binding.contact) for binding in self._bindings(target.aor))
 
     async def sweep(self) -> None:
         """Forget SIP devices whose registration has ended, and wake those whose is about to."""
@@ -271,8 +277,3 @@ class Waking:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def names_of(instance: str) -> tuple[str, ...]:
-    """What a device with this instance may be called: a browser signs in with an id, and registers it as a URN."""
-    return (instance, instance.removeprefix("urn:uuid:")) if instance.startswith("urn:uuid:") else (instance,)
