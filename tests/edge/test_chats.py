@@ -73,7 +73,7 @@ def test_the_chats_and_watches_of_a_blocked_subscriber_end() -> None:
             assert subscriber is not None
             await door.node.store.subscribers.put(replace(subscriber, blocked=True))
             await door.node._changed(aor(ALICE))
-            assert await last_state(somebody) == "terminated;reason=timeout"
+            assert await last_state(somebody) == "terminated;reason=rejected"
         await door.until(lambda: not chat.open)
         with pytest.raises(Rejected):
             await chat.send("after that")

@@ -46,6 +46,7 @@ class Watching:
         self._wall = wall
         self._watchers: dict[DialogId, Watcher] = {}
         self._by_aor: dict[Aor, list[Watcher]] = {}
+        self._by_flow: dict[Flow, dict[Watcher, None]] = {}  # in the order of opening
 
     def open(self, aor: Aor, dialog: Dialog, flow: Flow, seconds: int) -> Watcher:
         """A new subscription; the caller answers 200 and then calls `notify`."""
@@ -55,6 +56,7 @@ class Watching:
             self.close(mine[0])
             mine = self._by_aor.setdefault(aor, [])
         mine.append(watcher)
+        self._by_flow.setdefault(flow, {})[watcher] = None
         self._watchers[dialog.dialog_id] = watcher
         OPENED.inc()
         return watcher
@@ -72,10 +74,13 @@ class Watching:
         if self._watchers.pop(watcher.dialog.dialog_id, None) is None:
             return
         CLOSED.inc()
-        mine = self._by_aor[watcher.aor]
+        mine, here = self._by_aor[watcher.aor], self._by_flow[watcher.flow]
         mine.remove(watcher)
+        del here[watcher]
         if not mine:
             del self._by_aor[watcher.aor]
+        if not here:
+            del self._by_flow[watcher.flow]
 
     def changed(self, aor: Aor, gone: Binding | None = None, event: str = "") -> None:
         """The bindings of an AOR have changed; `gone` was removed by `event`: tell who watches."""
@@ -86,17 +91,20 @@ class Watching:
         """The subscriber is one no more: what their devices watch ends with a last word (RFC 6665 §4.4.1)."""
         for watcher in list(self._by_aor.get(aor, ())):
             self.refresh(watcher, 0)
-            self.notify(watcher)
+            # RFC 6665 §4.1.3: `timeout` would ask them to come back at once.
+            self.notify(watcher, reason="rejected")
 
     def flow_lost(self, flow: Flow) -> None:
         """The connection is gone, and its subscriptions with it."""
-        for watcher in [one for one in self._watchers.values() if one.flow is flow]:
+        for watcher in list(self._by_flow.get(flow, ())):
             self.close(watcher)
 
-    def notify(self, watcher: Watcher, gone: Binding | None = None, event: str = "") -> None:
-        """Send the full state; a watcher whose time is over gets it for the last time."""
+    def notify(
+        self, watcher: Watcher, gone: Binding | None = None, event: str = "", *, reason: str = "timeout"
+    ) -> None:
+        """Send the full state; a watcher whose time is over gets it for the last time, with the reason."""
         left = int(watcher.expires_at - self._wall())
-        state = f"active;expires={left}" if left > 0 else "terminated;reason=timeout"
+        state = f"active;expires={left}" if left > 0 else f"terminated;reason={reason}"
         listener = watcher.flow.listener
         branch = self._endpoint.make_branch()
         headers = [
