@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from joyn.model.aor import Aor
 from joyn.model.history import HistoryPage
 from joyn.model.refused import Reason, Refused
-from joyn.services.history import BATCH, MAX_BATCHES, MAX_CURSOR, MAX_PAGE, MAX_QUERY, Cursors, Past
+from joyn.services.history import BATCH, BEGINNING, MAX_BATCHES, MAX_CURSOR, MAX_PAGE, MAX_QUERY, Cursors, Past
 
 ALICE, BOB = Aor("tel:+33639980001"), Aor("tel:+33639980002")
 CURSORS = Cursors(b"k" * 16)
@@ -59,10 +59,14 @@ def test_a_cursor_is_opened_by_its_owner_alone(place):
 
 
 @settings(max_examples=50)
-@given(st.text(max_size=30))
+@given(st.text(max_size=30).filter(lambda text: text != BEGINNING))
 def test_what_is_no_cursor_is_refused(text):
     with pytest.raises(Refused):
         CURSORS.open(ALICE, text)
+
+
+def test_everybody_can_begin_at_the_beginning():
+    assert CURSORS.open(ALICE, BEGINNING) == 0
 
 
 def test_cursors_of_neighbours_have_nothing_in_common():

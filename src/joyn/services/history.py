@@ -20,11 +20,13 @@ from joyn.model.history import HistoryPage
 from joyn.model.refused import Reason, Refused
 from joyn.store import History
 
-__all__ = ["CURSOR_KEY_BYTES", "MAX_CURSOR", "MAX_PAGE", "MAX_QUERY", "Cursors", "Past"]
+__all__ = ["BEGINNING", "CURSOR_KEY_BYTES", "MAX_CURSOR", "MAX_PAGE", "MAX_QUERY", "Cursors", "Past"]
 
 CURSOR_KEY_BYTES = 16
 MAX_CURSOR = 22
 """Characters of a cursor: one block in base64url."""
+BEGINNING = "0"
+"""The cursor before everything, for a client that has seen nothing yet."""
 
 MAX_PAGE = 500
 """Items of a page."""
@@ -56,7 +58,9 @@ class Cursors:
         return base64.urlsafe_b64encode(block)[:MAX_CURSOR].decode()
 
     def open(self, owner: Aor, cursor: str) -> int:
-        """The message's number. Raises Refused(MALFORMED) for what is no cursor of this owner."""
+        """The message's number, 0 for `BEGINNING`. Raises Refused(MALFORMED) for what is no cursor of this owner."""
+        if cursor == BEGINNING:
+            return 0
         try:
             block = base64.b64decode(cursor + "==", b"-_", validate=True)
         except (binascii.Error, ValueError):

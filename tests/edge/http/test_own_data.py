@@ -76,6 +76,8 @@ async def test_history_goes_on_from_a_cursor_in_either_direction(door):
     _, newer = await door.ask("GET", f"/api/history?after={older['items'][0]['cursor']}")
     assert [item["message_id"] for item in newer["items"]] == ["m2"]
     assert await door.ask("GET", f"/api/history?after={cursor}") == (200, {"items": [], "more": False})
+    _, all_of_them = await door.ask("GET", "/api/history?after=0")
+    assert [item["message_id"] for item in all_of_them["items"]] == ["m1", "m2"]
 
 
 @pytest.mark.parametrize(

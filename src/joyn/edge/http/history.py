@@ -16,7 +16,9 @@ from joyn.services.history import MAX_CURSOR, MAX_PAGE, MAX_QUERY, Past
 
 __all__ = ["HistoryDoor"]
 
-Cursor = Annotated[str, msgspec.Meta(max_length=MAX_CURSOR, description="The cursor of an item; opaque.")]
+Cursor = Annotated[
+    str, msgspec.Meta(max_length=MAX_CURSOR, description="The cursor of an item, opaque; 0 is before everything.")
+]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE, description="Items at most; large ones make short pages.")]
 
 
