@@ -348,10 +348,17 @@ class Node:
         """The operator blocked or removed a subscriber: their devices go at once."""
         subscriber = await self.store.subscribers.get(aor)
         if subscriber is None or subscriber.blocked:
-            await self.registrar.remove(aor)
-            await self.push.waking.remove_all(aor)
+            # First of all, and also when the store is too busy for the rest: nothing more is taken from them.
+            for binding in self.registrar.of(aor):
+                flow = self.endpoint.flows.get(binding.flow)
+                if flow is not None:
+                    flow.forget(aor)
             self.sessions.end_all(aor)
-            self.watching.end_all(aor)
+            try:
+                await self.registrar.remove(aor)
+                await self.push.waking.remove_all(aor)
+            finally:
+                self.watching.end_all(aor)
 
     def _report(self, message: Message, recipient: Aor, state: State) -> None:
         if state is State.STORED:

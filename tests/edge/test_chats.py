@@ -8,9 +8,12 @@ import pytest
 
 from edge.stranger import Door, Stranger, aor, make_cpim, meets
 from joyn.config import MsrpListener, Settings, SipListener
+from joyn.model.message import Accepted
+from joyn.model.refused import Reason, Refused
 from joyn.node import Node
 from joyn.phone import Rejected
 from joyn.protocol.sip.message import SipRequest, SipResponse
+from joyn.services.messaging.originating import Submission
 from phone.node import ALICE, BOB, CAROL, free_port, make_phone, make_subscriber
 
 PATIENCE = 5.0
@@ -81,6 +84,57 @@ def test_the_chats_and_watches_of_a_blocked_subscriber_end() -> None:
         # For what comes after the story.
         await door.node.store.subscribers.put(subscriber)
         await door.alice.register()
+
+    meets(story)
+
+
+def test_a_blocked_subscriber_is_silenced_also_when_the_store_is_too_busy_for_it() -> None:
+    async def busy(*_arguments: object, **_named: object) -> None:
+        raise Refused(Reason.OVERLOADED, "busy")
+
+    async def story(door: Door) -> None:
+        chat = await door.alice.open_chat(BOB)
+        async with door.stranger() as carol:
+            assert (await carol.register()).status == 200
+            subscriber = await door.node.store.subscribers.get(aor(CAROL))
+            assert subscriber is not None
+            await door.node.store.subscribers.put(replace(subscriber, blocked=True))
+            assert await carol.status(invite(carol)) == 200
+            door.node.registrar.remove = busy  # type: ignore[method-assign]
+            with pytest.raises(Refused):
+                await door.node._changed(aor(CAROL))
+            assert [leg.device[0] for leg in door.node.sessions._media.values() if leg.device[0] == aor(CAROL)] == []
+            # The connection speaks for her no longer: she would have to prove who she is, and may not.
+            assert await carol.status(carol.message()) == 407
+            assert chat.open
+
+    meets(story)
+
+
+def test_a_chat_whose_device_leaves_while_its_message_is_taken_is_not_kept() -> None:
+    async def story(door: Door) -> None:
+        accept = door.node.originating.accept
+        taken, left = asyncio.Event(), asyncio.Event()
+
+        async def after_they_left(submission: Submission) -> Accepted:
+            accepted = await accept(submission)
+            taken.set()
+            await left.wait()
+            return accepted
+
+        async with door.stranger() as carol:
+            assert (await carol.register()).status == 200
+            (flow,) = [one for one in door.node.endpoint.flows.values() if aor(CAROL) in (one.identities or ())]
+            door.node.originating.accept = after_they_left  # type: ignore[method-assign]
+            carol.say(invite(carol))
+            await taken.wait()
+        door.node.originating.accept = accept  # type: ignore[method-assign]
+        await door.until(lambda: flow.closed)
+        left.set()
+        assert (await door.bob.receive(timeout=PATIENCE)).text == "the first"
+        # Her MSRP session has become a chat, or is gone.
+        await door.until(lambda: set(door.node.msrp._legs.values()) == set(door.node.sessions._media))
+        assert [leg for leg in door.node.sessions._media.values() if leg.device[0] == aor(CAROL)] == []
 
     meets(story)
 

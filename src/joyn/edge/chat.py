@@ -64,6 +64,10 @@ class ChatDoor:
         except BaseException:
             leg.media.close()
             raise
+        if inbound.flow.closed:
+            # The connection went meanwhile, and what ends its legs has been: nobody is left to answer.
+            leg.media.close()
+            return
         self._sessions.answer(inbound, leg, offer)
         self._await_acknowledge(inbound)
 
