@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from joyn.config import MsrpListener, Settings, SipListener
+from joyn.config import HttpListener, HttpSettings, MsrpListener, Settings, SipListener
 from joyn.model.aor import Aor
 from joyn.model.subscriber import Subscriber
 from joyn.node import Node
@@ -28,7 +28,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 @contextmanager
 def node_settings() -> Iterator[Settings]:
-    """Settings for a node on free ports, with its store in memory: UDP first, then TCP."""
+    """Settings for a node on free ports, with its store in memory: UDP first, then TCP; and HTTP."""
     ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port()}
     defaults = Settings()
     with tempfile.TemporaryDirectory() as directory:
@@ -43,20 +43,22 @@ def node_settings() -> Iterator[Settings]:
                 ),
             ),
             msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),)),
+            http=HttpSettings(listeners=(HttpListener(port=free_port()),)),
             store=replace(defaults.store, path=":memory:"),
         )
 
 
 @asynccontextmanager
 async def running_node() -> AsyncIterator[dict[str, str]]:
-    """Yields the servers by transport, `udp` and `tcp`."""
+    """Yields the servers by transport: `udp`, `tcp` and `ws`."""
     with node_settings() as settings:
         node = Node(settings)
         await node.start()
         try:
             for number in (ALICE, BOB):
                 await node.store.subscribers.put(make_subscriber(number, settings.operator.domain))
-            yield {one.transport: f"127.0.0.1:{one.port}" for one in settings.sip.listeners}
+            servers = {one.transport: f"127.0.0.1:{one.port}" for one in settings.sip.listeners}
+            yield servers | {"ws": f"127.0.0.1:{settings.http.listeners[0].port}"}
         finally:
             await node.stop()
 

@@ -7,7 +7,7 @@ import pytest
 from joyn.phone import Rejected
 from phone.node import ALICE, BOB, CAROL, make_phone, running_node
 
-TRANSPORTS = pytest.mark.parametrize("transport", ["udp", "tcp"])
+TRANSPORTS = pytest.mark.parametrize("transport", ["udp", "tcp", "ws"])
 STYLES = pytest.mark.parametrize("style", ["cpm", "simple"])
 
 
@@ -80,11 +80,33 @@ def test_a_chat_goes_both_ways(style: str, setup: str) -> None:
 
 
 @STYLES
-def test_what_came_while_away_waits(style: str) -> None:
+@pytest.mark.parametrize("transports", [("ws", "tcp"), ("tcp", "ws"), ("ws", "ws")])
+def test_a_chat_goes_both_ways_between_browsers_and_phones(style: str, transports: tuple[str, str]) -> None:
+    async def story() -> None:
+        async with (
+            running_node() as servers,
+            make_phone(servers, ALICE, transports[0], style=style) as alice,
+            make_phone(servers, BOB, transports[1], style=style) as bob,
+        ):
+            chat = await alice.open_chat(BOB, "un")
+            assert (await bob.receive(timeout=5)).text == "un"
+            other = await bob.incoming_chat(timeout=5)
+            sent = await chat.send("é" * 50_000)
+            assert (await bob.receive(timeout=5)).text == "é" * 50_000
+            await sent.delivered(timeout=5)
+            await other.send("trois")
+            assert (await alice.receive(timeout=5)).text == "trois"
+
+    asyncio.run(story())
+
+
+@STYLES
+@pytest.mark.parametrize("transport", ["tcp", "ws"])
+def test_what_came_while_away_waits(style: str, transport: str) -> None:
     async def story() -> None:
         async with running_node() as servers, make_phone(servers, ALICE) as alice:
             sent = [await alice.send(BOB, str(number)) for number in range(3)]
-            async with make_phone(servers, BOB, style=style) as bob:
+            async with make_phone(servers, BOB, transport, style=style) as bob:
                 assert [(await bob.receive(timeout=5)).text for _ in range(3)] == ["0", "1", "2"]
                 await sent[-1].delivered(timeout=5)
 
@@ -92,12 +114,13 @@ def test_what_came_while_away_waits(style: str) -> None:
 
 
 @STYLES
-def test_a_long_message_arrives_whole(style: str) -> None:
+@pytest.mark.parametrize("transport", ["tcp", "ws"])
+def test_a_long_message_arrives_whole(style: str, transport: str) -> None:
     async def story() -> None:
         async with (
             running_node() as servers,
-            make_phone(servers, ALICE) as alice,
-            make_phone(servers, BOB, style=style) as bob,
+            make_phone(servers, ALICE, transport) as alice,
+            make_phone(servers, BOB, transport, style=style) as bob,
         ):
             sent = await alice.send(BOB, "é" * 50_000)
             assert sent.mode == "large"

@@ -169,6 +169,11 @@ class Line:
         branch = self.radio.endpoint.make_branch()
         return "Via", f"SIP/2.0/{listener.transport} {listener.sent_by};branch={branch};rport{parameters}"
 
+    @property
+    def web(self) -> bool:
+        """Whether we speak over WebSocket, MSRP too."""
+        return self.account.transport in ("WS", "WSS")
+
     def open_flow(self) -> Flow:
         """The flow. Raises Unanswered when there is none."""
         if self.flow is None:

@@ -37,13 +37,13 @@ UNKNOWN = frozenset((404, 604))
 class Phone(Behaviour):
     """A scripted RCS phone.
 
-    `number` is international (`+33639980001`). `server` is `host:port`, `transport` `udp`, `tcp` or `tls` (then `tls`
-    may be a client context). `style` is `cpm`, `simple` (joyn) or `plain` (no RCS at all). `tags` are further feature
-    tags or URNs to register, `sync` asks for copies of what the subscriber's other phones send. `algorithm` names the
-    digest algorithm in an empty first Authorization, as IMS phones do. `expires` is the registration asked for, in
-    seconds. `reconnect` says whether a lost connection is made anew. `msrp_setup` is what its offers say of who
-    connects (`active`, `passive`, `actpass`), `msrps` whether they want MSRP over TLS. Phones that share a `radio`
-    share its timers.
+    `number` is international (`+33639980001`). `server` is `host:port`, `transport` `udp`, `tcp`, `tls`, `ws` or `wss`;
+    over TLS `tls` may be a client context. `style` is `cpm`, `simple` (joyn) or `plain` (no RCS at all). `tags` are
+    further feature tags or URNs to register, `sync` asks for copies of what the subscriber's other phones send.
+    `algorithm` names the digest algorithm in an empty first Authorization, as IMS phones do. `expires` is the
+    registration asked for, in seconds. `reconnect` says whether a lost connection is made anew. `msrp_setup` is what
+    its offers say of who connects (`active`, `passive`, `actpass`), `msrps` whether they want MSRP over TLS; over
+    WebSocket MSRP is active, and as safe as SIP. Phones that share a `radio` share its timers.
 
     `log` holds everything that happened. How it behaves towards what comes in, and the hooks, are in `Behaviour`.
     """
@@ -101,6 +101,9 @@ class Phone(Behaviour):
         self._line = line = Line(account, self._radio, self.log)
         self._correspondence = Correspondence(line, self.log, self._uri, self.send)
         self._inbox = inbox = Inbox(self, self.log, self._correspondence)
+        if line.web:
+            # RFC 7977 §5: nobody can connect to a browser.
+            msrp_setup, msrps = "active", account.transport == "WSS"
         self._sessions = Sessions(self, line, inbox, self.log, self.style, self.number, setup=msrp_setup, secure=msrps)
         shown = self.tags if self.style.plain else self.tags | CHAT
         line.user = Incoming(self, line, inbox, self._sessions, self.log, own=self.number, capabilities=shown)

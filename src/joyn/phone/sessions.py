@@ -92,7 +92,7 @@ class Sessions:
         line = self.line
         if self.setup != "active":
             await line.radio.listen_for_media(line.host)
-        media = line.radio.msrp.session(self, tls=self.secure)
+        media = line.radio.msrp.session(self, tls=self.secure, web=line.web)
         chat = Chat(self, peer, media, standalone=standalone)
         chat.conversation = self.conversation(peer)
         chat.description = describe(media, line.host, setup=self.setup, direction=direction, secure=self.secure)
@@ -194,7 +194,7 @@ class Sessions:
 
     def _chat_of(self, inbound: Inbound, invitation: Invitation) -> Chat:
         request = inbound.request
-        media = self.line.radio.msrp.session(self, tls=invitation.media.secure)
+        media = self.line.radio.msrp.session(self, tls=invitation.media.secure, web=self.line.web)
         chat = Chat(
             self,
             sender_of(request),

@@ -260,11 +260,12 @@ def build_msrp(
     setup: Setup | None = None,
     direction: Direction = "sendrecv",
     fingerprint: tuple[str, str] | None = None,
+    secure: bool = False,
     attributes: Sequence[tuple[str, str | None]] = (),
 ) -> SessionDescription:
     """An offer or answer of one MSRP medium, in the order joyn clients write it.
 
-    It is over TLS when there is a fingerprint. `session_id` is a number, for strict parsers refuse anything else.
+    It is over TLS when it is `secure` or there is a fingerprint. `session_id` is a number, for strict parsers refuse anything else.
     `attributes` come last. Raises ProtocolError when a value holds a line break.
     """
     family = "IP6" if ":" in address else "IP4"
@@ -281,7 +282,7 @@ def build_msrp(
         lines=tuple(("a", _safe(name if value is None else f"{name}:{value}")) for name, value in own),
         kind="message",
         port=port,
-        protocol=TCP_MSRP if fingerprint is None else TLS_MSRP,
+        protocol=TLS_MSRP if secure or fingerprint is not None else TCP_MSRP,
     )
     origin = f"- {session_id:d} {version:d} IN {family} {_safe(address)}"
     lines = (("v", "0"), ("o", origin), ("s", "-"), ("c", f"IN {family} {address}"), ("t", "0 0"))

@@ -132,7 +132,7 @@ def test_what_is_no_sip_ends_the_socket_and_nothing_else() -> None:
     async def story(office: Office) -> None:
         async with office.browser() as one, office.browser() as other:
             await one.say("hello")
-            assert await one.ended() == 1000
+            assert await one.ended() == 1002
             await other.say(other.request("OPTIONS", f"sip:{DOMAIN}"))
             assert (await other.answer()).status == 200
 

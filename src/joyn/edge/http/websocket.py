@@ -13,13 +13,12 @@ from aiohttp import WSCloseCode, web
 
 from joyn import telemetry
 from joyn.edge.http import is_https, origin_of, source_of
-from joyn.transport.http import WebSocketTransport
+from joyn.transport.http import PATH, WebSocketTransport
 from joyn.transport.msrp import MsrpEndpoint
 from joyn.transport.sip import Endpoint, Listener, websocket
 
 __all__ = ["PATH", "WebSocketDoor"]
 
-PATH: Final = "/ws"
 HEARTBEAT: Final = 60.0
 """Seconds between pings: a browser that is gone is noticed, and NATs keep the connection open."""
 ORIGIN_REFUSED = telemetry.counter("http.refused")
@@ -93,6 +92,7 @@ class WebSocketDoor:
         transport = WebSocketTransport(socket, request.transport, protocol, **extra)
         self._open.add(transport)
         try:
+            transport.start()
             await transport.run()
         finally:
             self._open.discard(transport)

@@ -222,7 +222,9 @@ class Sessions:
             accept_wrapped_types=WRAPPED_TYPES,
             setup=setup,  # type: ignore[arg-type]  # answer_setup gives one of the same words
             direction=direction,  # type: ignore[arg-type]
+            # A browser checks the certificate itself, by the page's own origin.
             fingerprint=listener.fingerprint if listener.transport == "TLS" else None,
+            secure=media.local.secure,
         )
 
     def contact(self, flow: Flow, tags: str = "+g.oma.sip-im") -> str:

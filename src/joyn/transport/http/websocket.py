@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Any, cast
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType, web
 
 __all__ = ["WebSocketTransport"]
 
@@ -19,14 +19,18 @@ CLOSING = 5.0
 
 
 class WebSocketTransport(asyncio.Transport):
-    """Runs `protocol` over a WebSocket that has been upgraded.
+    """Runs `protocol` over a WebSocket that has been upgraded, ours or a server's: `start`, then `run`.
 
     Messages that are UTF-8 go as text, which browsers show in their tools, others as binary. `get_extra_info` answers
     for the connection underneath, except for `peername`, which may be given (behind a proxy).
     """
 
     def __init__(
-        self, socket: web.WebSocketResponse, below: asyncio.BaseTransport, protocol: asyncio.Protocol, **extra: Any
+        self,
+        socket: web.WebSocketResponse | ClientWebSocketResponse,
+        below: asyncio.BaseTransport,
+        protocol: asyncio.Protocol,
+        **extra: Any,
     ) -> None:
         super().__init__(extra)
         self._socket = socket
@@ -37,26 +41,32 @@ class WebSocketTransport(asyncio.Transport):
         self._high = 64 << 10
         self._paused = False
         self._closing = False
+        self._aborted = False
         self._code = WSCloseCode.OK
         self._wake = asyncio.Event()
         self._readable = asyncio.Event()
         self._readable.set()
 
+    def start(self) -> None:
+        """Tell the protocol of its connection."""
+        self._protocol.connection_made(self)
+
     async def run(self) -> None:
-        """Carry messages both ways until either side ends; the protocol hears of its beginning and its end."""
+        """Carry messages both ways until either side ends, and tell the protocol of the end."""
         writer = asyncio.ensure_future(self._write_out())
         error: Exception | None = None
         try:
-            self._protocol.connection_made(self)
             await self._read_in()
         except ConnectionError as lost:
             error = lost
         finally:
             self._closing = True
             self._wake.set()
-            await asyncio.wait([writer], timeout=CLOSING)
-            writer.cancel()
-            self._protocol.connection_lost(error)
+            try:
+                await asyncio.wait([writer], timeout=CLOSING)
+            finally:
+                writer.cancel()
+                self._protocol.connection_lost(error)
 
     async def _read_in(self) -> None:
         while not self._closing:
@@ -83,7 +93,7 @@ class WebSocketTransport(asyncio.Transport):
                 await self._wake.wait()
         except ConnectionError:
             pass  # the reading side learns of it too
-        if not self._socket.closed:
+        if not self._socket.closed and not self._aborted:
             await self._socket.close(code=self._code)
 
     async def _send(self, data: bytes) -> None:
@@ -113,7 +123,7 @@ class WebSocketTransport(asyncio.Transport):
             self._protocol.pause_writing()
 
     def close(self, code: int = WSCloseCode.OK) -> None:
-        """Send what waits, then close with this code."""
+        """Send what waits, then close with this code (RFC 6455 §7.4)."""
         if not self._closing:
             self._closing = True
             self._code = WSCloseCode(code)
@@ -121,8 +131,8 @@ class WebSocketTransport(asyncio.Transport):
             self._readable.set()
 
     def abort(self) -> None:
-        """Close without sending anything more."""
-        self._closing = True
+        """Close without sending anything more: the peer sees 1006, no code of ours."""
+        self._closing = self._aborted = True
         self._queue.clear()
         self._wake.set()
         self._readable.set()

@@ -63,7 +63,7 @@ class MsrpConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         if peer is None or not self._endpoint.admit(self, peer[0]):  # None: gone before we came to look
             self.closed = True
-            self._transport.abort()
+            self.turn_away()
             return
         self._open = True
         self.secure = transport.get_extra_info("ssl_object") is not None
@@ -71,6 +71,11 @@ class MsrpConnection(asyncio.Protocol):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._transport.set_write_buffer_limits(high=self._endpoint.limits.hold_write_buffer)
+
+    def turn_away(self) -> None:
+        """There are too many connections."""
+        assert self._transport is not None
+        self._transport.abort()
 
     # What comes in.
 

@@ -16,9 +16,11 @@ from joyn import telemetry
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.msrp.session import Session
 from joyn.protocol.msrp.uri import MsrpUri, parse_path
+from joyn.transport.http import open_websocket
 from joyn.transport.msrp.connection import MsrpConnection
 from joyn.transport.msrp.leg import Handler, MsrpLeg
 from joyn.transport.msrp.settings import MsrpLimits, MsrpListener
+from joyn.transport.msrp.websocket import WebSocketConnection
 from joyn.transport.wheel import TimerWheel
 
 CONNECT_TIMEOUT = 5.0
@@ -76,7 +78,7 @@ class MsrpEndpoint:
 
     def accept_websocket(self) -> asyncio.Protocol:
         """The protocol for one upgraded WebSocket: a chunk is a message of it."""
-        return MsrpConnection(self)
+        return WebSocketConnection(self)
 
     async def close(self) -> None:
         """Stop listening, end every session, close every connection."""
@@ -146,9 +148,13 @@ class MsrpEndpoint:
         *,
         ssl: tls.SSLContext | None,
         secure: bool,
+        web: bool,
         fingerprint: tuple[str, str] | None,
     ) -> MsrpConnection:
-        """Connect. Raises OSError, TimeoutError, ConnectionError when the certificate is not the announced one."""
+        """Connect, through HTTP when it is `web`.
+
+        Raises OSError, TimeoutError, ConnectionError when the certificate is not the announced one.
+        """
         context = ssl
         if secure and context is None:
             # RFC 4572: without a common authority, the fingerprint in the signalling vouches for the certificate.
@@ -157,14 +163,19 @@ class MsrpEndpoint:
             context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
             context.verify_mode = tls.CERT_NONE
+        connection: MsrpConnection
         async with asyncio.timeout(CONNECT_TIMEOUT):
-            _, connection = await asyncio.get_running_loop().create_connection(
-                lambda: MsrpConnection(self, outgoing=True),
-                host,
-                port,
-                ssl=context,
-                server_hostname=host if context else None,
-            )
+            if web:
+                connection = WebSocketConnection(self, outgoing=True)
+                await open_websocket(host, port, "msrp", connection, tls=context if secure else None)
+            else:
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: MsrpConnection(self, outgoing=True),
+                    host,
+                    port,
+                    ssl=context,
+                    server_hostname=host if context else None,
+                )
         if connection.closed:
             raise ConnectionError("the connection was lost at once, or is one too many")
         if fingerprint is not None and not matches(fingerprint, connection.peer_certificate()):

@@ -140,7 +140,13 @@ class MsrpLeg:
             return  # the peer has connected to us meanwhile
         first = parse_path(remote_path)[0]
         connection = await self._endpoint.open(
-            host or first.host, port or first.port or MSRP_PORT, ssl=ssl, secure=first.secure, fingerprint=fingerprint
+            host or first.host,
+            port or first.port or MSRP_PORT,
+            ssl=ssl,
+            secure=first.secure,
+            # Ours decides: what the peer writes shall not make us speak HTTP.
+            web=self.local.transport == "ws",
+            fingerprint=fingerprint,
         )
         if self.closed or self.connection is not None:
             connection.close("unused")

@@ -207,7 +207,7 @@ class Endpoint:
         tls: ssl.SSLContext | None = None,
         local: tuple[str, int] | None = None,
     ) -> Flow:
-        """Open a flow to a server, as a phone does. `transport` is `UDP`, `TCP` or `TLS`, `local` an address to bind.
+        """Open a flow to a server, as a phone does. `transport` is one of a Listener's, `local` an address to bind.
 
         The flow's `listener` tells the address we are seen at. Raises OSError or TimeoutError.
         """

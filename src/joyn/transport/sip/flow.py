@@ -153,12 +153,24 @@ class StreamFlow(Flow, asyncio.Protocol):
         self.remote = (peer[0], peer[1])
         self._used_at = self._endpoint.now()
         if not self._endpoint.admit(self):
-            self._transport.abort()
+            self.turn_away()
             return
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._transport.set_write_buffer_limits(high=self._endpoint.limits.max_write_buffer)
+
+    @property
+    def local(self) -> tuple[str, int]:
+        """Our own address."""
+        assert self._transport is not None
+        own = self._transport.get_extra_info("sockname")
+        return (own[0], own[1])
+
+    def turn_away(self) -> None:
+        """There are too many connections."""
+        assert self._transport is not None
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Cut messages out of the stream and hand them on, in order."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from joyn.transport.http import open_websocket
 from joyn.transport.sip.flow import DatagramFlow, Datagrams, Flow, StreamFlow
 from joyn.transport.sip.settings import Listener
+from joyn.transport.sip.websocket import WebSocketFlow
 
 if TYPE_CHECKING:
     from joyn.transport.sip.endpoint import Endpoint
@@ -50,19 +53,18 @@ async def connect(
     """Open a flow to a server; what `Endpoint.connect` documents."""
     if transport == "UDP":
         return await _datagrams(endpoint, host, port, local)
-    if transport == "TLS" and tls is None:
-        tls = ssl.create_default_context()
-    loop = asyncio.get_running_loop()
+    context = (tls or ssl.create_default_context()) if transport in ("TLS", "WSS") else None
     listener = Listener(name=f"outgoing-{next(_names)}", transport=transport, host=host, port=port)
+    flow: StreamFlow
     async with asyncio.timeout(CONNECT_TIMEOUT):
-        connected, flow = await loop.create_connection(
-            lambda: StreamFlow(endpoint, listener),
-            host,
-            port,
-            ssl=tls if transport == "TLS" else None,
-            local_addr=local,
-        )
-    flow.listener = _listener(listener.name, transport, connected)
+        if listener.web:
+            flow = WebSocketFlow(endpoint, listener)
+            await open_websocket(host, port, "sip", flow, tls=context, local=local)
+        else:
+            _, flow = await asyncio.get_running_loop().create_connection(
+                lambda: StreamFlow(endpoint, listener), host, port, ssl=context, local_addr=local
+            )
+    flow.listener = replace(listener, host=flow.local[0], port=flow.local[1])
     if flow.closed:
         raise ConnectionAbortedError("too many connections")
     return flow

@@ -7,10 +7,13 @@ requests reach it over the connection it registered on, and a closed WebSocket i
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import WSCloseCode
 
 from joyn.protocol.errors import ParseError
 from joyn.protocol.sip.message import parse
+from joyn.transport.http import WebSocketTransport
 from joyn.transport.sip.flow import MALFORMED, StreamFlow
 from joyn.transport.sip.settings import Listener
 
@@ -41,9 +44,16 @@ class WebSocketFlow(StreamFlow):
         except ParseError as error:
             MALFORMED.inc()
             self._endpoint.malformed(self, data, error)
-            self.close()
+            self._close(WSCloseCode.PROTOCOL_ERROR)
             return
         self._endpoint.received(message, self)
+
+    def turn_away(self) -> None:
+        """See StreamFlow; a script sees no more of a WebSocket's end than its code."""
+        self._close(WSCloseCode.TRY_AGAIN_LATER)
+
+    def _close(self, code: WSCloseCode) -> None:
+        cast(WebSocketTransport, self._transport).close(code)
 
 
 def serve(endpoint: Endpoint, listener: Listener) -> asyncio.Protocol:
