@@ -84,6 +84,8 @@ export interface OutboxRow {
   tries: number;
   /** Not to be tried before. */
   due: number;
+  /** On its way, so that it cannot be held back any more. */
+  away: boolean;
 }
 
 export interface ContactRow {

@@ -60,3 +60,13 @@ export function randomHex(count: number): string {
     .join("")
     .slice(0, count);
 }
+
+/** What the list of devices shows of this one, from what the browser says of itself. */
+export function describeDevice(userAgent: string): { name: string; browser: string; system: string } {
+  const browser =
+    /(Firefox|Edg|OPR|Chrome|Chromium)\/([0-9]+)/.exec(userAgent) ?? /(Version)\/([0-9]+).*Safari/.exec(userAgent);
+  const names: Record<string, string> = { Edg: "Edge", OPR: "Opera", Version: "Safari" };
+  const shown = browser ? `${names[browser[1] as string] ?? browser[1]} ${browser[2]}` : "Browser";
+  const system = /Android|iPhone|iPad|Windows|Mac OS X|CrOS|Linux/.exec(userAgent)?.[0] ?? "";
+  return { name: system === "" ? shown : `${shown}, ${system}`, browser: shown, system };
+}

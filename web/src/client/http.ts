@@ -17,11 +17,16 @@ export class HttpProblem extends Error {
     super(`${status} ${word}`);
   }
 
-  /** A number or text beside the word. */
-  detail<T extends "number" | "string">(name: string, type: T): (T extends "number" ? number : string) | undefined {
+  /** A number beside the word. */
+  number(name: string): number | undefined {
     const value = this.details[name];
-    // biome-ignore lint/suspicious/useValidTypeof: one of two literals
-    return typeof value === type ? (value as T extends "number" ? number : string) : undefined;
+    return typeof value === "number" ? value : undefined;
+  }
+
+  /** A text beside the word. */
+  text(name: string): string | undefined {
+    const value = this.details[name];
+    return typeof value === "string" ? value : undefined;
   }
 }
 

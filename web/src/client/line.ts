@@ -109,7 +109,7 @@ export class Line {
       if (error instanceof HttpProblem && error.status === 401) {
         up = { why: error.word === "signed-out-elsewhere" ? error.word : "signed-out" };
       } else if (error instanceof HttpProblem && error.status === 403) {
-        up = refusal(error.detail("title", "string"), error.detail("text", "string"));
+        up = refusal(error.text("title"), error.text("text"));
       }
     }
     if (!current()) {

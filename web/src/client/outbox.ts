@@ -44,7 +44,7 @@ export class Outbox {
   /** There is a connection: everything is tried at once. */
   async start(): Promise<void> {
     this.#running = true;
-    await this.#db.outbox.toCollection().modify({ due: 0 });
+    await this.#db.outbox.toCollection().modify({ due: 0, away: false });
     await this.wake();
   }
 
@@ -82,18 +82,19 @@ export class Outbox {
       this.#arm(row.due - now);
       return false;
     }
+    const seq = row.seq as number;
     const expired: Outcome = { is: "failed", why: "expired" };
+    // Taken out in this very moment by the person.
+    if ((await this.#db.outbox.update(seq, { away: true })) === 0 && !row.away) return true;
     const outcome =
       now - row.created > KEEP_FOR ? expired : await this.#send(row).catch((): Outcome => ({ is: "later" }));
-    const seq = row.seq as number;
     if (outcome.is !== "later") {
-      // Taken out meanwhile: the person cancelled it, or deleted the conversation, while it left.
       await this.#settled(row, outcome);
       await this.#db.outbox.delete(seq);
       return true;
     }
     const wait = Math.min(WAIT_FIRST * 2 ** row.tries, WAIT_MAX);
-    await this.#db.outbox.update(seq, { tries: row.tries + 1, due: this.#environment.now() + wait });
+    await this.#db.outbox.update(seq, { tries: row.tries + 1, due: this.#environment.now() + wait, away: false });
     this.#arm(wait);
     return false;
   }

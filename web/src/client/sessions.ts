@@ -23,7 +23,7 @@ import {
 import type { Environment } from "./environment";
 import type { Up } from "./line";
 import type { Aor } from "./model";
-import { LOST, type MsrpLeg } from "./msrp";
+import type { MsrpLeg } from "./msrp";
 import type { Invitation, SipDialog } from "./sip";
 
 /** Sessions at a time; one more that comes in is answered 486. */
@@ -40,6 +40,11 @@ export interface Carried {
   contentType: string;
   body: Uint8Array;
   stored: boolean;
+}
+
+interface Offer {
+  media: MsrpMedia;
+  first: Uint8Array | undefined;
 }
 
 interface Chat {
@@ -88,29 +93,33 @@ export class Sessions {
   onInvite(invitation: Invitation): void {
     const up = this.#up();
     const offer = readInvitation(invitation);
-    if (up === undefined || offer === null) return invitation.reject(488);
-    const { media, first } = offer;
-    if (this.#all.size >= MAX_SESSIONS) return invitation.reject(486);
-    if (media.setup === "active" || media.setup === "holdconn") return invitation.reject(488); // nobody would connect
+    // One that would have us wait for a connection cannot be served: nobody reaches a browser.
+    const status = up === undefined || offer === null || !connectable(offer.media) ? 488 : 486;
+    if (up === undefined || offer === null || status === 488 || this.#all.size >= MAX_SESSIONS) {
+      invitation.reject(status);
+    } else {
+      void this.#answer(up, invitation, offer);
+    }
+  }
+
+  async #answer(up: Up, invitation: Invitation, { media, first }: Offer): Promise<void> {
     const stored = /rcse-standfw/.test(invitation.header("p-asserted-identity") ?? "");
     const deferred = stored || invitation.header("referred-by") !== undefined;
     const chat = this.#make(up, invitation.from, stored);
-    const { peer, leg } = chat;
-    const take = (): Promise<number> =>
-      first === undefined
-        ? Promise.resolve(200)
-        : this.onMessage({ peer, contentType: CPIM_CONTENT_TYPE, body: first, stored });
-    // Facts §4.1: accepted is only what is kept.
-    void take().then((status) => {
+    if (first !== undefined) {
+      // Facts §4.1: accepted is only what is kept.
+      const carried = { peer: chat.peer, contentType: CPIM_CONTENT_TYPE, body: first, stored };
+      const status = await this.onMessage(carried).catch(() => 500);
       if (status >= 300) {
         invitation.reject(480);
-        return this.#end(chat);
+        this.#end(chat);
+        return;
       }
-      chat.dialog = invitation.accept(describe(up, leg, mirrored(media.direction)));
-      chat.dialog.onEnded = () => this.#end(chat);
-      if (!deferred && media.direction === "sendrecv") this.#serve(chat);
-      void leg.join(media.path.join(" "));
-    });
+    }
+    chat.dialog = invitation.accept(describe(up, chat.leg, mirrored(media.direction)));
+    chat.dialog.onEnded = () => this.#end(chat);
+    const joined = await chat.leg.join(media.path.join(" "));
+    if (joined && !deferred && media.direction === "sendrecv") this.#serve(chat);
   }
 
   /** Ends the session with somebody, as its user does. */
@@ -208,8 +217,6 @@ export class Sessions {
   }
 }
 
-export { LOST };
-
 function describe(up: Up, leg: MsrpLeg, direction: Direction): string {
   const { msrp } = up;
   const sdp = buildMsrpSdp({
@@ -227,7 +234,7 @@ function describe(up: Up, leg: MsrpLeg, direction: Direction): string {
 }
 
 /** The medium that is offered, and a first message in its CPIM; null when no MSRP is. */
-function readInvitation(invitation: Invitation): { media: MsrpMedia; first: Uint8Array | undefined } | null {
+function readInvitation(invitation: Invitation): Offer | null {
   const { contentType, body } = invitation;
   try {
     if (!contentType.trim().toLowerCase().startsWith("multipart/")) {
@@ -253,6 +260,10 @@ function readSdp(body: Uint8Array): MsrpMedia | null {
   } catch {
     return null;
   }
+}
+
+function connectable({ setup }: MsrpMedia): boolean {
+  return setup !== "active" && setup !== "holdconn";
 }
 
 /** The answer to a direction (RFC 3264 §6.1). */

@@ -85,3 +85,18 @@ export class Live<T> implements Readable<T> {
 export function mapped<T, U>(source: Readable<T>, map: (value: T) => U): Readable<U> {
   return { subscribe: (run) => source.subscribe((value) => run(map(value))) };
 }
+
+/** Resolves with the first value that fits. */
+export function until<T>(source: Readable<T>, fits: (value: T) => boolean): Promise<T> {
+  return new Promise((resolve) => {
+    let stop = (): void => {};
+    let found = false;
+    stop = source.subscribe((value) => {
+      if (found || !fits(value)) return;
+      found = true;
+      stop();
+      resolve(value);
+    });
+    if (found) stop();
+  });
+}

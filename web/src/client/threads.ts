@@ -191,6 +191,14 @@ export class Threads {
     await this.#change(() => this.#touch(conversation, change, false));
   }
 
+  /** The same, but somebody never written to stays unknown. */
+  async adjust(conversation: Aor, change: (row: ConversationRow) => void): Promise<void> {
+    await this.#change(async () => {
+      if ((await this.#db.conversations.get(conversation)) !== undefined)
+        await this.#touch(conversation, change, false);
+    });
+  }
+
   async #see(conversation: Aor, until: number): Promise<MessageRow[]> {
     const unseen = await this.#db.messages.where({ conversation, unseen: 1 }).toArray();
     const seen = unseen.filter(({ at }) => at <= until);
@@ -202,7 +210,8 @@ export class Threads {
   async #touch(conversation: Aor, change?: (row: ConversationRow) => void, recount = true): Promise<void> {
     const row = (await this.#db.conversations.get(conversation)) ?? emptyConversation(conversation, this.#now());
     if (recount) {
-      const last = (await this.#db.newest(conversation, 1))[0];
+      // Notes are ours and nobody's news; there are never two of them together.
+      const last = (await this.#db.newest(conversation, 2)).find(({ kind }) => kind !== "note");
       row.unread = await this.#db.messages.where({ conversation, unseen: 1 }).count();
       if (last === undefined) delete row.last;
       else {

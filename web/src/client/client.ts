@@ -1,0 +1,383 @@
+/** The client: what the user interface may do, done in the database, over HTTP, or by the tab that has the connection. */
+
+import { Correspondence } from "./correspondence";
+import { Database } from "./database";
+import { Engine } from "./engine";
+import type { Environment } from "./environment";
+import { Finder } from "./finder";
+import { Http } from "./http";
+import type { Inbox } from "./inbox";
+import type * as model from "./model";
+import type { Aor, Connection, Conversation, Found, Message, Readable, Session, Settings, Undo } from "./model";
+import { Notifications, type PushSurroundings } from "./notifications";
+import { Numbers } from "./numbers";
+import { SearchIndex } from "./search";
+import { Shelf } from "./shelf";
+import { type Provisioning, SignInMachine } from "./sign-in";
+import type { MakeSip } from "./sip";
+import { Held, Live, mapped, until } from "./store";
+import { Tabs } from "./tabs";
+import { Threads } from "./threads";
+import { SETTINGS, View } from "./view";
+
+/** Messages that a conversation shows at first, and how many more each time. */
+export const PAGE = 60;
+/** Milliseconds after the last key stroke in which a draft is saved (design §6). */
+export const SAVE_DRAFT_AFTER = 250;
+/** Messages that a report names. */
+const REPORTED = 10;
+
+export interface Parts {
+  environment: Environment;
+  loadSip: () => Promise<MakeSip>;
+  push: PushSurroundings | undefined;
+  device: object;
+}
+
+interface Page {
+  limit: number;
+  readonly live: Live<Message[]>;
+}
+
+export class JoynClient implements model.Client {
+  readonly session = new Held<Session>({ phase: "starting" });
+  readonly connection: Held<Connection>;
+  readonly settings: Readable<Settings>;
+  readonly conversations: Live<Conversation[]>;
+  readonly contacts: Live<model.Contact[]>;
+  readonly unread: Readable<number>;
+  readonly blocked: Readable<Aor[]>;
+  readonly notifications: Readable<"unsupported" | "ask" | "on" | "off">;
+  readonly signIn: SignInMachine;
+
+  readonly #environment: Environment;
+  readonly #db: Database;
+  readonly #http: Http;
+  readonly #threads: Threads;
+  readonly #view: View;
+  readonly #numbers = new Numbers("");
+  readonly #index: SearchIndex;
+  readonly #finder: Finder;
+  readonly #shelf: Shelf;
+  readonly #inbox: Inbox;
+  readonly #tabs: Tabs;
+  readonly #correspondence: Correspondence;
+  readonly #push: Notifications;
+  readonly #open = new Map<Aor, Live<Conversation | undefined>>();
+  readonly #pages = new Map<Aor, Page>();
+  readonly #defaults: Settings;
+  readonly #drafts = new Map<Aor, () => void>();
+
+  constructor({ environment, loadSip, push, device }: Parts) {
+    const { now } = environment;
+    const db = new Database(environment.database);
+    const http = new Http(environment);
+    const threads = new Threads(db, now);
+    const tabs = new Tabs(environment, db, (events) => new Engine(environment, http, db, threads, loadSip, events));
+    const { inbox, history } = tabs.engine;
+    this.#environment = environment;
+    this.#db = db;
+    this.#http = http;
+    this.#threads = threads;
+    this.#tabs = tabs;
+    this.#inbox = inbox;
+    this.#view = new View(db, this.#numbers, tabs.presence, now);
+    this.#index = new SearchIndex(db);
+    this.#finder = new Finder(db, http, this.#view, this.#numbers, this.#index, history);
+    this.#shelf = new Shelf(db, threads);
+    this.#correspondence = new Correspondence(environment, db, threads, () => tabs.ask({ do: "wake" }));
+    this.#push = new Notifications(http, push);
+    this.notifications = this.#push.state;
+    this.connection = tabs.connection;
+    this.#defaults = { ...SETTINGS, language: environment.language.slice(0, 2) };
+    this.settings = new Live(() => db.readSettings(this.#defaults), this.#defaults);
+    this.conversations = new Live(() => this.#view.conversations(), []);
+    this.contacts = new Live(() => this.#view.contacts(), []);
+    this.unread = mapped(this.conversations, (all) => all.filter((one) => isUnread(one, now())).length);
+    this.blocked = new Live(async () => [...(await this.#view.blocked())], []);
+    this.signIn = new SignInMachine(environment, http, db, this.session, this.#provisioning(), device);
+    this.#numbers.onReady = () => this.#refresh();
+    tabs.onPresence = () => this.#refresh();
+    tabs.onRefused = (refusal) => void this.signIn.refused(refusal);
+    tabs.onSession = () => void this.#follow();
+  }
+
+  /** Begins: paints what is here, then asks the node. */
+  async start(): Promise<void> {
+    this.#tabs.start();
+    let inside = false;
+    this.session.subscribe((session) => {
+      if (session.phase === "in" && !inside) void this.#settleIn(session.operator.country);
+      inside = session.phase === "in";
+    });
+    await this.signIn.start();
+  }
+
+  /** The tab is closing. */
+  close(): void {
+    this.#tabs.close();
+    this.#db.close();
+  }
+
+  // Reading.
+
+  conversation(id: Aor): Readable<Conversation | undefined> {
+    const live = this.#open.get(id) ?? new Live<Conversation | undefined>(() => this.#view.conversation(id), undefined);
+    this.#open.set(id, live);
+    return live;
+  }
+
+  messages(id: Aor): Readable<Message[]> {
+    return this.#page(id).live;
+  }
+
+  async loadEarlier(id: Aor): Promise<boolean> {
+    const page = this.#page(id);
+    const rows = await this.#db.newest(id, page.limit + PAGE + 1);
+    if (rows.length > page.limit) {
+      page.limit += PAGE;
+      page.live.refresh();
+    }
+    return rows.length > page.limit;
+  }
+
+  async look(id: Aor | undefined): Promise<void> {
+    if (id === undefined) return;
+    const unseen = await this.#db.messages.where({ conversation: id, unseen: 1 }).sortBy("at");
+    await this.#threads.adjust(id, (row) => {
+      row.markedUnread = false;
+      if (unseen[0] !== undefined) row.unreadFrom = unseen[0].id;
+      else delete row.unreadFrom;
+    });
+    this.#tabs.ask({ do: "ask", id });
+  }
+
+  async markRead(id: Aor): Promise<void> {
+    const seen = await this.#threads.see(id);
+    const { readReceipts } = await this.#db.readSettings(this.#defaults);
+    const { stranger, blocked } = await this.#view.conversation(id);
+    // Design §5: a stranger learns nothing before they are answered.
+    if (!readReceipts || stranger || blocked) return;
+    for (const row of seen) await this.#inbox.receipt(id, row.id, "displayed");
+    if (seen.length > 0) this.#tabs.ask({ do: "wake" });
+  }
+
+  leave(id: Aor): void {
+    this.#pages.delete(id);
+    this.#open.delete(id);
+    this.#tabs.ask({ do: "compose", id, text: "" });
+    void this.#threads.adjust(id, (row) => {
+      delete row.unreadFrom;
+    });
+  }
+
+  // Writing.
+
+  async send(id: Aor, text: string, reply?: string): Promise<void> {
+    this.#drafts.get(id)?.();
+    await this.#correspondence.send(id, text, reply);
+  }
+
+  retry(id: Aor, message: string): Promise<void> {
+    return this.#correspondence.retry(id, message);
+  }
+
+  cancelSending(id: Aor, message: string): Promise<void> {
+    return this.#correspondence.cancel(id, message);
+  }
+
+  edit(id: Aor, message: string, text: string): Promise<void> {
+    return this.#correspondence.edit(id, message, text);
+  }
+
+  react(id: Aor, message: string, emoji: string): Promise<void> {
+    return this.#correspondence.react(id, message, emoji);
+  }
+
+  deleteForMe(id: Aor, message: string): Promise<Undo> {
+    return this.#threads.remove(id, message);
+  }
+
+  async deleteForEveryone(id: Aor, message: string): Promise<void> {
+    const { language } = await this.#db.readSettings(this.#defaults);
+    await this.#correspondence.deleteForEveryone(id, message, language);
+  }
+
+  async forward(message: { conversation: Aor; id: string }, to: Aor[]): Promise<void> {
+    const row = await this.#db.messages.get([message.conversation, message.id]);
+    if (row?.kind === "text") for (const id of to) await this.#correspondence.send(id, row.text);
+  }
+
+  draft(id: Aor, text: string): void {
+    this.#drafts.get(id)?.();
+    const stop = this.#environment.after(SAVE_DRAFT_AFTER, () => {
+      this.#drafts.delete(id);
+      void this.#shelf.saveDraft(id, text);
+    });
+    this.#drafts.set(id, stop);
+    void this.#db.readSettings(this.#defaults).then(({ typing }) => {
+      if (typing) this.#tabs.ask({ do: "compose", id, text });
+    });
+  }
+
+  // Conversations.
+
+  pin(id: Aor, pinned: boolean): Promise<void> {
+    return this.#shelf.pin(id, pinned);
+  }
+
+  movePin(id: Aor, place: number): Promise<void> {
+    return this.#shelf.movePin(id, place);
+  }
+
+  mute(id: Aor, until: number): Promise<void> {
+    return this.#shelf.mute(id, until);
+  }
+
+  async markUnread(id: Aor, unread: boolean): Promise<void> {
+    if (!unread) await this.markRead(id);
+    await this.#shelf.markUnread(id, unread);
+  }
+
+  archive(id: Aor, archived: boolean): Promise<Undo> {
+    return this.#shelf.archive(id, archived);
+  }
+
+  deleteConversation(id: Aor): Promise<Undo> {
+    return this.#threads.clear(id);
+  }
+
+  /** Shown at once; taken back, and rejected with HttpProblem, when the node does not take it. */
+  async block(id: Aor, blocked: boolean): Promise<void> {
+    const before = await this.#view.blocked();
+    const after = new Set(before);
+    if (blocked) after.add(id);
+    else after.delete(id);
+    await this.#db.setFact("blocked", [...after]);
+    try {
+      await this.#http.block(id, blocked);
+    } catch (error) {
+      await this.#db.setFact("blocked", [...before]);
+      throw error;
+    }
+  }
+
+  async report(id: Aor): Promise<void> {
+    const rows = await this.#db.newest(id, 10 * REPORTED);
+    const theirs = rows.filter(({ own, kind }) => !own && kind !== "note").slice(0, REPORTED);
+    await this.#http.report(
+      id,
+      theirs.map((row) => row.id),
+    );
+  }
+
+  async name(id: Aor, name: string): Promise<void> {
+    if (name.trim() === "") await this.#db.contacts.delete(id);
+    else await this.#db.contacts.put({ id, name: name.trim() });
+  }
+
+  // Finding.
+
+  readNumber(text: string): { id: Aor; number: string } | undefined {
+    void this.#numbers.load();
+    return this.#numbers.read(text);
+  }
+
+  search(text: string, more: (found: Found) => void): Promise<Found> {
+    return this.#finder.search(text, more);
+  }
+
+  // The device and the subscriber.
+
+  async devices(): Promise<model.Device[]> {
+    const all = await this.#http.devices();
+    return all.map(({ last_active, ...device }) => ({ ...device, lastActive: last_active * 1000 }));
+  }
+
+  signOutDevice(id: string): Promise<void> {
+    return this.#http.signOutDevice(id);
+  }
+
+  signOutOthers(): Promise<void> {
+    return this.#http.signOutOthers();
+  }
+
+  async setProfileName(profileName: string): Promise<void> {
+    await this.#http.setProfile(profileName);
+    const identity = await this.#db.fact("identity");
+    if (identity !== undefined) await this.#db.setFact("identity", { ...identity, profileName });
+    const { value } = this.session;
+    if (value.phase === "in") this.session.set({ ...value, profileName });
+  }
+
+  async update(settings: Partial<Settings>): Promise<void> {
+    await this.#db.settings.bulkPut(Object.entries(settings).map(([key, value]) => ({ key, value })));
+  }
+
+  enableNotifications(): Promise<boolean> {
+    return this.#push.enable();
+  }
+
+  reconnect(): void {
+    this.#tabs.ask({ do: "reconnect" });
+  }
+
+  #provisioning(): Provisioning {
+    return {
+      connect: () => {
+        this.#tabs.ask({ do: "start" });
+        this.#tabs.announce({ is: "session" });
+      },
+      connected: async () => {
+        await until(this.connection, ({ state }) => state === "online");
+      },
+      filled: async () => {
+        const newest = new Live(() => this.#db.fact("newest"), undefined);
+        await until(newest, (cursor) => cursor !== undefined);
+      },
+      left: async () => {
+        this.#tabs.stop();
+        await this.#push.forget().catch(() => {});
+        await this.#db.wipe();
+        this.#index.clear();
+        this.#pages.clear();
+        this.#tabs.announce({ is: "session" });
+      },
+    };
+  }
+
+  /** Another tab has signed in or out. */
+  async #follow(): Promise<void> {
+    if ((await this.#db.fact("identity")) === undefined) this.#tabs.stop();
+    await this.signIn.follow();
+  }
+
+  /** What is wanted once somebody is signed in, and can wait. */
+  async #settleIn(country: string): Promise<void> {
+    this.#numbers.country = country;
+    await Promise.allSettled([this.#numbers.load(), this.#push.resume(), this.#readBlocks()]);
+    this.#refresh();
+  }
+
+  #refresh(): void {
+    this.conversations.refresh();
+    this.contacts.refresh();
+    for (const live of this.#open.values()) live.refresh();
+  }
+
+  #page(id: Aor): Page {
+    const known = this.#pages.get(id);
+    if (known !== undefined) return known;
+    const made: Page = { limit: PAGE, live: new Live<Message[]>(() => this.#view.messages(id, made.limit), []) };
+    this.#pages.set(id, made);
+    return made;
+  }
+
+  async #readBlocks(): Promise<void> {
+    await this.#db.setFact("blocked", await this.#http.blocks());
+  }
+}
+
+function isUnread({ unread, markedUnread, mutedUntil, archived }: Conversation, now: number): boolean {
+  return (unread > 0 || markedUnread) && mutedUntil <= now && !archived;
+}

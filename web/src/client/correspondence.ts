@@ -1,0 +1,123 @@
+/** What a person does with messages: each is in the database when its promise resolves, and leaves by the outbox. */
+
+import type { Database, MessageRow, OutboxRow } from "./database";
+import { deletedText, type Reference, type ReferenceKind, wrapRevocation, wrapText } from "./envelope";
+import type { Environment } from "./environment";
+import { markOf } from "./inbox";
+import type { Aor } from "./model";
+import type { Threads } from "./threads";
+import { canBeDone } from "./view";
+
+export class Correspondence {
+  readonly #environment: Pick<Environment, "now" | "random">;
+  readonly #db: Database;
+  readonly #threads: Threads;
+  readonly #wake: () => void;
+
+  /** `wake` is called when there is something in the outbox. */
+  constructor(environment: Pick<Environment, "now" | "random">, db: Database, threads: Threads, wake: () => void) {
+    this.#environment = environment;
+    this.#db = db;
+    this.#threads = threads;
+    this.#wake = wake;
+  }
+
+  async send(conversation: Aor, text: string, reply?: string): Promise<void> {
+    const at = this.#environment.now();
+    const id = this.#environment.random(32);
+    const reference: Reference | undefined = reply === undefined ? undefined : { kind: "reply", target: reply };
+    const by = await this.#own();
+    const message = { conversation, id, own: true, by, at, kind: "text" as const, text };
+    await this.#change(async () => {
+      await this.#threads.add({ ...message, ...(reply === undefined ? {} : { reply }) });
+      await this.#threads.alter(conversation, (row) => {
+        row.draft = "";
+      });
+      await this.#put(conversation, id, "chat", wrapText(id, at, text, reference));
+    });
+  }
+
+  /** The same message again, with the same id. */
+  async retry(conversation: Aor, id: string): Promise<void> {
+    await this.#change(async () => {
+      const row = await this.#db.messages.get([conversation, id]);
+      if (row === undefined || !(await this.#threads.revive(conversation, id))) return;
+      const reference: Reference | undefined =
+        row.reply === undefined ? undefined : { kind: "reply", target: row.reply };
+      await this.#put(conversation, id, "chat", wrapText(id, row.at, row.original, reference));
+    });
+  }
+
+  /** A message that has not left does not leave; one that waits in the network is asked back. */
+  async cancel(conversation: Aor, id: string): Promise<void> {
+    await this.#change(async () => {
+      const row = await this.#db.messages.get([conversation, id]);
+      if (row === undefined || !canBeDone(row, this.#environment.now()).cancelSending) return;
+      if (row.state === "pending") {
+        const waiting = await this.#db.outbox.where({ id }).toArray();
+        if (waiting.some(({ away }) => away)) return; // too late
+        await this.#db.outbox.where({ id }).delete();
+        await this.#threads.remove(conversation, id);
+      } else {
+        const { random, now } = this.#environment;
+        await this.#put(conversation, id, "revocation", wrapRevocation(random(32), now(), id));
+      }
+    });
+  }
+
+  async edit(conversation: Aor, id: string, text: string): Promise<void> {
+    const row = await this.#db.messages.get([conversation, id]);
+    if (row === undefined || row.text === text || !canBeDone(row, this.#environment.now()).edit) return;
+    await this.#refer("edit", row, text);
+  }
+
+  async deleteForEveryone(conversation: Aor, id: string, language: string): Promise<void> {
+    const row = await this.#db.messages.get([conversation, id]);
+    if (row === undefined || !canBeDone(row, this.#environment.now()).deleteForEveryone) return;
+    await this.#refer("delete", row, deletedText(language));
+  }
+
+  /** Puts a reaction, or takes it back when it is there. */
+  async react(conversation: Aor, id: string, emoji: string): Promise<void> {
+    const row = await this.#db.messages.get([conversation, id]);
+    if (row === undefined || row.kind === "deleted" || row.kind === "note") return;
+    const own = await this.#own();
+    const there = row.reactions.some((reaction) => reaction.emoji === emoji && reaction.by.includes(own));
+    await this.#refer(there ? "unreact" : "react", row, emoji);
+  }
+
+  async #refer(kind: ReferenceKind, { conversation, id: target }: MessageRow, text: string): Promise<void> {
+    const at = this.#environment.now();
+    const id = this.#environment.random(32);
+    const mark = markOf({ kind, target }, { conversation, by: await this.#own(), at, id }, text);
+    if (mark === null) return;
+    await this.#change(async () => {
+      await this.#threads.mark(mark);
+      await this.#put(conversation, id, "extension", wrapText(id, at, text, { kind, target }));
+    });
+  }
+
+  async #put(conversation: Aor, id: string, kind: OutboxRow["kind"], cpim: Uint8Array): Promise<void> {
+    const created = this.#environment.now();
+    await this.#db.outbox.add({
+      lane: conversation,
+      conversation,
+      id,
+      kind,
+      cpim,
+      created,
+      tries: 0,
+      due: 0,
+      away: false,
+    });
+  }
+
+  async #own(): Promise<Aor> {
+    return (await this.#db.fact("identity"))?.aor ?? "";
+  }
+
+  async #change(work: () => Promise<void>): Promise<void> {
+    await this.#db.transaction("rw", this.#db.tables, work);
+    this.#wake();
+  }
+}

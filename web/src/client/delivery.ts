@@ -1,0 +1,95 @@
+/**
+ * Delivery: one thing out of the outbox, by the best way there is.
+ *
+ * Spec: facts §4.1, §4.5, §4.7: chat goes in the session with them, opened if need be, else as one SIP MESSAGE; a
+ * receipt goes in a session that is open, else as MESSAGE.
+ */
+
+import type { Header } from "../protocol/bytes";
+import { CPIM_CONTENT_TYPE } from "../protocol/cpim";
+import type { OutboxRow } from "./database";
+import type { Environment } from "./environment";
+import type { Up } from "./line";
+import type { FailureReason } from "./model";
+import type { Outcome } from "./outbox";
+import type { Sessions } from "./sessions";
+import type { SipAnswer } from "./sip";
+
+/** Bytes up to which a message goes as SIP MESSAGE when the operator does not say (facts §4.7). */
+export const PAGER_LIMIT = 1300;
+
+const CPM = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.";
+const REASONS: Readonly<Record<number, FailureReason>> = {
+  403: "forbidden",
+  404: "unknown-number",
+  413: "too-large",
+  484: "unknown-number",
+  513: "too-large",
+  604: "unknown-number",
+};
+/** Statuses that pass by themselves; a wrong password too, since the next connection has a new one. */
+const PASSING = new Set([401, 407, 408, 480, 481, 486, 487, 491, 500, 502, 503, 504]);
+
+export class Delivery {
+  readonly #environment: Pick<Environment, "random">;
+  readonly #up: () => Up | undefined;
+  readonly #sessions: Sessions;
+
+  constructor(environment: Pick<Environment, "random">, up: () => Up | undefined, sessions: Sessions) {
+    this.#environment = environment;
+    this.#up = up;
+    this.#sessions = sessions;
+  }
+
+  async send(row: OutboxRow): Promise<Outcome> {
+    if (this.#up() === undefined) return { is: "later" };
+    if (row.kind === "receipt") return this.#receipt(row);
+    if (row.kind === "revocation") return this.#message(row, service("systemmsg"));
+    const { conversation, cpim } = row;
+    const { status, invited } = await this.#sessions.send(conversation, CPIM_CONTENT_TYPE, cpim);
+    if (invited) return status === 200 ? { is: "sent" } : outcomeOfMsrp(status);
+    const why = REASONS[status];
+    if (why !== undefined) return { is: "failed", why };
+    const limit = this.#up()?.configuration.im.switchoverSize ?? PAGER_LIMIT;
+    if (cpim.length > limit) return outcomeOf(status);
+    return this.#message(row, [
+      ...service("msg"),
+      ["Conversation-ID", this.#sessions.conversation(conversation)],
+      ["Contribution-ID", this.#environment.random(32)],
+    ]);
+  }
+
+  async #receipt(row: OutboxRow): Promise<Outcome> {
+    const leg = this.#sessions.find(row.conversation);
+    if (leg !== undefined && (await leg.send(CPIM_CONTENT_TYPE, row.cpim)) === 200) return { is: "sent" };
+    // Facts §4.5: handsets know a notification by this tag.
+    return this.#message(row, [["Accept-Contact", "*;+g.oma.sip-im"]]);
+  }
+
+  async #message(row: OutboxRow, headers: readonly Header[]): Promise<Outcome> {
+    const up = this.#up();
+    if (up === undefined) return { is: "later" };
+    const answer = await up.sip.message(row.conversation, headers, CPIM_CONTENT_TYPE, row.cpim);
+    return answer.status < 300 ? { is: "sent" } : outcomeOf(answer.status, answer);
+  }
+}
+
+/** The headers that ask for a CPM service. */
+export function service(name: string): Header[] {
+  return [
+    ["Accept-Contact", `*;+g.3gpp.icsi-ref="${encodeURIComponent(CPM + name)}"`],
+    ["P-Preferred-Service", CPM + name],
+  ];
+}
+
+function outcomeOf(status: number, answer?: SipAnswer): Outcome {
+  if (answer?.local || PASSING.has(status)) return { is: "later" };
+  return { is: "failed", why: REASONS[status] ?? "refused" };
+}
+
+/** RFC 4975 §10: what is said of the message is final; the rest is the session's trouble, and another one may do. */
+function outcomeOfMsrp(status: number): Outcome {
+  if (status === 400 || status === 415) return { is: "failed", why: "refused" };
+  if (status === 403 || status === 413) return { is: "failed", why: REASONS[status] ?? "refused" };
+  return { is: "later" };
+}

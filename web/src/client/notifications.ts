@@ -1,0 +1,78 @@
+/** Web push: the browser's permission, its subscription, and the node told of it. Spec: RFC 8030, RFC 8292. */
+
+import type { Http } from "./http";
+import { Held } from "./store";
+
+export type NotificationState = "unsupported" | "ask" | "on" | "off";
+
+/** The part of the browser that is used. */
+export interface PushSurroundings {
+  permission(): NotificationPermission;
+  ask(): Promise<NotificationPermission>;
+  registration(): Promise<Pick<ServiceWorkerRegistration, "pushManager">>;
+}
+
+export class Notifications {
+  readonly state: Held<NotificationState>;
+  readonly #http: Pick<Http, "pushKey" | "setPush">;
+  readonly #surroundings: PushSurroundings | undefined;
+
+  constructor(http: Pick<Http, "pushKey" | "setPush">, surroundings: PushSurroundings | undefined) {
+    this.#http = http;
+    this.#surroundings = surroundings;
+    this.state = new Held<NotificationState>(surroundings === undefined ? "unsupported" : "ask");
+    if (surroundings?.permission() === "denied") this.state.set("off");
+  }
+
+  /** After signing in: the subscription of an earlier time is told again, since the node may have forgotten it. */
+  async resume(): Promise<void> {
+    const surroundings = this.#surroundings;
+    if (surroundings?.permission() !== "granted") return;
+    const { pushManager } = await surroundings.registration();
+    if ((await pushManager.getSubscription()) !== null) await this.#subscribe();
+  }
+
+  /** Asks the person; false when they, or the browser, say no. Rejects with HttpProblem. */
+  async enable(): Promise<boolean> {
+    if (this.#surroundings === undefined) return false;
+    if ((await this.#surroundings.ask()) !== "granted") {
+      this.state.set(this.#surroundings.permission() === "denied" ? "off" : "ask");
+      return false;
+    }
+    return this.#subscribe();
+  }
+
+  /** The device is signed out: the browser forgets the subscription. */
+  async forget(): Promise<void> {
+    if (this.#surroundings?.permission() !== "granted") return;
+    const { pushManager } = await this.#surroundings.registration();
+    await (await pushManager.getSubscription())?.unsubscribe();
+    this.state.set("ask");
+  }
+
+  async #subscribe(): Promise<boolean> {
+    const surroundings = this.#surroundings as PushSurroundings;
+    const applicationServerKey = await this.#http.pushKey();
+    const { pushManager } = await surroundings.registration();
+    const subscription = await pushManager
+      .subscribe({ userVisibleOnly: true, applicationServerKey })
+      .catch(() => undefined);
+    const { endpoint, keys } = subscription?.toJSON() ?? {};
+    if (!endpoint || !keys?.p256dh || !keys.auth) return false;
+    await this.#http.setPush({ endpoint, keys: { p256dh: keys.p256dh, auth: keys.auth } });
+    this.state.set("on");
+    return true;
+  }
+}
+
+/** The browser's own, where there is push at all. */
+export function browserPush(): PushSurroundings | undefined {
+  if (typeof Notification === "undefined" || !("PushManager" in globalThis) || !navigator.serviceWorker) {
+    return undefined;
+  }
+  return {
+    permission: () => Notification.permission,
+    ask: () => Notification.requestPermission(),
+    registration: () => navigator.serviceWorker.ready,
+  };
+}

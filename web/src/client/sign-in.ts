@@ -1,0 +1,305 @@
+/**
+ * Signing in: from a number to a device that is provisioned, connected and filled.
+ *
+ * Design §3. Each step is the value of `session`; what a person does in the wrong step changes nothing.
+ */
+
+import { parseConfiguration } from "../protocol/config";
+import type { Database, Facts } from "./database";
+import type { Environment } from "./environment";
+import { type Http, HttpProblem, type SessionAnswer } from "./http";
+import type { Refusal } from "./line";
+import type { Operator, Session, SignIn } from "./model";
+import type { Held } from "./store";
+
+/** Milliseconds until provisioning is said to take longer than usual, and until a Retry is offered (design §3). */
+export const LONGER_AFTER = 15_000;
+export const RETRY_AFTER = 60_000;
+/** Milliseconds between attempts of a step. */
+export const ATTEMPT_EVERY = 3_000;
+
+type Step = Extract<Session, { phase: "provisioning" }>["step"];
+
+/** What signing in sets going, and waits for. */
+export interface Provisioning {
+  /** The identity is known: connect. Called again by each Retry. */
+  connect(): void;
+  connected(): Promise<void>;
+  /** The newest conversations are here. */
+  filled(): Promise<void>;
+  /** The session is over: stop, and forget everything. */
+  left(): Promise<void>;
+}
+
+export class SignInMachine implements SignIn {
+  readonly #environment: Pick<Environment, "after">;
+  readonly #http: Http;
+  readonly #db: Database;
+  readonly #session: Held<Session>;
+  readonly #provisioning: Provisioning;
+  readonly #device: object;
+  /** Rises with every change of mind; what was begun before it ends unheard. */
+  #turn = 0;
+  #number = "";
+  #hurry = (): void => {};
+
+  /** `device` is what the node shows in the list of devices. */
+  constructor(
+    environment: Pick<Environment, "after">,
+    http: Http,
+    db: Database,
+    session: Held<Session>,
+    provisioning: Provisioning,
+    device: object,
+  ) {
+    this.#environment = environment;
+    this.#http = http;
+    this.#db = db;
+    this.#session = session;
+    this.#provisioning = provisioning;
+    this.#device = device;
+  }
+
+  /** What is known here is shown at once; then the node says whether it still holds. */
+  async start(): Promise<void> {
+    const known = await this.#db.fact("identity");
+    if (known !== undefined) this.#enter(known);
+    try {
+      const answer = await this.#http.session();
+      if (known === undefined) await this.#provision(answer);
+      else await this.#refresh(answer);
+    } catch (error) {
+      const { status, word } = problem(error);
+      if (status === 401) await this.refused({ why: word === "signed-out-elsewhere" ? word : "signed-out" });
+      else if (known === undefined) this.#session.set({ phase: "number", problem: "service-down" });
+    }
+  }
+
+  async requestCode(number: string, country: string): Promise<void> {
+    const turn = this.#begin();
+    this.#number = number;
+    try {
+      const answer = await this.#http.requestCode(number, country, this.#device);
+      if (turn !== this.#turn) return;
+      this.#number = answer.number;
+      this.#session.set({ phase: "code", number: answer.number, again: answer.again * 1000 });
+    } catch (error) {
+      if (turn === this.#turn) this.#session.set(afterNumber(problem(error), number));
+    }
+  }
+
+  async enterCode(code: string): Promise<void> {
+    const now = this.#session.value;
+    if (now.phase !== "code") return;
+    const turn = this.#begin();
+    try {
+      await this.#http.enterCode(code);
+      const answer = await this.#http.session();
+      if (turn === this.#turn) await this.#provision(answer);
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      const found = problem(error);
+      const triesLeft = found.number("tries_left");
+      const { triesLeft: _, problem: __, ...asked } = now;
+      if (found.word === "wrong") {
+        this.#session.set({ ...asked, problem: "wrong", ...(triesLeft === undefined ? {} : { triesLeft }) });
+      } else if (found.word === "expired") {
+        this.#session.set({ ...asked, problem: "expired" });
+      } else if (found.word === "locked") {
+        this.#session.set({ phase: "locked", number: now.number, until: (found.number("until") ?? 0) * 1000 });
+      } else {
+        this.#session.set({ ...now, problem: "service-down" });
+      }
+    }
+  }
+
+  async changeNumber(): Promise<void> {
+    this.#begin();
+    this.#session.set({ phase: "number" });
+  }
+
+  async acceptTerms(): Promise<void> {
+    if (this.#session.value.phase !== "terms") return;
+    const turn = this.#begin();
+    await this.#http.answerTerms(true);
+    const answer = await this.#http.session();
+    if (turn === this.#turn) await this.#provision(answer);
+  }
+
+  async refuseTerms(): Promise<void> {
+    if (this.#session.value.phase !== "terms") return;
+    this.#begin();
+    await this.#http.answerTerms(false).catch(() => {});
+    await this.#provisioning.left();
+    this.#session.set({ phase: "number" });
+  }
+
+  /** Tries at once what is being tried anyway, or starts again where nothing is. */
+  async retry(): Promise<void> {
+    const { phase } = this.#session.value;
+    if (phase === "provisioning") {
+      this.#provisioning.connect();
+      this.#hurry();
+    } else if (phase === "number") {
+      await this.start();
+    } else if (phase === "locked" || phase === "not-eligible" || phase === "operator-unknown") {
+      await this.changeNumber();
+    } else if (phase === "signed-out-elsewhere") {
+      this.#session.set({ phase: "number" });
+    }
+  }
+
+  /** Wipes this device even when the node cannot be told: the next start finds out that the session is over. */
+  async signOut(): Promise<void> {
+    this.#begin();
+    const told = this.#http.signOut().catch(() => {});
+    await this.#provisioning.left();
+    await told;
+    this.#session.set({ phase: "number" });
+  }
+
+  /** The node said that there will be no connection. */
+  async refused(refusal: Refusal): Promise<void> {
+    this.#begin();
+    const now = this.#session.value;
+    const number = "number" in now ? now.number : this.#number;
+    if (refusal.why === "terms") {
+      this.#session.set({ phase: "terms", number, terms: refusal.terms });
+      return;
+    }
+    if (refusal.why === "not-eligible") {
+      const { title, text } = refusal;
+      this.#session.set({ phase: "not-eligible", number, ...(title ? { title } : {}), ...(text ? { text } : {}) });
+      return;
+    }
+    await this.#provisioning.left();
+    this.#session.set(refusal.why === "signed-out" ? { phase: "number" } : { phase: "signed-out-elsewhere" });
+  }
+
+  /** Another tab has signed in or out. */
+  async follow(): Promise<void> {
+    const known = await this.#db.fact("identity");
+    const { phase } = this.#session.value;
+    if (known !== undefined && phase !== "in" && phase !== "provisioning") this.#enter(known);
+    else if (known === undefined && phase === "in") this.#session.set({ phase: "number" });
+  }
+
+  #enter(known: Facts["identity"]): void {
+    const { aor, number, profileName, operator } = known;
+    this.#session.set({ phase: "in", aor, number, profileName, operator });
+    this.#provisioning.connect();
+  }
+
+  async #refresh(answer: SessionAnswer): Promise<void> {
+    const identity = identityOf(answer);
+    await this.#db.setFact("identity", identity);
+    if (this.#session.value.phase === "in") this.#session.set({ phase: "in", ...identity });
+  }
+
+  async #provision(answer: SessionAnswer): Promise<void> {
+    const turn = this.#begin();
+    const identity = identityOf(answer);
+    const { number, operator } = identity;
+    let slow: "no" | "longer" | "retry" = "no";
+    let step: Step = "number";
+    const show = (): void => {
+      if (turn === this.#turn)
+        this.#session.set({ phase: "provisioning", number, operator: operator.name, step, slow });
+    };
+    const later = (delay: number, to: typeof slow): (() => void) =>
+      this.#environment.after(delay, () => {
+        slow = to;
+        show();
+      });
+    const stops = [later(LONGER_AFTER, "longer"), later(RETRY_AFTER, "retry")];
+    const reach = async (next: Step, work: () => Promise<void>): Promise<void> => {
+      step = next;
+      show();
+      if (turn === this.#turn) await work();
+    };
+    show();
+    try {
+      await reach("settings", () => this.#settings(turn, identity));
+      await reach("connecting", () => this.#provisioning.connected());
+      await reach("conversations", () => this.#provisioning.filled());
+      if (turn === this.#turn) this.#session.set({ phase: "in", ...identity });
+    } finally {
+      for (const stop of stops) stop();
+    }
+  }
+
+  /** Reads the settings until they come; those that want an answer first, or say no, end the provisioning. */
+  async #settings(turn: number, identity: Facts["identity"]): Promise<void> {
+    while (turn === this.#turn) {
+      try {
+        const { msg, vers } = parseConfiguration(await this.#http.configuration());
+        if (turn !== this.#turn) return;
+        if (msg?.accept) {
+          const { title, message: text, accept, reject } = msg;
+          return await this.refused({ why: "terms", terms: { title, text, accept, reject } });
+        }
+        if (vers <= 0) return await this.refused(notEligible(msg?.title, msg?.message));
+        await this.#db.setFact("identity", identity);
+        this.#provisioning.connect();
+        return;
+      } catch (error) {
+        const found = problem(error);
+        if (found.status === 401) return await this.refused({ why: "signed-out" });
+        if (found.status === 403) return await this.refused(notEligible(found.text("title"), found.text("text")));
+      }
+      await new Promise<void>((resolve) => {
+        const stop = this.#environment.after(ATTEMPT_EVERY, resolve);
+        this.#hurry = () => {
+          stop();
+          resolve();
+        };
+      });
+    }
+  }
+
+  #begin(): number {
+    this.#turn += 1;
+    this.#hurry();
+    return this.#turn;
+  }
+}
+
+function notEligible(title?: string, text?: string): Refusal {
+  return { why: "not-eligible", ...(title ? { title } : {}), ...(text ? { text } : {}) };
+}
+
+function afterNumber(found: HttpProblem, number: string): Session {
+  const until = found.number("until");
+  switch (found.word) {
+    case "bad-number":
+      return { phase: "number", problem: "bad-number" };
+    case "operator-unknown":
+      return { phase: "operator-unknown", number };
+    case "not-eligible": {
+      const [title, text] = [found.text("title"), found.text("text")];
+      return { phase: "not-eligible", number, ...(title ? { title } : {}), ...(text ? { text } : {}) };
+    }
+    case "locked":
+      return { phase: "locked", number, until: (until ?? 0) * 1000 };
+    case "too-many":
+      return { phase: "number", problem: "too-many", ...(until === undefined ? {} : { until: until * 1000 }) };
+    default:
+      return { phase: "number", problem: "service-down" };
+  }
+}
+
+function identityOf(answer: SessionAnswer): Facts["identity"] {
+  const { name, theme, country, terms_url, help_url } = answer.operator;
+  const operator: Operator = {
+    name,
+    theme,
+    country,
+    ...(terms_url ? { termsUrl: terms_url } : {}),
+    ...(help_url ? { helpUrl: help_url } : {}),
+  };
+  return { aor: answer.aor, number: answer.number, profileName: answer.profile_name, operator };
+}
+
+function problem(error: unknown): HttpProblem {
+  return error instanceof HttpProblem ? error : new HttpProblem(0, "offline");
+}

@@ -1,0 +1,140 @@
+/** Rows of the database as the user interface sees them. */
+
+import { type ConversationRow, type Database, emptyConversation, type MessageRow } from "./database";
+import type { Aor, Contact, Conversation, Message, Reaction, Settings } from "./model";
+import type { Numbers } from "./numbers";
+import { EDIT_WINDOW } from "./threads";
+
+export const SETTINGS: Settings = {
+  theme: "system",
+  textSize: "normal",
+  language: "en",
+  enterSends: true,
+  readReceipts: true,
+  typing: true,
+  notifications: "full",
+  singleKeys: true,
+};
+
+/** What is known of people for as long as the connection lasts. */
+export interface Presence {
+  typing: ReadonlySet<Aor>;
+  reach: ReadonlyMap<Aor, Conversation["reach"]>;
+}
+
+export class View {
+  readonly #db: Database;
+  readonly #numbers: Numbers;
+  readonly #presence: Presence;
+  readonly #now: () => number;
+
+  constructor(db: Database, numbers: Numbers, presence: Presence, now: () => number) {
+    this.#db = db;
+    this.#numbers = numbers;
+    this.#presence = presence;
+    this.#now = now;
+  }
+
+  /** All of them: the pinned in their order, then by activity. */
+  async conversations(): Promise<Conversation[]> {
+    const [rows, names, blocked] = await Promise.all([this.#db.conversations.toArray(), this.names(), this.blocked()]);
+    const shown = rows.filter(({ last, draft, pinned }) => last !== undefined || draft !== "" || pinned !== undefined);
+    return shown.map((row) => this.#conversation(row, names, blocked)).sort(inOrder);
+  }
+
+  /** One conversation; an empty one for somebody never written to. */
+  async conversation(id: Aor): Promise<Conversation> {
+    const [row, contact, blocked] = await Promise.all([
+      this.#db.conversations.get(id),
+      this.#db.contacts.get(id),
+      this.blocked(),
+    ]);
+    const names = new Map(contact ? [[id, contact.name]] : []);
+    return this.#conversation(row ?? emptyConversation(id, this.#now()), names, blocked);
+  }
+
+  /** The newest of a conversation, oldest first. */
+  async messages(id: Aor, limit: number): Promise<Message[]> {
+    const rows = (await this.#db.newest(id, limit)).reverse();
+    const targets = rows.flatMap(({ reply }) => (reply === undefined ? [] : [reply]));
+    const [found, own] = await Promise.all([
+      this.#db.messages.bulkGet(targets.map((target) => [id, target])),
+      this.#db.fact("identity"),
+    ]);
+    const byId = new Map(found.flatMap((row) => (row === undefined ? [] : [[row.id, row]])));
+    return rows.map((row) => this.#message(row, byId, own?.aor ?? ""));
+  }
+
+  async contacts(): Promise<Contact[]> {
+    const rows = await this.#db.contacts.toArray();
+    const all = rows.map(({ id, name }) => ({ id, name, number: this.#numbers.write(id) }));
+    return all.sort((one, other) => one.name.localeCompare(other.name));
+  }
+
+  async names(): Promise<Map<Aor, string>> {
+    return new Map((await this.#db.contacts.toArray()).map(({ id, name }) => [id, name]));
+  }
+
+  async blocked(): Promise<Set<Aor>> {
+    return new Set(await this.#db.fact("blocked"));
+  }
+
+  #conversation(row: ConversationRow, names: Map<Aor, string>, blocked: Set<Aor>): Conversation {
+    const { id, last, pinned, unreadFrom, answered, noted: _, ...same } = row;
+    const number = this.#numbers.write(id);
+    return {
+      ...same,
+      id,
+      name: names.get(id) ?? number,
+      number,
+      ...(last === undefined ? {} : { last }),
+      ...(pinned === undefined ? {} : { pinned }),
+      ...(unreadFrom === undefined ? {} : { unreadFrom }),
+      blocked: blocked.has(id),
+      typing: this.#presence.typing.has(id),
+      reach: this.#presence.reach.get(id) ?? "unknown",
+      stranger: !answered && !names.has(id) && last !== undefined,
+    };
+  }
+
+  #message(row: MessageRow, found: Map<string, MessageRow>, own: Aor): Message {
+    const target = row.reply === undefined ? undefined : found.get(row.reply);
+    const quoted =
+      target === undefined || target.kind === "deleted" ? {} : { found: { own: target.own, text: target.text } };
+    return {
+      id: row.id,
+      conversation: row.conversation,
+      own: row.own,
+      at: row.at,
+      kind: row.kind,
+      text: row.text,
+      state: row.state,
+      ...(row.failure === undefined ? {} : { failure: row.failure }),
+      ...(row.reply === undefined ? {} : { reply: { id: row.reply, ...quoted } }),
+      reactions: row.reactions.map(({ emoji, by }): Reaction => ({ emoji, by, own: by.includes(own) })),
+      ...(row.editedAt === undefined ? {} : { editedAt: row.editedAt }),
+      ...(row.earlier === undefined ? {} : { earlier: row.earlier }),
+      reached: row.reached,
+      can: canBeDone(row, this.#now()),
+    };
+  }
+}
+
+/** What the person may do with a message now. */
+export function canBeDone(row: MessageRow, now: number): Message["can"] {
+  const left = row.own && row.state !== "pending" && row.state !== "failed";
+  const changeable = left && row.kind === "text" && now <= row.at + EDIT_WINDOW;
+  return {
+    edit: changeable,
+    deleteForEveryone: changeable,
+    cancelSending: row.own && row.kind === "text" && (row.state === "pending" || row.state === "stored"),
+    retry: row.own && row.state === "failed",
+  };
+}
+
+function inOrder(one: Conversation, other: Conversation): number {
+  if (one.pinned !== undefined || other.pinned !== undefined) {
+    return (one.pinned ?? Infinity) - (other.pinned ?? Infinity);
+  }
+  return other.at - one.at;
+}
