@@ -146,7 +146,7 @@ export class Database extends Dexie {
   newest(conversation: Aor, limit: number): Promise<MessageRow[]> {
     return this.messages
       .where("[conversation+at+id]")
-      .between([conversation, Dexie.minKey, Dexie.minKey], [conversation, Dexie.maxKey, Dexie.maxKey])
+      .between([conversation, Dexie.minKey], [conversation, Dexie.maxKey])
       .reverse()
       .limit(limit)
       .toArray();

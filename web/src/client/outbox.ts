@@ -44,7 +44,10 @@ export class Outbox {
   /** There is a connection: everything is tried at once. */
   async start(): Promise<void> {
     this.#running = true;
-    await this.#db.outbox.toCollection().modify({ due: 0, away: false });
+    await this.#db.outbox
+      .toCollection()
+      .modify({ due: 0, away: false })
+      .catch(() => {});
     await this.wake();
   }
 
@@ -57,20 +60,29 @@ export class Outbox {
   /** Something was put in. */
   async wake(): Promise<void> {
     if (!this.#running) return;
-    const seen = new Set<string>();
-    await this.#db.outbox.each(({ lane }) => void seen.add(lane));
-    for (const lane of seen) {
+    const lanes = new Set<string>();
+    try {
+      await this.#db.outbox.each(({ lane }) => void lanes.add(lane));
+    } catch {
+      this.#arm(WAIT_FIRST); // the database is busy, or closing
+    }
+    for (const lane of lanes) {
       if (this.#lanes.has(lane)) this.#lanes.set(lane, true);
       else void this.#empty(lane);
     }
   }
 
   async #empty(lane: string): Promise<void> {
-    do {
-      this.#lanes.set(lane, false);
-      while (this.#running && (await this.#next(lane)));
-    } while (this.#running && this.#lanes.get(lane));
-    this.#lanes.delete(lane);
+    try {
+      do {
+        this.#lanes.set(lane, false);
+        while (this.#running && (await this.#next(lane)));
+      } while (this.#running && this.#lanes.get(lane));
+    } catch {
+      this.#arm(WAIT_FIRST);
+    } finally {
+      this.#lanes.delete(lane);
+    }
   }
 
   /** Tries the first of a lane; true when the one behind it may be tried. */

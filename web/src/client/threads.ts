@@ -159,9 +159,7 @@ export class Threads {
     const { messages, gone, conversations, outbox, marks } = this.#db;
     const leaving = () => outbox.where({ conversation });
     const rows = () =>
-      messages
-        .where("[conversation+at+id]")
-        .between([conversation, Dexie.minKey, Dexie.minKey], [conversation, Dexie.maxKey, Dexie.maxKey]);
+      messages.where("[conversation+at+id]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
     const pieces = () =>
       marks.where("[conversation+target]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
     const kept = await this.#change(async () => {

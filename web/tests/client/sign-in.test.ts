@@ -1,0 +1,265 @@
+import "fake-indexeddb/auto";
+
+import { beforeEach, describe, expect, test } from "vitest";
+import { Database } from "../../src/client/database";
+import { Http } from "../../src/client/http";
+import type { Session } from "../../src/client/model";
+import { LONGER_AFTER, type Provisioning, RETRY_AFTER, SignInMachine } from "../../src/client/sign-in";
+import { Held } from "../../src/client/store";
+import { configuration, OWN, ScriptedNode } from "./node";
+import { Clock, database, eventually, settle } from "./world";
+
+let clock: Clock;
+let node: ScriptedNode;
+let db: Database;
+let session: Held<Session>;
+let seen: Session[];
+let machine: SignInMachine;
+let done: string[];
+let release: { connected: () => void; filled: () => void };
+
+beforeEach(() => {
+  clock = new Clock();
+  node = new ScriptedNode();
+  db = new Database(database());
+  session = new Held<Session>({ phase: "starting" });
+  seen = [];
+  done = [];
+  session.subscribe((value) => seen.push(value));
+  release = { connected: () => {}, filled: () => {} };
+  const provisioning: Provisioning = {
+    connect: () => void done.push("connect"),
+    connected: () =>
+      new Promise((resolve) => {
+        release.connected = resolve;
+      }),
+    filled: () =>
+      new Promise((resolve) => {
+        release.filled = resolve;
+      }),
+    left: async () => {
+      done.push("left");
+      await db.wipe();
+    },
+  };
+  const parts = { after: clock.after, fetch: node.fetch };
+  machine = new SignInMachine(parts, new Http(parts), db, session, provisioning, { name: "Test" });
+  answer("GET /api/session", 401, { error: "signed-out" });
+});
+
+function answer(route: string, status: number, body: object = {}): void {
+  node.routes.set(route, { status, body });
+}
+
+function signedIn(): void {
+  const operator = { name: "Example", theme: "joyn", country: "FR" };
+  answer("GET /api/session", 200, { aor: OWN, number: "06", profile_name: "", device: "d", operator });
+}
+
+async function asked(): Promise<void> {
+  answer("POST /api/sign-in", 200, { aor: OWN, number: "+33 6 39 98 00 01", length: 6, again: 1800 });
+  await machine.requestCode("06 39 98 00 01", "FR");
+}
+
+async function phase(wanted: string): Promise<Session> {
+  await eventually(() => session.value.phase === wanted, `${wanted}, not ${JSON.stringify(session.value)}`);
+  return session.value;
+}
+
+describe("the number", () => {
+  test("is asked for on a new device", async () => {
+    await machine.start();
+    expect(session.value).toEqual({ phase: "number" });
+  });
+
+  test("goes to the node as it was typed, with the country and the device", async () => {
+    await asked();
+    expect(node.requests.at(-1)?.body).toEqual({ number: "06 39 98 00 01", country: "FR", device: { name: "Test" } });
+    expect(session.value).toEqual({ phase: "code", number: "+33 6 39 98 00 01", again: 1_800_000 });
+  });
+
+  test.each([
+    [400, { error: "bad-number" }, { phase: "number", problem: "bad-number" }],
+    [404, { error: "operator-unknown" }, { phase: "operator-unknown", number: "1" }],
+    [
+      403,
+      { error: "not-eligible", title: "T", text: "X" },
+      { phase: "not-eligible", number: "1", title: "T", text: "X" },
+    ],
+    [429, { error: "too-many", until: 5 }, { phase: "number", problem: "too-many", until: 5000 }],
+    [429, { error: "locked", until: 5 }, { phase: "locked", number: "1", until: 5000 }],
+    [503, { error: "service-down" }, { phase: "number", problem: "service-down" }],
+    [502, "<html>", { phase: "number", problem: "service-down" }],
+  ])("%i %j", async (status, body, expected) => {
+    node.routes.set("POST /api/sign-in", { status, body });
+    await machine.requestCode("1", "FR");
+    expect(session.value).toEqual(expected);
+  });
+
+  test("no network is said like a service that is down, and Retry asks again", async () => {
+    node.reachable = false;
+    await machine.start();
+    expect(session.value).toEqual({ phase: "number", problem: "service-down" });
+    node.reachable = true;
+    await machine.retry();
+    expect(session.value).toEqual({ phase: "number" });
+  });
+});
+
+describe("the code", () => {
+  test("wrong ones are counted, three lock", async () => {
+    await asked();
+    answer("POST /api/sign-in/code", 401, { error: "wrong", tries_left: 2 });
+    await machine.enterCode("000000");
+    expect(session.value).toMatchObject({ phase: "code", problem: "wrong", triesLeft: 2 });
+    answer("POST /api/sign-in/code", 429, { error: "locked", until: 2400 });
+    await machine.enterCode("000001");
+    expect(session.value).toEqual({ phase: "locked", number: "+33 6 39 98 00 01", until: 2_400_000 });
+    await machine.enterCode("000002");
+    expect(node.requests.filter(({ path }) => path.endsWith("/code"))).toHaveLength(2);
+  });
+
+  test("expired, and a node that does not answer, are said apart", async () => {
+    await asked();
+    answer("POST /api/sign-in/code", 410, { error: "expired" });
+    await machine.enterCode("000000");
+    expect(session.value).toMatchObject({ phase: "code", problem: "expired" });
+    node.reachable = false;
+    await machine.enterCode("000000");
+    expect(session.value).toMatchObject({ phase: "code", problem: "service-down" });
+  });
+
+  test("an answer that comes after Change is not heard", async () => {
+    await asked();
+    signedIn();
+    answer("POST /api/sign-in/code", 200, { aor: OWN });
+    const entering = machine.enterCode("418902");
+    await machine.changeNumber();
+    await entering;
+    expect(session.value).toEqual({ phase: "number" });
+  });
+});
+
+describe("provisioning", () => {
+  async function provision(): Promise<void> {
+    await asked();
+    signedIn();
+    answer("POST /api/sign-in/code", 200, { aor: OWN });
+    void machine.enterCode("418902");
+    await settle();
+  }
+
+  test("goes through its four steps", async () => {
+    await provision();
+    expect(session.value).toMatchObject({ phase: "provisioning", step: "connecting", operator: "Example", slow: "no" });
+    expect(done).toEqual(["connect"]);
+    expect((await db.fact("identity"))?.aor).toBe(OWN);
+    release.connected();
+    await settle();
+    expect(session.value).toMatchObject({ step: "conversations" });
+    release.filled();
+    await phase("in");
+    const steps = seen.flatMap((value) => (value.phase === "provisioning" ? [value.step] : []));
+    expect([...new Set(steps)]).toEqual(["number", "settings", "connecting", "conversations"]);
+  });
+
+  test("is said to take long after 15 s, and offers Retry after 60 s while it goes on", async () => {
+    await provision();
+    await clock.advance(LONGER_AFTER);
+    expect(session.value).toMatchObject({ slow: "longer" });
+    await clock.advance(RETRY_AFTER - LONGER_AFTER);
+    expect(session.value).toMatchObject({ slow: "retry", step: "connecting" });
+    await machine.retry();
+    expect(done).toEqual(["connect", "connect"]);
+    release.connected();
+    await settle();
+    release.filled();
+    await phase("in");
+    await clock.advance(RETRY_AFTER);
+    expect(session.value.phase).toBe("in");
+  });
+
+  test("fetches the settings until they come", async () => {
+    answer("GET /config", 503, {});
+    await provision();
+    expect(session.value).toMatchObject({ step: "settings" });
+    node.routes.set("GET /config", { status: 200, body: configuration("p") });
+    await machine.retry();
+    await eventually(() => "step" in session.value && session.value.step === "connecting", "connecting");
+  });
+
+  const TERMS =
+    '<characteristic type="MSG"><parm name="title" value="T"/><parm name="message" value="M"/>' +
+    '<parm name="Accept_btn" value="1"/><parm name="Reject_btn" value="0"/></characteristic>';
+
+  test("stops for terms; accepting goes on", async () => {
+    node.routes.set("GET /config", { status: 200, body: configuration("p", TERMS) });
+    await provision();
+    const terms = { title: "T", text: "M", accept: true, reject: false };
+    expect(session.value).toEqual({ phase: "terms", number: "06", terms });
+    answer("POST /api/terms", 200);
+    node.routes.set("GET /config", { status: 200, body: configuration("p") });
+    void machine.acceptTerms();
+    await eventually(() => done.includes("connect"), "goes on");
+    expect(session.value).toMatchObject({ phase: "provisioning", step: "connecting" });
+    expect(node.requests.find(({ path }) => path === "/api/terms")?.body).toEqual({ accept: true });
+  });
+
+  test("refusing them ends the session", async () => {
+    node.routes.set("GET /config", { status: 200, body: configuration("p", TERMS) });
+    await provision();
+    answer("POST /api/terms", 200);
+    await machine.refuseTerms();
+    expect(node.requests.at(-1)?.body).toEqual({ accept: false });
+    expect(session.value).toEqual({ phase: "number" });
+    expect(done).toEqual(["left"]);
+  });
+
+  test("a service that is off is said in the operator's words", async () => {
+    const off = TERMS.replace('name="Accept_btn" value="1"', 'name="Accept_btn" value="0"');
+    const body = configuration("p", off).replace('name="version" value="3"', 'name="version" value="-1"');
+    node.routes.set("GET /config", { status: 200, body });
+    await provision();
+    expect(session.value).toEqual({ phase: "not-eligible", number: "06", title: "T", text: "M" });
+    expect(await db.fact("identity")).toBeUndefined();
+  });
+});
+
+describe("coming back", () => {
+  beforeEach(async () => {
+    const operator = { name: "Example", theme: "joyn", country: "FR" };
+    await db.setFact("identity", { aor: OWN, number: "06", profileName: "A", operator });
+  });
+
+  test("paints at once, offline too", async () => {
+    node.reachable = false;
+    await machine.start();
+    expect(session.value).toMatchObject({ phase: "in", aor: OWN, profileName: "A" });
+    expect(done).toEqual(["connect"]);
+  });
+
+  test("takes in what has changed meanwhile", async () => {
+    signedIn();
+    await machine.start();
+    expect(session.value).toMatchObject({ phase: "in", profileName: "" });
+  });
+
+  test.each([
+    ["signed-out", "number"],
+    ["signed-out-elsewhere", "signed-out-elsewhere"],
+  ])("%s wipes the device", async (error, expected) => {
+    answer("GET /api/session", 401, { error });
+    await machine.start();
+    expect(session.value).toEqual({ phase: expected });
+    expect(done).toEqual(["connect", "left"]);
+    expect(await db.facts.count()).toBe(0);
+  });
+
+  test("signing out wipes the device even when the node cannot be told", async () => {
+    node.reachable = false;
+    await machine.start();
+    await machine.signOut();
+    expect(session.value).toEqual({ phase: "number" });
+    expect(await db.facts.count()).toBe(0);
+  });
+});
