@@ -20,6 +20,7 @@ from joyn.config import Settings
 from joyn.edge.admin import AdminDoor
 from joyn.edge.chat import ChatDoor
 from joyn.edge.http import RouteProvider, application
+from joyn.edge.http.own_data import own_data
 from joyn.edge.http.page import PageDoor, built_client
 from joyn.edge.http.websocket import WebSocketDoor
 from joyn.edge.msrp import MsrpDoor
@@ -29,6 +30,7 @@ from joyn.edge.subscriptions import SubscriptionDoor
 from joyn.listening import http_limits, http_listener, msrp_limits, msrp_listener, sip_limits, sip_listener
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
+from joyn.model.device import Device
 from joyn.model.message import Deposit, Entry, Kind, Message, State, Trace
 from joyn.model.refused import Refused
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
@@ -48,6 +50,8 @@ from joyn.services.push.vapid import make_key
 from joyn.services.registrar import Registrar, Rules
 from joyn.services.subscribers import Authentication
 from joyn.services.watching import Watching
+from joyn.setting_up import SettingUp
+from joyn.sms.outbox import Outbox
 from joyn.store import Store
 from joyn.store.sqlite import Locked as Locked
 from joyn.store.sqlite import open_store as open_sqlite
@@ -143,6 +147,9 @@ class Node:
             # It only has to differ; what nobody can guess is the key.
             make_salt=map("{:x}".format, itertools.count(1)).__next__,
         )
+        self.setting_up = SettingUp(settings, store, self.numbering, Outbox(settings.sms_outbox, wall=time.time))
+        self.authentication.find_device = self.setting_up.devices.find
+        self.setting_up.devices.on_signed_out = self._signed_out
         r, m = settings.registrar, settings.messaging
         rules = Rules(
             min_expires=int(r.min_expires),
@@ -216,6 +223,7 @@ class Node:
         )
         self.endpoint.on_request = self.door.on_request
         self.endpoint.on_acknowledge = chats.acknowledge
+        registrations.on_registered = self.setting_up.devices.registered
         self._build_http()
         self.admin = AdminDoor(
             settings.admin_socket,
@@ -246,8 +254,11 @@ class Node:
         self.websockets = WebSocketDoor(
             self.endpoint, self.msrp, self._web_listener, origins=h.origins, max_message=self.settings.msrp.max_message
         )
-        self.page = PageDoor(built_client(), ancestors=h.frame_ancestors)
-        providers = (*self._pages, self.websockets, self.page)
+        self.page = PageDoor(built_client(), ancestors=h.frame_ancestors, root=self.setting_up.root)
+        own = own_data(
+            self.store, self.past, self.push, self.numbering, self.setting_up.caller, [self.setting_up.devices_door]
+        )
+        providers = (*self._pages, self.websockets, *self.setting_up.providers(), *own, self.page)
         self.http = HttpServer(
             application(providers, trusted_proxies=h.trusted_proxies),
             http_limits(self.settings),
@@ -286,6 +297,7 @@ class Node:
         self.originating.on_composing = self.sessions.compose
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
+        self.push.waking.instance_of = lambda target: self.setting_up.devices.instance_of(target.device)
         self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
         self.terminating.failure = self._failure
         self.terminating.on_unanswered = self.push.waking.unanswered
@@ -343,6 +355,20 @@ class Node:
         self.watching.flow_lost(flow)
         if flow.identities:
             self._spawn(self.registrar.flow_lost(flow.id))
+
+    async def _signed_out(self, device: Device) -> None:
+        """A device was signed out: it is gone at once."""
+        await self.push.waking.remove(device.aor, device.id)
+        if not device.instance:
+            return
+        flows = [
+            self.endpoint.flows.get(b.flow) for b in self.registrar.of(device.aor) if b.instance == device.instance
+        ]
+        self.sessions.end_all(device.aor, device.instance)
+        await self.registrar.remove(device.aor, instance=device.instance)
+        for flow in flows:
+            if flow is not None:
+                flow.close()
 
     async def _changed(self, aor: Aor) -> None:
         """The operator blocked or removed a subscriber: their devices go at once."""

@@ -1,6 +1,7 @@
 """Who takes too much meets a bound and a clear answer, and nobody else notices."""
 
 import asyncio
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -87,9 +88,14 @@ def test_a_flood_of_datagrams_is_told_to_come_later_and_loses_nothing_it_was_pro
     async def story(door: Door) -> None:
         async with door.stranger("trusted") as carol:
             assert (await carol.register()).status == 200
+            writer, go_on = door.node.store.mailboxes._writer, threading.Event()  # type: ignore[attr-defined]
+            write = writer._write
+            writer._write = lambda *work: go_on.wait(PATIENCE) and write(*work)
             for number in range(60):
                 carol.say(carol.message(BOB, make_cpim(str(number))))
-            answers = [await carol.answer() for _ in range(60)]
+            answers = [await carol.answer()]  # while nothing is on disk: the first that is one too many
+            go_on.set()
+            answers += [await carol.answer() for _ in range(59)]
             counted = Counter(answer.status for answer in answers)
             assert set(counted) == {202, 503}
             assert counted[202] >= 3

@@ -6,7 +6,7 @@ RFC 3608 (Service-Route), RFC 8599 (push); facts §2.1, §2.2, §13.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from joyn import telemetry
@@ -57,6 +57,7 @@ class RegistrationDoor:
         self._registrar = registrar
         self._numbering = numbering
         self._flows = flows
+        self.on_registered: Callable[[str, str], Awaitable[None]] = _nobody
         self._wall = wall
         self._flow_timer = flow_timer
         self._gruu = gruu
@@ -96,6 +97,9 @@ class RegistrationDoor:
             await self._registrar.flow_lost(flow.id)
             return
         self._authenticate_flow(flow, subscriber.aor, bindings)
+        here = next((binding for binding in reversed(bindings) if binding.flow == flow.id), None)
+        if here is not None:
+            await self.on_registered(subscriber.username, here.instance)
         REGISTERED.inc()
         inbound.respond(200, headers=[*self._answer(request, flow, subscriber, bindings), *feature_caps])
         if self._push is not None and contacts is not None:
@@ -189,6 +193,10 @@ class RegistrationDoor:
 def instance_of(contact: NameAddr) -> str:
     """`+sip.instance` of a contact, empty when it has none."""
     return contact.parameters.get("+sip.instance") or ""
+
+
+async def _nobody(_username: str, _instance: str) -> None:
+    return None
 
 
 def address_of_record(request: SipRequest) -> str:

@@ -235,9 +235,10 @@ class Registrar:
             await self._remove(late, "expired")
         return len(late)
 
-    async def remove(self, aor: Aor, event: str = "rejected") -> None:
-        """Drop every binding of an AOR: it was blocked or removed."""
-        await self._remove(list(self._by_aor.get(aor, ())), event)
+    async def remove(self, aor: Aor, event: str = "rejected", *, instance: str | None = None) -> None:
+        """Drop every binding of an AOR, or those of one instance: it was blocked, removed or signed out."""
+        gone = [one for one in self._by_aor.get(aor, ()) if instance is None or one.instance == instance]
+        await self._remove(gone, event)
 
     async def _remove(self, bindings: Sequence[Binding], event: str) -> None:
         for binding in bindings:

@@ -6,7 +6,7 @@ Nonces are stateless (a keyed hash of time and salt); only how often each was us
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from joyn import telemetry
 from joyn.model.aor import Aor
@@ -29,7 +29,10 @@ class Challenge(Refused):
 
 
 class Authentication:
-    """Checks credentials and makes challenges for one realm."""
+    """Checks credentials and makes challenges for one realm.
+
+    `find_device` finds the subscriber that a device's own user name stands for, with that device's credentials.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Authentication:
         self._replays = replays
         self._wall = wall
         self._make_salt = make_salt
+        self.find_device: Callable[[str], Awaitable[Subscriber | None]] = _no_device
 
     def nonce(self) -> str:
         """A fresh nonce, also for Authentication-Info: nextnonce."""
@@ -80,7 +84,7 @@ class Authentication:
         if credentials is None or credentials.scheme.lower() != "digest":
             raise Challenge(offered or await self._policy(claimed))
         get = credentials.get
-        subscriber = await self._subscribers.find(get("username"))
+        subscriber = await self._subscribers.find(get("username")) or await self.find_device(get("username"))
         policy = offered or (subscriber.algorithms if subscriber else DEFAULT_ALGORITHMS)
         if not get("response"):
             # The empty Authorization of IMS: a client that names its algorithm there is challenged with that one.
@@ -109,6 +113,10 @@ class Authentication:
         """The algorithms of whoever somebody says they are: clients of MD5 alone give up on any other challenge."""
         subscriber = None if claimed is None else await self._subscribers.get(claimed)
         return subscriber.algorithms if subscriber else DEFAULT_ALGORITHMS
+
+
+async def _no_device(_username: str) -> None:
+    return None
 
 
 def _same_uri(claimed: str, request_uri: str) -> bool:

@@ -11,12 +11,23 @@ from typing import Protocol
 
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
+from joyn.model.device import Device, SentCode
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.push import PushTarget
 from joyn.model.subscriber import Subscriber
 
-__all__ = ["SETTLE_DELAY", "Bindings", "History", "Mailboxes", "PushTargets", "Secrets", "Store", "Subscribers"]
+__all__ = [
+    "SETTLE_DELAY",
+    "Bindings",
+    "Devices",
+    "History",
+    "Mailboxes",
+    "PushTargets",
+    "Secrets",
+    "Store",
+    "Subscribers",
+]
 
 SETTLE_DELAY = 0.25
 """Seconds that a cursor's move may wait for a commit to ride on."""
@@ -227,6 +238,57 @@ class PushTargets(Protocol):
         ...
 
 
+class Devices(Protocol):
+    """Devices that were set up, and the one-time codes on their way to becoming one. They go with their subscriber."""
+
+    async def put(self, device: Device) -> None:
+        """Add, or replace by id; durable when it returns. ValueError: its token or user name is another device's."""
+        ...
+
+    async def get(self, device_id: str) -> Device | None:
+        """The device with this id."""
+        ...
+
+    async def with_token(self, token: str) -> Device | None:
+        """The device whose hashed token this is."""
+        ...
+
+    async def with_username(self, username: str) -> Device | None:
+        """The device with this digest user name."""
+        ...
+
+    async def of(self, aor: Aor) -> list[Device]:
+        """A subscriber's devices, the one set up last at the end."""
+        ...
+
+    async def remove(self, device_id: str) -> bool:
+        """Forget a device; durable when it returns. False when there was none."""
+        ...
+
+    async def code(self, aor: Aor) -> SentCode | None:
+        """What was sent to a number last."""
+        ...
+
+    async def code_of(self, cookie: str) -> SentCode | None:
+        """The code that belongs to a hashed cookie."""
+        ...
+
+    async def put_code(self, code: SentCode) -> None:
+        """Add, or replace by number; durable when it returns."""
+        ...
+
+    async def try_code(self, cookie: str) -> SentCode | None:
+        """Take one try off, durably, and return the code as it was before; None when there is none, or no try left.
+
+        Two tries at once take two off.
+        """
+        ...
+
+    async def forget_codes(self, before: float) -> int:
+        """Forget codes that had expired by then and limit nothing any more; how many."""
+        ...
+
+
 class Secrets(Protocol):
     """Keys that the node made for itself and that shall outlive it."""
 
@@ -261,6 +323,11 @@ class Store(Protocol):
     @property
     def push_targets(self) -> PushTargets:
         """How to wake them."""
+        ...
+
+    @property
+    def devices(self) -> Devices:
+        """What they were set up on."""
         ...
 
     @property

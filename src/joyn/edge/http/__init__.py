@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from joyn import telemetry
 
-__all__ = ["RouteProvider", "application", "is_https", "origin_of", "same_site", "source_of"]
+__all__ = ["RouteProvider", "application", "is_https", "origin_of", "same_site", "source_of", "through_proxy"]
 
 log = logging.getLogger(__name__)
 SERVED = telemetry.counter("http.served")
@@ -101,13 +101,13 @@ def is_https(request: web.Request) -> bool:
     """Whether the browser speaks TLS, with us or with a proxy that we trust."""
     if request.scheme == "https":
         return True
-    return _through_proxy(request) and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+    return through_proxy(request) and request.headers.get("X-Forwarded-Proto", "").lower() == "https"
 
 
 def source_of(request: web.Request) -> str:
     """The address a request really comes from: behind proxies that we trust, the last one they did not vouch for."""
     source = _peer(request)
-    if not _through_proxy(request):
+    if not through_proxy(request):
         return source
     hops = [hop.strip() for value in request.headers.getall("X-Forwarded-For", []) for hop in value.split(",")]
     for hop in reversed(hops):
@@ -121,7 +121,8 @@ def source_of(request: web.Request) -> str:
     return source
 
 
-def _through_proxy(request: web.Request) -> bool:
+def through_proxy(request: web.Request) -> bool:
+    """Whether the connection is that of a proxy that we trust."""
     return _trusted(request, _peer(request))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -38,10 +38,20 @@ def built_client() -> Path | None:
 
 
 class PageDoor:
-    """Serves the client's files. `ancestors` are the origins that may show the page in a frame (the demo's stage)."""
+    """Serves the client's files. `ancestors` are the origins that may show the page in a frame (the demo's stage).
 
-    def __init__(self, folder: Path | None, *, ancestors: Sequence[str] = ()) -> None:
+    `root` may take a request for / to itself: on the configuration hosts it is a phone's.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        ancestors: Sequence[str] = (),
+        root: Callable[[web.Request], Awaitable[web.StreamResponse] | None] = lambda _request: None,
+    ) -> None:
         self._folder = folder
+        self._root = root
         self._ancestors = " ".join(ancestors) or "'none'"
         self._pages: dict[str, tuple[bytes, str]] = {}
 
@@ -55,8 +65,9 @@ class PageDoor:
                     found.append(web.get(f"/{name}", self._file(file)))
         return found
 
-    async def _index(self, request: web.Request) -> web.Response:
-        return self.page(request, "index.html")
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        taken = self._root(request) if request.path == "/" else None
+        return self.page(request, "index.html") if taken is None else await taken
 
     def page(self, request: web.Request, name: str, *, frames: str = "'none'") -> web.Response:
         """One HTML page of the client; `frames` is what it may show in frames."""

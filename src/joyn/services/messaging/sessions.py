@@ -314,9 +314,10 @@ class Sessions:
         for leg in list(self._on_flow.get(flow, ())):
             self.end(leg, bye=False)
 
-    def end_all(self, aor: Aor) -> None:
-        """The subscriber may not send any more: every leg of their devices ends."""
-        for leg in [leg for legs in self._legs.get(aor, {}).values() for leg in legs.values()]:
+    def end_all(self, aor: Aor, instance: str | None = None) -> None:
+        """The subscriber, or one of their devices, may not send any more: every leg ends."""
+        devices = self._legs.get(aor, {})
+        for leg in [leg for name, legs in devices.items() if instance in (None, name) for leg in legs.values()]:
             self.end(leg)
 
     def close(self) -> None:

@@ -1,8 +1,6 @@
-"""The configuration: one TOML file becomes frozen settings.
+"""The sections of the configuration: every setting, its default, and the sentence that documents it.
 
-Every setting is documented where it is declared; `joyn config show` and `docs/reference/config.md` are printed from
-these lines. Unknown keys are errors. Secrets are paths of files, never values. In Settings durations are seconds and
-sizes bytes; in the file they are written "30s", "5m", "7d" and "64KiB".
+In Settings durations are seconds and sizes bytes.
 """
 
 # ruff: noqa: RUF009 - `documented` makes dataclass fields, which is what the rule cannot see
@@ -10,37 +8,9 @@ sizes bytes; in the file they are written "30s", "5m", "7d" and "64KiB".
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
-import math
-import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
-
-__all__ = [
-    "MEMORY",
-    "AdminSettings",
-    "ConfigError",
-    "HttpListener",
-    "HttpSettings",
-    "LogSettings",
-    "MessagingSettings",
-    "MsrpListener",
-    "MsrpSettings",
-    "OperatorSettings",
-    "PushSettings",
-    "RegistrarSettings",
-    "Settings",
-    "SipListener",
-    "SipSettings",
-    "StoreSettings",
-    "annotated",
-    "load",
-    "parse",
-]
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 MEMORY: Final = ":memory:"
 """The store's path when nothing shall be kept."""
@@ -57,24 +27,7 @@ Seconds = Annotated[float, "seconds"]
 """A plain number of seconds, above 0."""
 Algorithm = Literal["MD5", "SHA-256", "SHA-512-256"]
 
-# In milliseconds: whole numbers come back as they were.
-_DURATIONS: Final[Mapping[str, int]] = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_SIZES: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
-_QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
-_PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-_UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
-
 T = TypeVar("T")
-
-
-class ConfigError(ValueError):
-    """The file cannot be used. `source` names the file, `key` the place in it (empty: all of it), `what` says why."""
-
-    def __init__(self, what: str, key: str = "", source: str = "") -> None:
-        super().__init__(": ".join(part for part in (source, key, what) if part))
-        self.what = what
-        self.key = key
-        self.source = source
 
 
 def documented(default: T, sentence: str, *, follows: str = "") -> T:
@@ -102,6 +55,7 @@ class OperatorSettings(_Section):
     name: str = documented("Demo", "The operator's name, as people may read it.")
     domain: str = documented("joyn.localhost", "The SIP domain of the subscribers.")
     country: str = documented("FR", "ISO 3166 code of the country whose way of writing numbers is home.")
+    theme: str = documented("", "Brand of the web client: orange, sfr or another that it knows; joyn's own if empty.")
     extra_domains: tuple[str, ...] = documented((), "Other SIP domains that mean this operator.")
     data: Path = documented(Path("data"), "Directory of everything the node keeps, relative to this file.")
     realm: str = documented(
@@ -234,6 +188,47 @@ class MessagingSettings(_Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvisioningSettings(_Section):
+    """How devices are set up: auto-configuration (RCC.14) and signing in with a code."""
+
+    mcc: str = documented("", "Mobile country code, for the name of the configuration host; none without it.")
+    mnc: tuple[str, ...] = documented((), "Mobile network codes, with the country code.")
+    version: Count = documented(1, "Version of the configuration; raise it when phones shall fetch it anew.")
+    validity: Duration = documented(7 * 86400.0, "How long a configuration holds before phones ask again.")
+    token_validity: Duration = documented(30 * 86400.0, "How long a phone may fetch it without a new code.")
+    credentials_for: Duration = documented(2 * 3600.0, "How long a browser's SIP password is good for.")
+    rollout: Literal["native", "beta"] = documented(
+        "beta", "native: clients of native_vendors alone. beta: downloadable ones too."
+    )
+    native_vendors: tuple[str, ...] = documented((), "client_vendor of the clients that are built into phones.")
+    catalogue: Path | None = documented(
+        None, "TOML file that says which devices are ready ([[device]] tables), relative to this file."
+    )
+    parameters: tuple[str, ...] = documented(
+        (), 'Own values, as "[PROFILE] NODE/name = value", like "UP_2.4 MESSAGING/Chat/TimerIdle = 180".'
+    )
+    terms_title: str = documented("", "Title of the terms that users accept first; without terms there are none.")
+    terms: str = documented("", "The terms themselves.")
+    msisdn_header: str = documented("", "Header in which a trusted proxy says the number (http.trusted_proxies).")
+    imsi_header: str = documented("", "Header in which it says the IMSI: with it, a SIM's own client needs no code.")
+    code_tries: Count = documented(3, "Tries for one code; then the number is locked.")
+    code_valid_for: Duration = documented(600.0, "How long a code may be used.")
+    code_locked_for: Duration = documented(600.0, "How long a number is locked after too many tries.")
+    codes_per_hour: Count = documented(5, "Codes that one number may be sent in an hour.")
+    codes_per_minute: Count = documented(600, "Codes in a minute for all numbers together.")
+    code_text: str = documented("{code} is your code for {operator}. Give it to nobody.", "The SMS with a code.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsSettings(_Section):
+    """How SMS leave."""
+
+    outbox: Path = documented(
+        Path("sms-outbox.jsonl"), "File that shows what would be sent (joyn sms outbox), relative to operator.data."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PushSettings(_Section):
     """Waking devices that are not connected (RFC 8030, RFC 8599)."""
 
@@ -284,6 +279,8 @@ class Settings:
     http: HttpSettings = HttpSettings()
     registrar: RegistrarSettings = RegistrarSettings()
     messaging: MessagingSettings = MessagingSettings()
+    provisioning: ProvisioningSettings = ProvisioningSettings()
+    sms: SmsSettings = SmsSettings()
     push: PushSettings = PushSettings()
     store: StoreSettings = StoreSettings()
     admin: AdminSettings = AdminSettings()
@@ -293,6 +290,11 @@ class Settings:
     def store_path(self) -> Path | None:
         """The database file, or None for one in memory."""
         return None if self.store.path == MEMORY else self.operator.data / self.store.path
+
+    @property
+    def sms_outbox(self) -> Path:
+        """The outbox's file."""
+        return self.operator.data / self.sms.outbox
 
     @property
     def admin_socket(self) -> Path:
@@ -310,224 +312,13 @@ class Settings:
             http=dataclasses.replace(self.http, listeners=tuple(_placed(one, base) for one in self.http.listeners)),
             store=dataclasses.replace(self.store, path=str(placed.store_path or MEMORY)),
             admin=dataclasses.replace(self.admin, socket=placed.admin_socket),
+            sms=dataclasses.replace(self.sms, outbox=placed.sms_outbox),
+            provisioning=dataclasses.replace(
+                self.provisioning, catalogue=self.provisioning.catalogue and base / self.provisioning.catalogue
+            ),
         )
-
-
-def load(path: Path) -> Settings:
-    """Read a file; every path in the result is absolute. Raises ConfigError, also when there is no such file."""
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise ConfigError("there is no such file; `joyn init` writes one", source=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", source=str(path)) from None
-    return parse(text, str(path)).at(path.parent)
-
-
-def parse(text: str, source: str = "") -> Settings:
-    """The settings a TOML text says, paths as written. Raises ConfigError."""
-    try:
-        settings = _section(Settings, tomllib.loads(text), "")
-        _check(settings)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not TOML: {error}", source=source) from None
-    except ConfigError as error:
-        raise ConfigError(error.what, error.key, source) from None
-    return settings
-
-
-def annotated(settings: Settings) -> str:
-    """The settings as TOML with a comment for each; those at their default are commented out. `parse` reads it back."""
-    lines = ["# joyn's configuration. Lines that are commented out show the default."]
-    for section in dataclasses.fields(settings):
-        value = getattr(settings, section.name)
-        lines += ["", f"# {_title(type(value))}", f"[{section.name}]"]
-        tables: list[str] = []
-        for field, shown, is_default in rows(value):
-            if field.name == "listeners":
-                tables += _tables(f"{section.name}.listeners", getattr(value, field.name))
-            else:
-                lines += [f"# {field.metadata['sentence']}", f"{'# ' if is_default else ''}{field.name} = {shown}"]
-        lines += tables
-    return "\n".join(lines) + "\n"
-
-
-def rows(section: Any) -> Iterator[tuple[dataclasses.Field[Any], str, bool]]:
-    """Each field of a section, its value as TOML, and whether that is the default."""
-    hints = hints_of(type(section))
-    for field in _fields(type(section)):
-        value = getattr(section, field.name)
-        follows = field.metadata["follows"]
-        is_default = value == (getattr(section, follows) if follows else field.default)
-        shown = "" if field.name == "listeners" else _written(value if value is not None else "", hints[field.name])
-        yield field, shown, is_default
-
-
-def hints_of(section: type) -> dict[str, Any]:
-    """The type of each field, with the mark that says how it is written."""
-    return get_type_hints(section, include_extras=True)
-
-
-def _tables(name: str, listeners: tuple[Any, ...]) -> list[str]:
-    """An array of tables; every line is there, so that one listener can be copied to make another."""
-    if not listeners:
-        return [f"{name.rpartition('.')[2]} = []"]
-    lines: list[str] = []
-    for index, listener in enumerate(listeners):
-        lines += ["", f"[[{name}]]"]
-        for field, shown, is_default in rows(listener):
-            if index == 0:
-                lines.append(f"# {field.metadata['sentence']}")
-            optional = is_default and (field.default is None or field.metadata["follows"])
-            lines.append(f"{'# ' if optional else ''}{field.name} = {shown}")
-    return lines
-
-
-def _fields(section: type) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(section)
-
-
-def _title(section: type) -> str:
-    return (section.__doc__ or "").strip()
 
 
 def _placed(listener: Any, base: Path) -> Any:
     certificate, key = (path and base / path for path in (listener.certificate, listener.key))
     return dataclasses.replace(listener, certificate=certificate, key=key)
-
-
-def _section(section: type[T], table: object, where: str) -> T:
-    """A table as an instance of its dataclass."""
-    if not isinstance(table, dict):
-        raise ConfigError(f"is a {_kind(table)}, and shall be a table", where)
-    names = [field.name for field in _fields(section)]
-    hints = hints_of(section)
-    values = {}
-    for key, value in table.items():
-        place = f"{where}.{key}" if where else key
-        if key not in names:
-            near = difflib.get_close_matches(key, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
-            raise ConfigError(f"there is no such {'key' if where else 'section'}; {hint}", place)
-        values[key] = _value(hints[key], value, place)
-    return section(**values)
-
-
-def _value(hint: Any, value: object, where: str) -> Any:
-    """What a TOML value means for a field of this type. Raises ConfigError."""
-    if dataclasses.is_dataclass(hint):
-        return _section(hint, value, where)  # type: ignore[arg-type]  # a class, never an instance
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"is a {_kind(value)}, and shall be a list", where)
-        return tuple(_value(parts[0], one, f"{where}[{index}]") for index, one in enumerate(value))
-    if origin is Annotated:
-        return _quantity(parts[1], value, where)
-    if hint is bool:
-        if not isinstance(value, bool):
-            raise ConfigError(f"is a {_kind(value)}, and shall be true or false", where)
-        return value
-    if not isinstance(value, str):
-        raise ConfigError(f"is a {_kind(value)}, and shall be a text in quotes", where)
-    if origin is Literal:
-        if value not in parts:
-            raise ConfigError(f"{value!r} is not known; it is one of {', '.join(parts)}", where)
-        return value
-    if not value and hint != str:  # noqa: E721 - a hint, compared, not a type tested
-        if hint is Path:
-            raise ConfigError("is empty, and shall be a path", where)
-        return None
-    return value if hint is str else Path(value)
-
-
-def _quantity(mark: str, value: object, where: str) -> float | int:
-    if mark in ("duration", "size"):
-        units, example = (_DURATIONS, '"30s", "5m" or "7d"') if mark == "duration" else (_SIZES, '"64KiB" or "1300B"')
-        match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-        if match is None or match[2] not in units:
-            raise ConfigError(f"is a {_kind(value)}; write a {mark} like {example}", where)
-        amount = int(match[1]) * units[match[2]]
-        if not amount:
-            raise ConfigError(f"a {mark} shall be above 0", where)
-        return amount / 1000 if mark == "duration" else amount
-    if isinstance(value, bool) or not isinstance(value, (int, float) if mark == "seconds" else int):
-        raise ConfigError(f"is a {_kind(value)}, and shall be a number", where)
-    if mark == "port":
-        if not 0 <= value <= 65535:
-            raise ConfigError(f"{value} is no port; they go from 0 to 65535", where)
-    elif not 0 < value < math.inf:
-        raise ConfigError(f"{value} shall be above 0", where)
-    return float(value) if mark == "seconds" else value
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, str):
-        return f"text {json.dumps(value, ensure_ascii=False)}"
-    names = {bool: "truth value", int: "number", float: "number", list: "list", dict: "table"}
-    return names.get(type(value), "date")
-
-
-def _written(value: object, hint: Any) -> str:
-    """A value as TOML."""
-    if isinstance(value, tuple):
-        return "[" + ", ".join(_written(one, str) for one in value) + "]"
-    mark = get_args(hint)[1] if get_origin(hint) is Annotated else ""
-    if mark in ("duration", "size") and isinstance(value, (int, float)):
-        return _amount(round(value * 1000), _DURATIONS) if mark == "duration" else _amount(int(value), _SIZES)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return str(value)
-    # JSON's escapes are TOML's, save that TOML forbids DEL bare.
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _amount(value: int, units: Mapping[str, int]) -> str:
-    """In the largest unit that leaves no rest."""
-    unit = next(unit for unit, worth in units.items() if value % worth == 0)
-    return f'"{value // units[unit]}{unit}"'
-
-
-def _check(settings: Settings) -> None:
-    """What no field can know alone."""
-    for name in ("sip", "msrp", "http"):
-        _check_listeners(f"{name}.listeners", getattr(settings, name).listeners)
-    registrar = settings.registrar
-    if not registrar.min_expires <= registrar.default_expires <= registrar.max_expires:
-        raise ConfigError("shall lie between min_expires and max_expires", "registrar.default_expires")
-    if settings.messaging.retain_for < settings.messaging.deliver_for:
-        raise ConfigError("shall be at least deliver_for, or messages vanish while they wait", "messaging.retain_for")
-    if not re.fullmatch("[A-Za-z]{2}", settings.operator.country):
-        raise ConfigError("is no ISO 3166 code of two letters", "operator.country")
-    push = settings.push
-    if push.contact and not push.contact.startswith(("mailto:", "https:")):
-        raise ConfigError("shall be a mailto: or https: address", "push.contact")
-    for index, host in enumerate(push.hosts):
-        if not _PUSH_HOST.fullmatch(host):
-            raise ConfigError("shall be a host name, or *. and a domain", f"push.hosts[{index}]")
-    if not settings.operator.domain:
-        raise ConfigError("is empty", "operator.domain")
-
-
-def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener | HttpListener]) -> None:
-    names: set[str] = set()
-    addresses: set[tuple[bool, str, int]] = set()
-    for index, one in enumerate(listeners):
-        place = f"{where}[{index}]"
-        if one.name in names or not one.name or "|" in one.name:
-            raise ConfigError(f"{one.name!r} is taken, empty or has a bar in it", f"{place}.name")
-        names.add(one.name)
-        address = (one.transport == "udp", one.host, one.port)
-        if one.port and address in addresses:
-            raise ConfigError(f"another listener has {one.host} port {one.port}", f"{place}.port")
-        addresses.add(address)
-        if one.transport in ("tls", "https") and (one.certificate is None or one.key is None):
-            missing = "certificate" if one.certificate is None else "key"
-            raise ConfigError(
-                f"a {one.transport} listener needs it; `joyn init` makes one for development", f"{place}.{missing}"
-            )
-        if one.advertise in _UNSPECIFIED:
-            raise ConfigError(
-                f"say which address devices reach; {one.host} is none they could send to", f"{place}.advertise"
-            )

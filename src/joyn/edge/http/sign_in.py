@@ -1,0 +1,225 @@
+"""Signing in with a browser: a number, a code, a session.
+
+Spec: design §3. The session is a cookie no script can read; the SIP password comes with the configuration, is new each
+time and stays in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from joyn.edge.http import cookies
+from joyn.model.aor import Aor, Numbering
+from joyn.model.device import Device
+from joyn.model.refused import Reason, Refused
+from joyn.model.subscriber import Subscriber
+from joyn.services.provisioning.codes import Codes, Expired, Locked, TooMany, Wrong
+from joyn.services.provisioning.devices import About, Devices
+from joyn.store import Subscribers
+
+__all__ = ["OperatorFacts", "SessionCaller", "SignInDoor"]
+
+MAX_BODY: Final = 4096
+CHALLENGE_SECONDS: Final = 900
+SESSION_SECONDS: Final = 400 * 86400
+"""As long as browsers keep a cookie at most: a session ends by signing out, here or from another device."""
+
+
+class DeviceFacts(msgspec.Struct, frozen=True):
+    """What a browser says of itself."""
+
+    name: str = ""
+    browser: str = ""
+    system: str = ""
+
+
+class NumberGiven(msgspec.Struct, frozen=True):
+    """A number as a person typed it, and the country whose numbers need no prefix."""
+
+    number: str
+    country: str = ""
+    device: DeviceFacts = DeviceFacts()
+
+
+class CodeGiven(msgspec.Struct, frozen=True):
+    """A code as a person typed it."""
+
+    code: str
+
+
+class TermsAnswered(msgspec.Struct, frozen=True):
+    """Whether the user agrees."""
+
+    accept: bool
+
+
+class OperatorFacts(msgspec.Struct, frozen=True):
+    """Who this is, for the page."""
+
+    name: str
+    theme: str
+    country: str
+    terms_url: str = ""
+    help_url: str = ""
+
+
+class SessionCaller:
+    """Who a request is from, by its session. See joyn.edge.http.describing.Caller."""
+
+    def __init__(self, devices: Devices) -> None:
+        self._devices = devices
+
+    async def session(self, request: web.Request) -> tuple[Device, Subscriber] | None:
+        """The browser that asks, and its subscriber."""
+        return await self._devices.of_token(cookies.read(request, cookies.SESSION))
+
+    async def of(self, request: web.Request) -> tuple[Aor, str]:
+        """The subscriber, and the device's id. Raises Refused(UNAUTHENTICATED)."""
+        found = await self.session(request)
+        if found is None:
+            raise Refused(Reason.UNAUTHENTICATED)
+        return found[0].aor, found[0].id
+
+
+class SignInDoor:
+    """The provider. `shown` writes a number as its country's people do."""
+
+    def __init__(
+        self,
+        subscribers: Subscribers,
+        numbering: Numbering,
+        codes: Codes,
+        devices: Devices,
+        caller: SessionCaller,
+        operator: OperatorFacts,
+        *,
+        shown: Callable[[Aor], str],
+    ) -> None:
+        self._subscribers = subscribers
+        self._numbering = numbering
+        self._codes = codes
+        self._devices = devices
+        self._caller = caller
+        self._operator = operator
+        self._shown = shown
+
+    def routes(self) -> list[web.RouteDef]:
+        """What it serves."""
+        return [
+            web.post("/api/sign-in", self._number),
+            web.post("/api/sign-in/code", self._code),
+            web.get("/api/session", self._session),
+            web.delete("/api/session", self._sign_out),
+            web.post("/api/terms", self._terms),
+            web.get("/api/operator", self._facts),
+        ]
+
+    async def _facts(self, _request: web.Request) -> web.Response:
+        return _json(self._operator)
+
+    async def _number(self, request: web.Request) -> web.Response:
+        given: NumberGiven | None = await _body(request, NumberGiven)
+        if given is None:
+            return _problem(400, "malformed")
+        numbering = self._numbering
+        if len(given.country) == 2 and given.country.upper() != numbering.country:
+            numbering = Numbering(given.country, (numbering.domain,))
+        digits = numbering.number(given.number[:40])
+        if digits is None:
+            return _problem(400, "bad-number")
+        aor = Aor(f"tel:{digits}")
+        subscriber = await self._subscribers.get(aor)
+        if subscriber is None:
+            return _problem(404, "operator-unknown")
+        if subscriber.blocked:
+            return _problem(403, "not-eligible")
+        try:
+            sending = await self._codes.send(aor, about=msgspec.json.encode(given.device).decode())
+        except TooMany as error:
+            return _problem(429, "too-many", until=error.until)
+        except OSError:
+            return _problem(503, "service-down")
+        response = _json({"aor": aor, "number": self._shown(aor), "length": sending.length, "again": sending.again})
+        cookies.write(request, response, cookies.CHALLENGE, sending.cookie, CHALLENGE_SECONDS)
+        return response
+
+    async def _code(self, request: web.Request) -> web.Response:
+        given: CodeGiven | None = await _body(request, CodeGiven)
+        if given is None:
+            return _problem(400, "malformed")
+        try:
+            code = await self._codes.check(cookies.read(request, cookies.CHALLENGE), given.code[:20])
+        except Wrong as error:
+            return _problem(401, "wrong", tries_left=error.tries_left)
+        except Expired:
+            return _problem(410, "expired")
+        except Locked as error:
+            return _problem(429, "locked", until=error.until)
+        said = msgspec.json.decode(code.about or "{}", type=DeviceFacts)
+        about = About(name=said.name, agent=said.browser, system=said.system)
+        device, token = await self._devices.set_up(code.aor, "browser", about)
+        response = _json({"aor": device.aor, "device": device.id})
+        cookies.write(request, response, cookies.SESSION, token, SESSION_SECONDS)
+        cookies.drop(request, response, cookies.CHALLENGE)
+        return response
+
+    async def _session(self, request: web.Request) -> web.Response:
+        found = await self._caller.session(request)
+        if found is None:
+            had = bool(cookies.read(request, cookies.SESSION))
+            response = _problem(401, "signed-out-elsewhere" if had else "signed-out")
+            cookies.drop(request, response, cookies.SESSION)
+            return response
+        device, subscriber = found
+        return _json(
+            {
+                "aor": device.aor,
+                "number": self._shown(device.aor),
+                "profile_name": subscriber.display_name,
+                "device": device.id,
+                "operator": self._operator,
+            }
+        )
+
+    async def _sign_out(self, request: web.Request) -> web.Response:
+        found = await self._caller.session(request)
+        if found is not None:
+            await self._devices.sign_out(found[0])
+        response = web.Response(status=204)
+        cookies.drop(request, response, cookies.SESSION)
+        return response
+
+    async def _terms(self, request: web.Request) -> web.Response:
+        found = await self._caller.session(request)
+        if found is None:
+            return _problem(401, "signed-out")
+        answered: TermsAnswered | None = await _body(request, TermsAnswered)
+        if answered is None:
+            return _problem(400, "malformed")
+        if not answered.accept:
+            return await self._sign_out(request)
+        await self._devices.accept_terms(found[0])
+        return web.Response(status=204)
+
+
+async def _body(request: web.Request, kind: type[Any]) -> Any:
+    """The body as this type; None when it is none. JSON alone: a form of another site can send anything else."""
+    if request.content_type != "application/json" or (request.content_length or 0) > MAX_BODY:
+        return None
+    data = await request.content.read(MAX_BODY + 1)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
+
+
+def _problem(status: int, word: str, **more: object) -> web.Response:
+    return web.json_response({"error": word, **more}, status=status)

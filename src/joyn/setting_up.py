@@ -1,0 +1,154 @@
+"""How the node puts together what sets devices up: codes, devices, configuration, and their doors."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable
+from pathlib import Path
+
+import phonenumbers
+from aiohttp import web
+
+from joyn.config import ConfigError, Settings
+from joyn.edge.http import RouteProvider
+from joyn.edge.http.configuration import ConfigurationDoor, configuration_hosts
+from joyn.edge.http.devices import DevicesDoor
+from joyn.edge.http.sign_in import OperatorFacts, SessionCaller, SignInDoor
+from joyn.model.aor import Aor, Numbering
+from joyn.services.provisioning.catalogue import Catalogue, CatalogueError
+from joyn.services.provisioning.codes import CodeRules, Codes
+from joyn.services.provisioning.devices import Devices
+from joyn.services.provisioning.documents import Parameter, Service, Terms
+from joyn.services.provisioning.provisioning import Policy, Provisioning
+from joyn.sms import Sms
+from joyn.store import Store
+
+SECRET_BYTES = 24
+"""Random bytes of a token, a cookie or a password."""
+
+
+class SettingUp:
+    """The parts, wired. Raises ConfigError for a catalogue or a parameter that cannot be read."""
+
+    def __init__(self, settings: Settings, store: Store, numbering: Numbering, sms: Sms) -> None:
+        operator, rules = settings.operator, settings.provisioning
+        self._numbering = numbering
+        self.devices = Devices(
+            store.devices,
+            store.subscribers,
+            realm=operator.realm or operator.domain,
+            wall=time.time,
+            make_id=lambda: str(uuid.uuid4()),
+            make_secret=_secret,
+        )
+        self.codes = Codes(
+            store.devices,
+            sms,
+            CodeRules(
+                tries=rules.code_tries,
+                valid_for=rules.code_valid_for,
+                locked_for=rules.code_locked_for,
+                per_hour=rules.codes_per_hour,
+                all_per_minute=rules.codes_per_minute,
+            ),
+            text=lambda code: rules.code_text.format(code=code, operator=operator.name),
+            wall=time.time,
+            pick=secrets.choice,
+            make_cookie=_secret,
+        )
+        self.caller = SessionCaller(self.devices)
+        self._service = _service(settings)
+        self.provisioning = Provisioning(
+            store.subscribers,
+            numbering,
+            self.devices,
+            self.codes,
+            _catalogue(rules.catalogue),
+            _policy(settings),
+            self._service,
+            wall=time.time,
+            make_secret=_secret,
+        )
+        self._configuration = ConfigurationDoor(
+            self.provisioning,
+            self.caller.session,
+            hosts=configuration_hosts(rules.mcc, rules.mnc),
+            msisdn_header=rules.msisdn_header,
+            imsi_header=rules.imsi_header,
+        )
+        self.devices_door = DevicesDoor(self.devices, self.caller)
+        self._sign_in = SignInDoor(
+            store.subscribers,
+            numbering,
+            self.codes,
+            self.devices,
+            self.caller,
+            OperatorFacts(name=operator.name, theme=operator.theme, country=operator.country),
+            shown=self.shown,
+        )
+
+    def providers(self) -> list[RouteProvider]:
+        """Its part of the HTTP door."""
+        return [self._sign_in, self.devices_door, self._configuration]
+
+    def root(self, request: web.Request) -> Awaitable[web.StreamResponse] | None:
+        """The answer to a phone that asks for / on a configuration host."""
+        return self._configuration.configure(request) if self._configuration.serves_root(request) else None
+
+    def shown(self, aor: Aor) -> str:
+        """A number as it is written internationally, with the spaces of its country."""
+        try:
+            number = phonenumbers.parse(aor.removeprefix("tel:"))
+        except phonenumbers.NumberParseException:
+            return aor
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def _catalogue(path: Path | None) -> Catalogue:
+    if path is None:
+        return Catalogue()
+    try:
+        return Catalogue.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, CatalogueError) as error:
+        raise ConfigError(str(error), "provisioning.catalogue", str(path)) from None
+
+
+def _policy(settings: Settings) -> Policy:
+    rules = settings.provisioning
+    terms = {settings.operator.country.lower(): Terms(rules.terms_title, rules.terms)} if rules.terms else {}
+    return Policy(
+        version=rules.version,
+        validity=int(rules.validity),
+        token_validity=int(rules.token_validity),
+        credentials_for=rules.credentials_for,
+        beta=rules.rollout == "beta",
+        native_vendors=rules.native_vendors,
+        terms=terms,
+    )
+
+
+def _service(settings: Settings) -> Service:
+    """What all devices are told, out of the listeners: TLS where there is some."""
+    try:
+        parameters = tuple(Parameter.parse(line) for line in settings.provisioning.parameters)
+    except ValueError as error:
+        raise ConfigError(str(error), "provisioning.parameters") from None
+    listeners = settings.sip.listeners
+    best = next((kind for kind in ("tls", "tcp", "udp") if any(one.transport == kind for one in listeners)), "tcp")
+    media = "MSRPoTLS" if any(one.transport == "tls" for one in settings.msrp.listeners) else "MSRP"
+    return Service(
+        domain=settings.operator.domain,
+        realm=settings.operator.realm or settings.operator.domain,
+        pcscf=tuple(f"{one.advertise}:{one.port}" for one in listeners if one.transport == best),
+        signalling={"tls": "SIPoTLS", "tcp": "SIPoTCP", "udp": "SIPoUDP"}[best],
+        media=media,
+        parameters=parameters,
+        max_message=settings.msrp.max_message,
+        pager_limit=settings.messaging.pager_limit,
+    )
