@@ -46,7 +46,10 @@ class Account:
 
 @dataclass(slots=True)
 class Server:
-    """A running node: where it listens (MSRP is called `msrp`), and how to become its subscriber."""
+    """A running node: where it listens, and how to become its subscriber.
+
+    MSRP is called `msrp`, HTTP by what is upgraded there: `ws` and `wss`.
+    """
 
     directory: Path
     ports: Mapping[str, int]
@@ -93,7 +96,7 @@ def running_server(directory: Path) -> Iterator[Server]:
     """A node with every listener of LISTENERS on a free port of loopback, until the block ends."""
     assert main(["init", str(directory), "--domain", DOMAIN]) == 0
     ports = {name: _free(transport) for name, (transport, _) in LISTENERS.items()}
-    ports["msrp"] = free_port()
+    ports |= {name: free_port() for name in ("msrp", "ws", "wss")}
     (directory / "joyn.toml").write_text(_configuration(ports))
     log = directory / "node.log"
     with (
@@ -124,6 +127,8 @@ def _configuration(ports: Mapping[str, int]) -> str:
             tables.append(files)
     tables.append(f"[[msrp.listeners]]\nname = 'tcp'\nport = {ports['msrp']}\n")
     tables.append(f"[[msrp.listeners]]\nname = 'tls'\ntransport = 'tls'\nport = 0\n{files}")
+    tables.append(f"[[http.listeners]]\nname = 'http'\nport = {ports['ws']}\n")
+    tables.append(f"[[http.listeners]]\nname = 'https'\ntransport = 'https'\nport = {ports['wss']}\n{files}")
     return "".join(tables)
 
 

