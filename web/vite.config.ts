@@ -33,7 +33,7 @@ function precache(): Plugin {
       const files = Object.keys(bundle).filter((name) => /^assets\//.test(name) && !/\/(states|demo)-/.test(name));
       const version = createHash("sha256").update(files.join()).digest("hex").slice(0, 12);
       worker.code = worker.code
-        .replace('"joyn:files"', JSON.stringify(files.map((name) => `/${name}`)))
+        .replace(/(["'`])joyn:files\1/, JSON.stringify(files.map((name) => `/${name}`)))
         .replace("joyn:version", version);
     },
   };

@@ -1,6 +1,6 @@
-import { start } from "./ui/start.ts";
+import { start } from "./ui/start";
 
-const { createClient } = await import("./client/index.ts");
+const { createClient } = await import("./client/index");
 await start(createClient());
 
 if ("serviceWorker" in navigator && import.meta.env.PROD) {

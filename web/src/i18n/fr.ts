@@ -1,5 +1,5 @@
 /** French. A narrow no-break space (U+202F) stands before ? ! ; and a no-break space (U+00A0) before : and inside « ». */
-import type en from "./en.ts";
+import type en from "./en";
 
 const fr: Record<keyof typeof en, string> = {
   "nav.sections": "Rubriques",
@@ -37,7 +37,8 @@ const fr: Record<keyof typeof en, string> = {
   "signin.many.later": "Trop de codes. Réessayez plus tard.",
   "signin.down": "Connexion impossible pour l’instant. On réessaie.",
   "signin.hero": "Votre numéro suffit.",
-  "signin.hero.text": "Écrivez à toutes les personnes de votre répertoire, et sachez quand c’est arrivé. Par votre opérateur.",
+  "signin.hero.text":
+    "Écrivez à toutes les personnes de votre répertoire, et sachez quand c’est arrivé. Par votre opérateur.",
   "signin.peek1": "La lettre est bien arrivée ?",
   "signin.peek2": "Oui, ce matin. Je la lis",
   "code.title": "Entrez le code",
@@ -70,7 +71,8 @@ const fr: Record<keyof typeof en, string> = {
   "unknownop.title": "Votre opérateur n’est pas encore sur joyn.",
   "unknownop.text": "Ce numéro est chez un opérateur que nous ne pouvons pas joindre.",
   "elsewhere.title": "Cet appareil a été déconnecté depuis un autre.",
-  "elsewhere.text": "Les messages gardés dans ce navigateur ont été effacés. Ceux de vos autres appareils sont toujours là.",
+  "elsewhere.text":
+    "Les messages gardés dans ce navigateur ont été effacés. Ceux de vos autres appareils sont toujours là.",
   "elsewhere.again": "Se reconnecter",
 
   "list.title": "Messages",
@@ -159,7 +161,8 @@ const fr: Record<keyof typeof en, string> = {
   "conv.typing": "{name} écrit",
   "conv.unread": "{count, plural, one {# message non lu} other {# messages non lus}}",
   "conv.jump": "Aller au dernier message",
-  "conv.jump.count": "{count, plural, one {Aller au dernier message, # nouveau} other {Aller au dernier message, # nouveaux}}",
+  "conv.jump.count":
+    "{count, plural, one {Aller au dernier message, # nouveau} other {Aller au dernier message, # nouveaux}}",
   "conv.start": "C’est le début de votre conversation avec {name}.",
   "conv.missing.title": "Cette conversation n’est pas ici",
   "conv.missing.text": "Elle a peut-être été supprimée sur cet appareil.",

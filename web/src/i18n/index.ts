@@ -1,7 +1,7 @@
 /** The words of the interface: ICU messages in catalogues, compiled by the build (vite.config.ts), shown by Lingui. */
 
 import { type Messages, setupI18n } from "@lingui/core";
-import type en from "./en.ts";
+import type en from "./en";
 
 export type Key = keyof typeof en;
 export type Values = Record<string, string | number>;
@@ -11,8 +11,8 @@ export const LANGUAGES = { en: "English", fr: "Français" } as const;
 export type Language = keyof typeof LANGUAGES;
 
 const load: Record<Language, () => Promise<{ default: Record<Key, unknown> }>> = {
-  en: () => import("./en.ts"),
-  fr: () => import("./fr.ts"),
+  en: () => import("./en"),
+  fr: () => import("./fr"),
 };
 
 const i18n = setupI18n();

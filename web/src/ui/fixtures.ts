@@ -1,6 +1,6 @@
 /** Made-up people and messages for the scripted client. The numbers are of France's range for fiction. */
 
-import type { Contact, Conversation, Device, Message, Settings } from "../client/model.ts";
+import type { Contact, Conversation, Device, Message, Settings } from "../client/model";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -36,7 +36,14 @@ export const settings: Settings = {
 
 export const devices: Device[] = [
   { id: "1", name: "Firefox on Linux", browser: "Firefox", system: "Linux", lastActive: Date.now(), here: true },
-  { id: "2", name: "Chrome on Windows", browser: "Chrome", system: "Windows", lastActive: Date.now() - 2 * MINUTE, here: false },
+  {
+    id: "2",
+    name: "Chrome on Windows",
+    browser: "Chrome",
+    system: "Windows",
+    lastActive: Date.now() - 2 * MINUTE,
+    here: false,
+  },
   { id: "3", name: "Phone", browser: "Chrome", system: "Android", lastActive: at(9, 12, 1), here: false },
 ];
 
@@ -60,19 +67,37 @@ export function conversation(name: string, more: Partial<Conversation> = {}): Co
   };
 }
 
-function last(text: string, time: number, state: Message["state"] | "in" = "in"): { last: NonNullable<Conversation["last"]> } {
+function last(
+  text: string,
+  time: number,
+  state: Message["state"] | "in" = "in",
+): { last: NonNullable<Conversation["last"]> } {
   return { last: { own: state !== "in", text, at: time, state: state === "in" ? "delivered" : state, kind: "text" } };
 }
 
 export const conversations = (): Conversation[] => [
-  conversation("Camille Laurent", { ...last("Here is the layout", at(14, 32), "delivered"), pinned: 0, typing: true, reach: "online" }),
+  conversation("Camille Laurent", {
+    ...last("Here is the layout", at(14, 32), "delivered"),
+    pinned: 0,
+    typing: true,
+    reach: "online",
+  }),
   conversation("Jonas Weber", { ...last("Meet at the north car park?", at(14, 20)), pinned: 1, unread: 4 }),
   conversation("Sofia Ricci", { ...last("A dopo!", at(13, 58)), draft: "Ti chiamo dopo le sei, se per te va bene" }),
   conversation("Lucía Ortega", last("Perfect, see you on Thursday then", at(12, 7), "displayed")),
   conversation("Ana Moreira", last("Call me when you land", at(11, 30), "stored")),
-  conversation("+33 6 39 98 00 09", { ...last("Hello, your A2 prints are ready", at(16, 40, 1)), unread: 1, stranger: true }),
+  conversation("+33 6 39 98 00 09", {
+    ...last("Hello, your A2 prints are ready", at(16, 40, 1)),
+    unread: 1,
+    stranger: true,
+  }),
   conversation("Léa Martin", { ...last("Et un café si tu en trouves", at(18, 24, 1), "failed"), reach: "offline" }),
-  conversation("Dr. Keller", { ...last("Thursday at 10:30 is free.", at(9, 15, 3)), mutedUntil: Number.POSITIVE_INFINITY, unread: 2, reach: "not-on-joyn" }),
+  conversation("Dr. Keller", {
+    ...last("Thursday at 10:30 is free.", at(9, 15, 3)),
+    mutedUntil: Number.POSITIVE_INFINITY,
+    unread: 2,
+    reach: "not-on-joyn",
+  }),
   conversation("Papa", { ...last("Dimanche à midi ?", at(18, 40, 4)), archived: true }),
 ];
 
@@ -117,12 +142,29 @@ export function messages(): Map<string, Message[]> {
     say(
       camille,
       ["The photos from the coast are on the shared drive.", at(19, 2, 1)],
-      ["Two of them will surprise you", at(19, 4, 1), { reactions: [{ emoji: "😍", by: [OWN, camille ?? ""], own: true }, { emoji: "👏", by: [camille ?? ""], own: false }] }],
-      ["These are gorgeous. Could I print this one?", at(14, 26), own("displayed", { reply: { id: "m2", found: { own: false, text: "Two of them will surprise you" } } })],
+      [
+        "Two of them will surprise you",
+        at(19, 4, 1),
+        {
+          reactions: [
+            { emoji: "😍", by: [OWN, camille ?? ""], own: true },
+            { emoji: "👏", by: [camille ?? ""], own: false },
+          ],
+        },
+      ],
+      [
+        "These are gorgeous. Could I print this one?",
+        at(14, 26),
+        own("displayed", { reply: { id: "m2", found: { own: false, text: "Two of them will surprise you" } } }),
+      ],
       ["Of course! I'm sending you the original, the print shop will want every pixel", at(14, 27)],
       ["It is at https://photos.example/cap-frehel?size=full.", at(14, 28)],
       ["🎉", at(14, 29), own("displayed")],
-      ["The crop is on the left", at(14, 31), own("delivered", { editedAt: at(14, 31), earlier: ["The crop is on teh left"] })],
+      [
+        "The crop is on the left",
+        at(14, 31),
+        own("delivered", { editedAt: at(14, 31), earlier: ["The crop is on teh left"] }),
+      ],
       ["Here is the layout", at(14, 32), own("delivered")],
     ),
     say(
@@ -136,8 +178,17 @@ export function messages(): Map<string, Message[]> {
     ),
     say(sofia, ["Ci sentiamo stasera?", at(13, 50)], ["A dopo!", at(13, 58)]),
     say(lucia, ["Thursday, eight?", at(12, 1)], ["Perfect, see you on Thursday then", at(12, 7), own("displayed")]),
-    say(ana, ["Boarding now", at(11, 2)], ["Call me when you land", at(11, 30), own("stored")], ["stored", at(11, 30) + 1, { kind: "note" }]),
-    say("tel:+33639980009", ["Hi, it's Paolo from the print shop", at(16, 38, 1)], ["Hello, your A2 prints are ready", at(16, 40, 1)]),
+    say(
+      ana,
+      ["Boarding now", at(11, 2)],
+      ["Call me when you land", at(11, 30), own("stored")],
+      ["stored", at(11, 30) + 1, { kind: "note" }],
+    ),
+    say(
+      "tel:+33639980009",
+      ["Hi, it's Paolo from the print shop", at(16, 38, 1)],
+      ["Hello, your A2 prints are ready", at(16, 40, 1)],
+    ),
     say(
       lea,
       ["Je monte dans le train, j'arrive à 19 h 10", at(18, 5, 1), own("displayed")],
@@ -150,14 +201,19 @@ export function messages(): Map<string, Message[]> {
       ["", at(18, 25, 1), { kind: "unsupported" }],
       ["On verra", at(18, 26, 1), own("delivered", { reply: { id: "gone" } })],
     ),
-    say(keller, ["Good morning, could we move Thursday to 10:30?", at(9, 2, 3), own("delivered")], ["Thursday at 10:30 is free.", at(9, 15, 3)]),
+    say(
+      keller,
+      ["Good morning, could we move Thursday to 10:30?", at(9, 2, 3), own("delivered")],
+      ["Thursday at 10:30 is free.", at(9, 15, 3)],
+    ),
     say(papa, ["Dimanche à midi ?", at(18, 40, 4)]),
   ]);
 }
 
 /** A long conversation: messages over many days, of several lengths. */
 export function many(id: string, count: number): Message[] {
-  const words = "the coast the tide a long walk over the dunes and then back along the old railway before the rain".split(" ");
+  const words =
+    "the coast the tide a long walk over the dunes and then back along the old railway before the rain".split(" ");
   return Array.from({ length: count }, (_, index) => {
     const text = `${index + 1}. ${words.slice(0, 1 + ((index * 7) % words.length)).join(" ")}`;
     const time = at(12, 0) - (count - index) * 11 * MINUTE;

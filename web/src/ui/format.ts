@@ -44,7 +44,12 @@ export function short(at: number, language: string, yesterday: string, now = Dat
 }
 
 /** A day as heading. */
-export function longDay(at: number, language: string, names: { today: string; yesterday: string }, now = Date.now()): string {
+export function longDay(
+  at: number,
+  language: string,
+  names: { today: string; yesterday: string },
+  now = Date.now(),
+): string {
   const ago = daysAgo(at, now);
   if (ago === 0) return names.today;
   if (ago === 1) return names.yesterday;

@@ -1,8 +1,16 @@
 /** Design §2: the addresses of the interface. */
 
-import type { Aor } from "../client/model.ts";
+import type { Aor } from "../client/model";
 
-export const SETTINGS_PAGES = ["profile", "privacy", "notifications", "appearance", "language", "devices", "help"] as const;
+export const SETTINGS_PAGES = [
+  "profile",
+  "privacy",
+  "notifications",
+  "appearance",
+  "language",
+  "devices",
+  "help",
+] as const;
 export type SettingsPage = (typeof SETTINGS_PAGES)[number];
 
 export type Route =

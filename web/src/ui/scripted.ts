@@ -3,8 +3,8 @@
  * in memory, and messages advance by a script.
  */
 
-import type * as Model from "../client/model.ts";
-import * as fixtures from "./fixtures.ts";
+import type * as Model from "../client/model";
+import * as fixtures from "./fixtures";
 
 type Aor = Model.Aor;
 
@@ -43,7 +43,13 @@ export class Scripted implements Model.Client {
     aor: fixtures.OWN,
     number: "+33 6 39 98 00 01",
     profileName: "Maya Leroy",
-    operator: { name: "joyn", theme: "joyn", country: "FR", helpUrl: "https://help.example/", termsUrl: "https://terms.example/" },
+    operator: {
+      name: "joyn",
+      theme: "joyn",
+      country: "FR",
+      helpUrl: "https://help.example/",
+      termsUrl: "https://terms.example/",
+    },
   });
   readonly connection = new Value<Model.Connection>({ state: "online", since: 0 });
   readonly settings = new Value<Model.Settings>(fixtures.settings);
@@ -90,7 +96,8 @@ export class Scripted implements Model.Client {
     },
     enterCode: async (code) => {
       const number = "+33 6 39 98 00 01";
-      if (code === "418902") this.session.set({ phase: "provisioning", number, operator: "joyn", step: "settings", slow: "no" });
+      if (code === "418902")
+        this.session.set({ phase: "provisioning", number, operator: "joyn", step: "settings", slow: "no" });
       else this.session.set({ phase: "code", number, again: Date.now() + 20_000, problem: "wrong", triesLeft: 2 });
     },
     changeNumber: async () => this.session.set({ phase: "number" }),
@@ -129,7 +136,8 @@ export class Scripted implements Model.Client {
   conversation(id: Aor): Model.Readable<Model.Conversation | undefined> {
     const begun = () => this.conversations.get().find((one) => one.id === id);
     return {
-      subscribe: (run) => this.conversations.subscribe(() => run(begun() ?? (/^tel:\+\d{6,15}$/.test(id) ? this.#new(id) : undefined))),
+      subscribe: (run) =>
+        this.conversations.subscribe(() => run(begun() ?? (/^tel:\+\d{6,15}$/.test(id) ? this.#new(id) : undefined))),
     };
   }
 
@@ -165,7 +173,9 @@ export class Scripted implements Model.Client {
 
   async send(id: Aor, text: string, reply?: string): Promise<void> {
     const now = Date.now();
-    const target = this.#of(id).get().find((one) => one.id === reply);
+    const target = this.#of(id)
+      .get()
+      .find((one) => one.id === reply);
     const message = fixtures.message(id, text, now, {
       own: true,
       state: "pending",
@@ -217,7 +227,10 @@ export class Scripted implements Model.Client {
   }
 
   async forward(message: { conversation: Aor; id: string }, to: Aor[]): Promise<void> {
-    const text = this.#of(message.conversation).get().find((one) => one.id === message.id)?.text ?? "";
+    const text =
+      this.#of(message.conversation)
+        .get()
+        .find((one) => one.id === message.id)?.text ?? "";
     for (const id of to) await this.send(id, text);
   }
 
@@ -291,7 +304,9 @@ export class Scripted implements Model.Client {
     const found: Model.Found = {
       people: this.contacts.get().filter((one) => has(one.name) || has(one.number)),
       conversations: this.conversations.get().filter((one) => has(one.name)),
-      messages: messages.slice(-30).map(({ id, conversation, at, text, own }) => ({ id, conversation, at, text, own, name: name(conversation) })),
+      messages: messages
+        .slice(-30)
+        .map(({ id, conversation, at, text, own }) => ({ id, conversation, at, text, own, name: name(conversation) })),
       ...(number ? { number } : {}),
     };
     setTimeout(() => more({ people: [], conversations: [], messages: [] }), STEP_MS);
@@ -313,7 +328,8 @@ export class Scripted implements Model.Client {
     if (session.phase === "in") this.session.set({ ...session, profileName });
   }
 
-  update = async (part: Partial<Model.Settings>): Promise<void> => this.settings.set({ ...this.settings.get(), ...part });
+  update = async (part: Partial<Model.Settings>): Promise<void> =>
+    this.settings.set({ ...this.settings.get(), ...part });
 
   async enableNotifications(): Promise<boolean> {
     this.notifications.set("on");

@@ -3,9 +3,9 @@
 import "./tokens.css";
 import "./base.css";
 import { mount } from "svelte";
-import type { Client } from "../client/model.ts";
+import type { Client } from "../client/model";
 import AppView from "./App.svelte";
-import { App } from "./app.svelte.ts";
+import { App } from "./context.svelte";
 
 export async function start(client: Client): Promise<App> {
   const app = new App(client);

@@ -3,12 +3,12 @@
  * Built beside the client for browser tests and pictures; nothing links to it.
  */
 
-import type { Session } from "../client/model.ts";
-import type { App } from "./app.svelte.ts";
-import * as fixtures from "./fixtures.ts";
-import { conversationPath } from "./routes.ts";
-import { Scripted } from "./scripted.ts";
-import { start } from "./start.ts";
+import type { Session } from "../client/model";
+import type { App } from "./context.svelte";
+import * as fixtures from "./fixtures";
+import { conversationPath } from "./routes";
+import { Scripted } from "./scripted";
+import { start } from "./start";
 
 const NUMBER = "+33 6 39 98 00 01";
 const [camille, , jonas, , ana, lea, keller] = fixtures.people.map(({ id }) => conversationPath(id));
@@ -30,14 +30,21 @@ const states: Record<string, State> = {
   "bad-number": { session: { phase: "number", problem: "bad-number" } },
   "too-many": { session: { phase: "number", problem: "too-many", until: fixtures.at(14, 50) } },
   code: { session: { phase: "code", number: NUMBER, again: Date.now() + 24_000 } },
-  "code-wrong": { session: { phase: "code", number: NUMBER, again: Date.now() + 24_000, problem: "wrong", triesLeft: 2 } },
+  "code-wrong": {
+    session: { phase: "code", number: NUMBER, again: Date.now() + 24_000, problem: "wrong", triesLeft: 2 },
+  },
   "code-expired": { session: { phase: "code", number: NUMBER, again: 0, problem: "expired" } },
   locked: { session: { phase: "locked", number: NUMBER, until: fixtures.at(14, 50) } },
   terms: {
     session: {
       phase: "terms",
       number: NUMBER,
-      terms: { title: "Terms of use", text: "By going on you accept the terms of the service.\n\nThey are short.", accept: true, reject: true },
+      terms: {
+        title: "Terms of use",
+        text: "By going on you accept the terms of the service.\n\nThey are short.",
+        accept: true,
+        reject: true,
+      },
     },
   },
   provisioning: { session: { ...provisioning, slow: "no" } },
@@ -56,13 +63,16 @@ const states: Record<string, State> = {
   stranger: { path: "/c/+33639980009" },
   new: { path: "/c/+33639980077" },
   blocked: { path: jonas ?? "", before: (client) => void client.block(fixtures.people[2]?.id ?? "", true) },
-  offline: { path: camille ?? "", before: (client) => client.connection.set({ state: "offline", since: Date.now() - 20_000 }) },
+  offline: {
+    path: camille ?? "",
+    before: (client) => client.connection.set({ state: "offline", since: Date.now() - 20_000 }),
+  },
   many: { path: conversationPath(long), before: (client) => client.put(long, fixtures.many(long, 10_000)) },
   info: { path: `${camille}/info` },
   contacts: { path: "/contacts" },
-  "dialog-new": { after: (app) => void (app.dialog = { kind: "new" }) },
-  "dialog-keys": { after: (app) => void (app.dialog = { kind: "keys" }) },
-  "dialog-emoji": { path: camille ?? "", after: (app) => void (app.dialog = { kind: "emoji", pick: () => undefined }) },
+  "dialog-new": { after: (app) => app.ask({ kind: "new" }) },
+  "dialog-keys": { after: (app) => app.ask({ kind: "keys" }) },
+  "dialog-emoji": { path: camille ?? "", after: (app) => app.ask({ kind: "emoji", pick: () => undefined }) },
   ...Object.fromEntries(
     ["", "profile", "privacy", "notifications", "appearance", "language", "devices", "help"].map((page) => [
       `settings${page && "-"}${page}`,
@@ -80,7 +90,8 @@ const theme = asked.get("theme");
 const operator = asked.get("operator");
 const session = client.session.get();
 if (state.session) client.session.set(state.session);
-else if (operator && session.phase === "in") client.session.set({ ...session, operator: { ...session.operator, theme: operator } });
+else if (operator && session.phase === "in")
+  client.session.set({ ...session, operator: { ...session.operator, theme: operator } });
 client.settings.set({
   ...client.settings.get(),
   language: asked.get("lang") ?? "en",

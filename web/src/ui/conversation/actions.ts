@@ -1,7 +1,7 @@
 /** What may be done with a message: one list for the menu, however it is opened. What can't be done is absent. */
 
-import type { Conversation, Message } from "../../client/model.ts";
-import type { App, MenuItem } from "../app.svelte.ts";
+import type { Conversation, Message } from "../../client/model";
+import type { App, MenuItem } from "../context.svelte";
 
 export const QUICK = ["👍", "❤️", "😂", "😮", "😢", "🙏"] as const;
 

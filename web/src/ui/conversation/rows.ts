@@ -1,7 +1,7 @@
 /** From messages to the rows of the list: days, runs, the unread line, notes. Design §5, rhythm. */
 
-import type { Message } from "../../client/model.ts";
-import { day } from "../format.ts";
+import type { Message } from "../../client/model";
+import { day } from "../format";
 
 /** Bubbles of one sender this close in time are one run. */
 export const RUN_MS = 3 * 60_000;

@@ -1,7 +1,7 @@
 /** What may be done with a conversation: the menu of a row, and of the conversation's own header. */
 
-import type { Conversation } from "../../client/model.ts";
-import type { App, MenuItem } from "../app.svelte.ts";
+import type { Conversation } from "../../client/model";
+import type { App, MenuItem } from "../context.svelte";
 
 const HOUR = 3_600_000;
 /** Design §4. */
@@ -64,8 +64,11 @@ function pinActions(app: App, { id, pinned }: Conversation): MenuItem[] {
   if (pinned === undefined) {
     return [{ label: t("menu.pin"), icon: "pin", run: () => app.run(pin(app, id)) }];
   }
-  const moves: MenuItem[] = [{ label: t("menu.pin.down"), icon: "down", run: () => app.run(client.movePin(id, pinned + 1)) }];
-  if (pinned > 0) moves.unshift({ label: t("menu.pin.up"), icon: "back", run: () => app.run(client.movePin(id, pinned - 1)) });
+  const moves: MenuItem[] = [
+    { label: t("menu.pin.down"), icon: "down", run: () => app.run(client.movePin(id, pinned + 1)) },
+  ];
+  if (pinned > 0)
+    moves.unshift({ label: t("menu.pin.up"), icon: "back", run: () => app.run(client.movePin(id, pinned - 1)) });
   return [{ label: t("menu.unpin"), icon: "pin", run: () => app.run(client.pin(id, false)) }, ...moves];
 }
 
@@ -109,4 +112,3 @@ export function block(app: App, { id, name }: Conversation): void {
 export function report(app: App, { id }: Conversation): void {
   app.run(app.client.report(id).then(() => app.notice(app.t("report.done"))));
 }
-

@@ -1,9 +1,9 @@
 /** What all parts of the interface share: the client, where the person is, and what lies over the page. */
 
 import { createContext } from "svelte";
-import { choose, type Key, type Language, say, speak, type Values } from "../i18n/index.ts";
-import type { Aor, Client, Message, Settings, Undo } from "../client/model.ts";
-import { conversationPath, type Route, readRoute } from "./routes.ts";
+import type { Aor, Client, Message, Settings, Undo } from "../client/model";
+import { choose, type Key, type Language, say, speak, type Values } from "../i18n/index";
+import { conversationPath, type Route, readRoute } from "./routes";
 
 /** Design §4: how long Undo is offered. */
 const UNDO_MS = 6000;
@@ -119,6 +119,10 @@ export class App {
   /** What was asked of the client and failed is said, once. */
   run(doing: Promise<unknown>): void {
     doing.catch(() => this.notice(this.t("common.problem")));
+  }
+
+  ask(dialog: Dialog): void {
+    this.dialog = dialog;
   }
 
   notice(text: string): void {

@@ -1,0 +1,300 @@
+"""The web client's states in a real browser: no console error, axe-core's rules, and what a person does there.
+
+The states are those of web/src/ui/states.ts over a scripted client. Needs the built client (`make web`), Chromium and
+Playwright; with JOYN_SHOTS set to a folder, a picture of every state is left there.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from joyn.edge.http.page import built_client
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 360, "height": 780}
+STATES = (
+    "number bad-number too-many code code-wrong code-expired locked terms provisioning provisioning-slow not-eligible "
+    "operator-unknown signed-out empty list conversation unread stored delivery not-on-joyn stranger new blocked "
+    "offline many info contacts dialog-new dialog-keys dialog-emoji settings settings-profile settings-privacy "
+    "settings-notifications settings-appearance settings-language settings-devices settings-help"
+).split()
+CSS_BUDGET = 20 * 1024
+"""Design §14, first load."""
+JS_BUDGET = 150 * 1024
+MOUNTED = 80
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests are not worth a line."""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    built = built_client()
+    if built is None or not (built / "states.html").is_file():
+        pytest.skip("the web client was not built")
+    return built
+
+
+@pytest.fixture(scope="module")
+def site(folder: Path) -> Iterator[str]:
+    handler = functools.partial(_Files, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Page:
+    """One page of the states, which remembers what went wrong on it."""
+
+    def __init__(self, browser: Any, site: str, size: dict[str, int]) -> None:
+        touch = size["width"] < 720
+        self.context = browser.new_context(viewport=size, locale="en-GB", has_touch=touch, reduced_motion="reduce")
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self._site = site
+        self.page.on("console", lambda line: self.errors.append(line.text) if line.type in ("error", "warning") else None)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def show(self, state: str, query: str = "") -> Any:
+        self.page.goto(f"{self._site}/states.html?state={state}&{query}")
+        self.page.wait_for_function("globalThis.states !== undefined")
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_timeout(250)
+        return self.page
+
+
+@pytest.fixture
+def desk(browser: Any, site: str) -> Iterator[Page]:
+    page = Page(browser, site, DESK)
+    yield page
+    page.context.close()
+    assert page.errors == []
+
+
+@pytest.fixture
+def phone(browser: Any, site: str) -> Iterator[Page]:
+    page = Page(browser, site, PHONE)
+    yield page
+    page.context.close()
+    assert page.errors == []
+
+
+def _violations(page: Any) -> list[str]:
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]]
+
+
+def _shot(page: Any, name: str, tmp_path: Path) -> None:
+    folder = Path(os.environ.get("JOYN_SHOTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(folder / f"{name}.png"))
+
+
+def test_every_state_is_looked_at(desk: Page) -> None:
+    named = set(desk.show("list").evaluate("states")) - {"starting"}
+    assert named == set(STATES)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_state(state: str, desk: Page, phone: Page, tmp_path: Path) -> None:
+    for page, size in ((desk, "desk"), (phone, "phone")):
+        shown = page.show(state)
+        assert _violations(shown) == []
+        assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        _shot(shown, f"{state}-{size}", tmp_path)
+
+
+@pytest.mark.parametrize("state", ["conversation", "delivery", "number", "settings-devices"])
+@pytest.mark.parametrize("query", ["theme=dark", "lang=fr", "operator=orange", "operator=sfr&theme=dark", "dir=rtl"])
+def test_looks(state: str, query: str, desk: Page, phone: Page, tmp_path: Path) -> None:
+    for page, size in ((desk, "desk"), (phone, "phone")):
+        shown = page.show(state, query)
+        assert _violations(shown) == []
+        _shot(shown, f"{state}-{size}-{query.replace('=', '-').replace('&', '-')}", tmp_path)
+
+
+def test_first_load_is_within_the_budget(folder: Path) -> None:
+    manifest = json.loads((folder / ".vite/manifest.json").read_text())
+    seen: set[str] = set()
+    styles: set[str] = set()
+
+    def add(key: str) -> None:
+        part = manifest[key]
+        if part["file"] in seen:
+            return
+        seen.add(part["file"])
+        styles.update(part.get("css", ()))
+        for other in part.get("imports", ()):
+            add(other)
+
+    add("index.html")
+    # What the entry asks for at once: the engine, and one language.
+    for key in ("src/client/index.ts", "src/i18n/fr.ts"):
+        add(key)
+
+    def zipped(names: set[str]) -> int:
+        return sum(len(gzip.compress((folder / name).read_bytes(), 9)) for name in names)
+
+    assert zipped(seen) <= JS_BUDGET
+    assert zipped(styles) <= CSS_BUDGET
+
+
+def test_a_message_is_written_and_advances(desk: Page) -> None:
+    page = desk.show("conversation")
+    composer = page.get_by_role("textbox", name="Message to Camille Laurent")
+    assert composer.evaluate("element => element === document.activeElement")
+    composer.type("On my way")
+    composer.press("Enter")
+    message = page.get_by_role("article", name="You, On my way")
+    message.wait_for()
+    page.wait_for_function("document.querySelector('[aria-label*=\"On my way\"]').ariaLabel.endsWith('Read')")
+    assert composer.input_value() == ""
+    assert page.get_by_text("Know when Camille Laurent answers").is_visible()
+
+
+def test_the_keyboard_reaches_everything(desk: Page) -> None:
+    page = desk.show("conversation")
+    page.keyboard.press("ArrowUp")
+    assert page.get_by_text("Edit the message").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Tab")
+    focused = "document.activeElement.getAttribute('aria-label')"
+    assert "Here is the layout" in page.evaluate(focused)
+    page.keyboard.press("ArrowUp")
+    assert "The crop is on the left" in page.evaluate(focused)
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Reply").wait_for()
+    page.keyboard.press("Escape")
+    assert "The crop is on the left" in page.evaluate(focused)
+    page.keyboard.press("r")
+    assert page.get_by_text("Reply to You").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Alt+ArrowDown")
+    page.get_by_role("heading", name="Jonas Weber").wait_for()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("coast")
+    page.get_by_role("heading", name="Messages", exact=True).wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.get_by_role("article", name="The photos from the coast").wait_for()
+
+
+def test_archiving_can_be_undone(desk: Page) -> None:
+    page = desk.show("list")
+    row = page.get_by_role("link", name="Sofia Ricci")
+    row.click(button="right")
+    page.get_by_role("menuitem", name="Archive").click()
+    row.wait_for(state="detached")
+    page.get_by_role("button", name="Undo").click()
+    row.wait_for()
+
+
+def test_a_reaction_is_put_and_taken_back(desk: Page) -> None:
+    page = desk.show("conversation")
+    message = page.get_by_role("article", name="Of course!")
+    message.hover()
+    message.get_by_role("button", name="React").click()
+    page.get_by_role("menuitemcheckbox", name="React with 👍").click()
+    reaction = message.get_by_role("button", name="👍, 1 person, you too")
+    reaction.wait_for()
+    reaction.click()
+    reaction.wait_for(state="detached")
+
+
+def test_ten_thousand_messages_stay_few_rows(desk: Page) -> None:
+    page = desk.show("many")
+    rows = "document.querySelectorAll('ol > li').length"
+    last = page.get_by_role("article", name="10000.")
+    last.wait_for()
+    box = last.bounding_box()
+    assert box is not None and box["y"] + box["height"] <= page.get_by_role("textbox", name="Message to").bounding_box()["y"]
+    assert page.evaluate(rows) <= MOUNTED
+    page.keyboard.press("Shift+Tab")
+    page.mouse.move(900, 400)
+    for _ in range(30):
+        page.mouse.wheel(0, -2000)
+        page.wait_for_timeout(20)
+        assert page.evaluate(rows) <= MOUNTED
+    assert "10000." in page.evaluate("document.activeElement.getAttribute('aria-label')")
+    page.get_by_role("button", name="Go to the latest message").click()
+    page.wait_for_timeout(200)
+    assert last.is_visible()
+
+
+def test_a_reader_who_scrolled_up_is_not_moved(desk: Page) -> None:
+    page = desk.show("many")
+    page.mouse.move(900, 400)
+    for _ in range(4):
+        page.mouse.wheel(0, -900)
+        page.wait_for_timeout(100)
+    top = "document.elementFromPoint(640, 300).closest('[data-message]')?.dataset.message"
+    before = page.evaluate(top)
+    page.evaluate("scripted.receive('tel:+33639980006', 'news')")
+    page.get_by_role("button", name="Go to the latest message, 1 new").wait_for()
+    assert page.evaluate(top) == before
+
+
+def test_new_messages_are_read_aloud_and_old_ones_are_not(desk: Page) -> None:
+    page = desk.show("many")
+    log = page.get_by_role("log")
+    assert log.inner_text() == ""
+    for text in ("one", "two", "three"):
+        page.evaluate("text => scripted.receive('tel:+33639980006', text)", text)
+    page.wait_for_function("document.querySelector('[role=log]').textContent !== ''")
+    assert log.inner_text().strip() == "3 new messages"
+
+
+def test_on_a_phone_back_leads_to_the_list(phone: Page) -> None:
+    page = phone.show("list")
+    page.get_by_role("link", name="Lucía Ortega").tap()
+    page.get_by_role("heading", name="Lucía Ortega").wait_for()
+    assert not page.get_by_role("navigation").is_visible()
+    page.go_back()
+    page.get_by_role("heading", name="Chats").wait_for()
+    page.get_by_role("link", name="Lucía Ortega").tap()
+    page.get_by_role("button", name="Back").tap()
+    page.get_by_role("heading", name="Chats").wait_for()
+
+
+def test_signing_in_step_by_step(phone: Page) -> None:
+    page = phone.show("number")
+    page.get_by_label("Mobile number").fill("06 39 98 00 01")
+    page.get_by_role("button", name="Text me a code").tap()
+    code = page.get_by_label("6-digit code")
+    code.fill("123456")
+    page.get_by_role("alert").wait_for()
+    assert "2 tries left" in page.get_by_role("alert").inner_text()
+    code.fill("418902")
+    page.get_by_role("button", name="Continue").tap()
+    page.get_by_text("Getting your settings from joyn").wait_for()
