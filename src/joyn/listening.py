@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from joyn.config import HttpListener as HttpListenerSettings
 from joyn.config import MsrpListener as MsrpListenerSettings
 from joyn.config import Settings, SipListener
@@ -95,4 +97,8 @@ def msrp_limits(settings: Settings) -> MsrpLimits:
 def http_limits(settings: Settings) -> HttpLimits:
     """The HTTP server's bounds out of the settings."""
     h = settings.http
-    return HttpLimits(max_connections=h.max_connections, max_connections_per_source=h.max_connections_per_source)
+    return HttpLimits(
+        max_connections=h.max_connections,
+        max_connections_per_source=h.max_connections_per_source,
+        shared=tuple(ip_network(network) for network in h.trusted_proxies),
+    )

@@ -259,9 +259,9 @@ class Node:
             self.store, self.past, self.push, self.numbering, self.setting_up.caller, [self.setting_up.devices_door]
         )
         providers = (*self._pages, self.websockets, *self.setting_up.providers(), *own, self.page)
+        limits = http_limits(self.settings)
         self.http = HttpServer(
-            application(providers, trusted_proxies=h.trusted_proxies),
-            http_limits(self.settings),
+            application(providers, trusted_proxies=h.trusted_proxies, max_body=limits.max_body), limits
         )
 
     def _take_websockets(self, listener: HttpListener) -> None:

@@ -14,6 +14,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -66,6 +67,7 @@ _DURATIONS: Final[Mapping[str, int]] = {"d": 86_400_000, "h": 3_600_000, "m": 60
 _SIZES: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+_ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
 T = TypeVar("T")
@@ -271,6 +273,21 @@ def _check(settings: Settings) -> None:
             raise ConfigError("shall be a host name, or *. and a domain", f"push.hosts[{index}]")
     if not settings.operator.domain:
         raise ConfigError("is empty", "operator.domain")
+    _check_http(settings.http)
+
+
+def _check_http(http: HttpSettings) -> None:
+    for index, network in enumerate(http.trusted_proxies):
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"is no network: {error}", f"http.trusted_proxies[{index}]") from None
+    for name in ("origins", "frame_ancestors"):
+        for index, origin in enumerate(getattr(http, name)):
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    "shall be scheme, host and port of a page, as https://chat.example", f"http.{name}[{index}]"
+                )
 
 
 def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener | HttpListener]) -> None:

@@ -265,8 +265,8 @@ def build_msrp(
 ) -> SessionDescription:
     """An offer or answer of one MSRP medium, in the order joyn clients write it.
 
-    It is over TLS when it is `secure` or there is a fingerprint. `session_id` is a number, for strict parsers refuse anything else.
-    `attributes` come last. Raises ProtocolError when a value holds a line break.
+    It is over TLS when it is `secure` or there is a fingerprint. `session_id` is a number, for strict parsers refuse
+    anything else. `attributes` come last. Raises ProtocolError when a value holds a line break.
     """
     family = "IP6" if ":" in address else "IP4"
     version = session_id if session_version is None else session_version

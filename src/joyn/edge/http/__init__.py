@@ -6,8 +6,10 @@ Metadata (Sec-Fetch-Site), RFC 6797 (HSTS).
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
+import secrets
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -24,6 +26,8 @@ CROSS_SITE = telemetry.counter("http.refused")
 
 TRUSTED: Final = web.AppKey("trusted_proxies", tuple)
 """The networks whose X-Forwarded headers are believed."""
+PATIENCE: Final = 30.0
+"""Seconds for a request that changes something, its body included; a page may take as long as its reader wants."""
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _PRIVATE: Final = ("/api/", "/config")
 """Paths whose answers are somebody's own."""
@@ -37,37 +41,65 @@ class RouteProvider(Protocol):
         ...
 
 
-def application(providers: Iterable[RouteProvider], *, trusted_proxies: Iterable[str] = ()) -> web.Application:
-    """The application of all providers; a path is served by the first that has it."""
-    made = web.Application(middlewares=[_guard()])
+def application(
+    providers: Iterable[RouteProvider],
+    *,
+    trusted_proxies: Iterable[str] = (),
+    max_body: int = 64 << 10,
+    patience: float = PATIENCE,
+) -> web.Application:
+    """The application of all providers; a path is served by the first that has it.
+
+    A body over `max_body` bytes is answered 413, one that takes longer than `patience` seconds 408.
+    """
+    made = web.Application(middlewares=[_guard(patience)], client_max_size=max_body)
     made[TRUSTED] = tuple(ipaddress.ip_network(network) for network in trusted_proxies)
     for provider in providers:
         made.router.add_routes(provider.routes())
     return made
 
 
-def _guard() -> Middleware:
+def _guard(patience: float) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method not in _SAFE and not same_site(request):
+        name = secrets.token_hex(8)
+        changes = request.method not in _SAFE
+        limit = asyncio.timeout(patience if changes else None)
+        if changes and not same_site(request):
             CROSS_SITE.inc()
-            return web.json_response({"error": "cross-site"}, status=403)
-        try:
-            response = await handler(request)
-        except web.HTTPException as error:
-            # 404, 405 and their like; the words of aiohttp are for people, ours for the page's script too.
-            response = web.json_response({"error": error.reason.lower().replace(" ", "-")}, status=error.status)
-            if error.status == 405:
-                response.headers["Allow"] = error.headers["Allow"]
-        except Exception:  # the loop that owns a request: a bug of ours must not leave the caller without an answer
-            log.exception("serving %s failed", request.method)
-            response = web.json_response({"error": "failed"}, status=500)
+            response: web.StreamResponse = _problem(403, "cross-site")
+        else:
+            try:
+                async with limit:
+                    response = await handler(request)
+            except web.HTTPException as error:
+                response = _unserved(error)
+            except Exception:  # the loop that owns a request: a bug of ours must not leave the caller without an answer
+                if not limit.expired():
+                    log.exception("serving %s failed, request %s", request.method, name)
+                response = _problem(408, "timeout") if limit.expired() else _problem(500, "failed")
         if not response.prepared:
+            response.headers["X-Request-Id"] = name
             _protect(request, response)
         SERVED.inc()
         return response
 
     return guard
+
+
+def _unserved(error: web.HTTPException) -> web.Response:
+    """404, 405 and their like; a redirection stays what it is."""
+    if error.status < 400:
+        return web.Response(status=error.status, headers={"Location": error.headers["Location"]})
+    # The words of aiohttp are for people, ours for the page's script too.
+    response = _problem(error.status, error.reason.lower().replace(" ", "-"))
+    if "Allow" in error.headers:
+        response.headers["Allow"] = error.headers["Allow"]
+    return response
+
+
+def _problem(status: int, word: str) -> web.Response:
+    return web.json_response({"error": word}, status=status)
 
 
 def _protect(request: web.Request, response: web.StreamResponse) -> None:

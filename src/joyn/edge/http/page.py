@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,19 +16,22 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from joyn.edge.http import origin_of
+
 __all__ = ["CLIENT_PATHS", "PageDoor", "built_client"]
 
 CLIENT_PATHS: Final = ("/", "/c/{tail:.*}", "/calls", "/contacts", "/settings{tail:.*}", "/sign-in")
 """What the client shows by itself (design §2): all are index.html."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self'; connect-src 'self' ws: wss:; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "font-src 'self'; connect-src 'self'{sockets}; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-src {frames}; frame-ancestors {ancestors}"
 )
 _MISSING: Final = (
     "<!doctype html><meta charset=utf-8><title>joyn</title><p>The web client was not built. "
     "<code>make web</code> builds it, and a wheel holds it."
 )
+_ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?")
 mimetypes.add_type("application/manifest+json", ".webmanifest")
 
 
@@ -77,7 +81,9 @@ class PageDoor:
         headers = {
             "Cache-Control": "no-cache",
             "ETag": f'"{tag}"',
-            "Content-Security-Policy": _POLICY.format(ancestors=self._ancestors, frames=frames),
+            "Content-Security-Policy": _POLICY.format(
+                ancestors=self._ancestors, frames=frames, sockets=_sockets(origin_of(request))
+            ),
             "Cross-Origin-Opener-Policy": "same-origin",
             "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
         }
@@ -113,3 +119,8 @@ class PageDoor:
             return web.FileResponse(file, headers=headers)
 
         return serve
+
+
+def _sockets(origin: str) -> str:
+    """Our own WebSocket as a source: not every browser takes 'self' for it, and ws: would be everybody's."""
+    return f" ws{origin.removeprefix('http')}/ws" if _ORIGIN.fullmatch(origin) else ""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import ssl
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import cast
 
 from aiohttp import web
@@ -36,13 +37,15 @@ class HttpListener:
 class HttpLimits:
     """Bounds; times in seconds, sizes in bytes.
 
-    Connections over their bounds are closed at once. One that has not sent a whole head within `head_timeout` of its
-    opening, or that is unused for `keep_alive`, is closed. A head line longer than `max_line`, or a body longer than
-    `max_body` (unless the route streams it), is refused.
+    Connections over their bounds are closed at once; from the networks of `shared`, where front proxies are, the bound
+    per source does not count. One that has not sent a whole head within `head_timeout` of its
+    opening, or that is unused for `keep_alive`, is closed. A head line longer than `max_line` is answered 400, a body
+    longer than `max_body` 413 (the application sees to that).
     """
 
     max_connections: int = 20_000
     max_connections_per_source: int = 2_000
+    shared: tuple[IPv4Network | IPv6Network, ...] = ()
     head_timeout: float = 15.0
     keep_alive: float = 75.0
     max_line: int = 8 << 10
@@ -82,12 +85,16 @@ class HttpServer:
     def admit(self, source: str) -> bool:
         """Count a connection in, or say that there are too many."""
         count = self._per_source.get(source, 0)
-        if self._count >= self.limits.max_connections or count >= self.limits.max_connections_per_source:
+        full = count >= self.limits.max_connections_per_source and not self._shared(source)
+        if full or self._count >= self.limits.max_connections:
             LIMITED.inc()
             return False
         self._count += 1
         self._per_source[source] = count + 1
         return True
+
+    def _shared(self, source: str) -> bool:
+        return any(ip_address(source.partition("%")[0]) in network for network in self.limits.shared)
 
     def lost(self, source: str) -> None:
         """A connection has ended."""
