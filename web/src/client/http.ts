@@ -98,7 +98,12 @@ export class Http {
     await this.#call("POST", "/api/terms", { accept });
   }
 
-  /** The RCC.14 document, with a password for one connection. */
+  /**
+   * The RCC.14 document, with a password for one connection.
+   *
+   * To whoever has no session the node answers as to any new device (facts §9.3), with 403 or nothing: then the session
+   * is asked for, which says whether it has ended.
+   */
   async configuration(): Promise<Uint8Array> {
     const query = new URLSearchParams({
       vers: "0",
@@ -108,8 +113,15 @@ export class Http {
       client_version: "web-0.1.0",
       terminal_vendor: "web",
     });
-    const response = await this.#call("GET", `/config?${query}`);
-    return new Uint8Array(await response.arrayBuffer());
+    try {
+      const response = await this.#call("GET", `/config?${query}`);
+      const document = new Uint8Array(await response.arrayBuffer());
+      if (document.length > 0) return document;
+      throw new HttpProblem(response.status, "broken");
+    } catch (error) {
+      if (error instanceof HttpProblem && error.word !== "offline") await this.session();
+      throw error;
+    }
   }
 
   history(where: { before?: string; after?: string; limit: number }): Promise<HistoryAnswer> {

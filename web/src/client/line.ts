@@ -17,6 +17,9 @@ import { Held } from "./store";
 export const RETRY_FIRST = 500;
 export const RETRY_MAX = 30_000;
 
+/** What makes the network keep a message (facts §4.8). */
+const PUT_OFF = 480;
+
 const ICSI = "urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.";
 /** As the scripted phone registers, without what a browser does not do (files, places); see joyn.model.tags. */
 export const TAGS =
@@ -44,6 +47,8 @@ export interface Up {
   msrp: Msrp;
   aor: Aor;
   configuration: Configuration;
+  /** What came meanwhile is let through, once. */
+  ready(): void;
 }
 
 export class Line {
@@ -113,7 +118,10 @@ export class Line {
       }
     }
     if (!current()) {
-      if (up !== undefined && "sip" in up) void up.sip.close();
+      if (up !== undefined && "sip" in up) {
+        up.ready();
+        void up.sip.close();
+      }
     } else if (up === undefined) {
       this.#retry();
     } else if ("why" in up) {
@@ -123,6 +131,7 @@ export class Line {
       this.#wait = RETRY_FIRST;
       this.up = up;
       this.#say("online");
+      up.ready();
       this.#events.onUp(up.configuration);
     }
   }
@@ -154,6 +163,11 @@ export class Line {
     const address = ims.publicIdentities.find((uri) => /^sips?:/i.test(uri)) ?? ims.publicIdentities[0] ?? aor;
     const msrp = new Msrp(this.#environment, webSocketUri);
     let lost = false;
+    // What waited for us comes right behind the answer to REGISTER, before anything here knows that we are up.
+    let ready = (): void => {};
+    const up = new Promise<void>((resolve) => {
+      ready = resolve;
+    });
     const sip: SipClient = makeSip(
       this.#environment,
       {
@@ -167,8 +181,15 @@ export class Line {
         tags: TAGS,
       },
       {
-        onMessage: (request) => this.#events.onMessage(request),
-        onInvite: (invitation) => this.#events.onInvite(invitation),
+        onMessage: async (request) => {
+          await up;
+          return this.up?.sip === sip ? this.#events.onMessage(request) : PUT_OFF;
+        },
+        onInvite: async (invitation) => {
+          await up;
+          if (this.up?.sip === sip) this.#events.onInvite(invitation);
+          else invitation.reject(PUT_OFF);
+        },
         onLost: () => {
           lost = true;
           if (this.up?.sip !== sip) return;
@@ -178,7 +199,8 @@ export class Line {
       },
     );
     const answer = await sip.connect();
-    return answer.status < 300 && !lost ? { sip, msrp, aor, configuration } : undefined;
+    if (answer.status >= 300 || lost) return undefined;
+    return { sip, msrp, aor, configuration, ready };
   }
 
   #down(state: Connection["state"]): void {

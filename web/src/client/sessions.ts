@@ -93,13 +93,11 @@ export class Sessions {
   onInvite(invitation: Invitation): void {
     const up = this.#up();
     const offer = readInvitation(invitation);
+    if (up === undefined) invitation.reject(480);
     // One that would have us wait for a connection cannot be served: nobody reaches a browser.
-    const status = up === undefined || offer === null || !connectable(offer.media) ? 488 : 486;
-    if (up === undefined || offer === null || status === 488 || this.#all.size >= MAX_SESSIONS) {
-      invitation.reject(status);
-    } else {
-      void this.#answer(up, invitation, offer);
-    }
+    else if (offer === null || !connectable(offer.media)) invitation.reject(488);
+    else if (this.#all.size >= MAX_SESSIONS) invitation.reject(486);
+    else void this.#answer(up, invitation, offer);
   }
 
   async #answer(up: Up, invitation: Invitation, { media, first }: Offer): Promise<void> {

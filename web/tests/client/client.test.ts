@@ -345,6 +345,19 @@ describe("receiving", () => {
     expect((await list(client, (all) => all.length > 0))[0]?.unread).toBe(0); // we have answered
   });
 
+  test("what waited in the network and comes right behind the registration is taken", async () => {
+    const answers: Promise<number>[] = [];
+    node.onRegistered = () => {
+      node.onRegistered = () => {};
+      answers.push(node.message(PEER, chat("m1", "waited")), node.invite(PEER, `Referred-By: <${PEER}>\r\n`));
+    };
+    const client = await online();
+    expect(await Promise.all(answers)).toEqual([200, 200]);
+    await settle(60);
+    expect(await node.send(PEER, "message/cpim", chat("m2", "too"))).toBe(200);
+    await messages(client, (all) => all.length === 2);
+  });
+
   test("what is not understood is accepted and not shown", async () => {
     const client = await online();
     const odd = new TextDecoder().decode(chat("m1", "x")).replace("text/plain;charset=UTF-8", "application/x-odd");
@@ -484,7 +497,8 @@ describe("signing out", () => {
     const client = await online();
     await node.message(PEER, chat("m1", "secret"));
     await messages(client, (all) => all.length === 1);
-    node.routes.set("GET /config", { status: 401, body: { error: "signed-out-elsewhere" } });
+    node.routes.set("GET /config", { status: 403 });
+    node.routes.set("GET /api/session", { status: 401, body: { error: "signed-out-elsewhere" } });
     node.cut();
     await clock.advance(2_000);
     await eventually(() => current(client.session).phase === "signed-out-elsewhere", "told");

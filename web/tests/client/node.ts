@@ -41,6 +41,8 @@ export class ScriptedNode {
   password = "s3cret";
   reachable = true;
   challenges = 0;
+  /** Called right behind the answer to REGISTER. */
+  onRegistered = (): void => {};
   sipSocket: FakeSocket | undefined;
   #msrpSocket: FakeSocket | undefined;
   #contact = "";
@@ -224,6 +226,7 @@ export class ScriptedNode {
       this.registers.push(head);
       this.#contact = /<([^>]+)>/.exec(header(head, "Contact"))?.[1] ?? "";
       this.#respond(text, "200 OK", `Contact: ${header(head, "Contact")}\r\nFlow-Timer: 120\r\n`);
+      this.onRegistered();
       return;
     }
     this.sip.push(head);

@@ -215,6 +215,17 @@ describe("provisioning", () => {
     expect(done).toEqual(["left"]);
   });
 
+  test("a node that wants none of this device says so, unless the session has just ended", async () => {
+    answer("GET /config", 403);
+    await provision();
+    expect(session.value).toEqual({ phase: "not-eligible", number: "06" });
+    await machine.retry();
+    await asked();
+    answer("GET /api/session", 401, { error: "signed-out" });
+    await machine.enterCode("418902");
+    expect(session.value).toMatchObject({ phase: "code", problem: "service-down" });
+  });
+
   test("a service that is off is said in the operator's words", async () => {
     const off = TERMS.replace('name="Accept_btn" value="1"', 'name="Accept_btn" value="0"');
     const body = configuration("p", off).replace('name="version" value="3"', 'name="version" value="-1"');
