@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Self
@@ -14,10 +14,12 @@ from joyn.node import Node
 from joyn.phone import Phone
 from joyn.protocol.sip.digest import Authenticator
 from joyn.protocol.sip.message import SipRequest, SipResponse, parse
+from joyn.transport.tls import client_context, issue_certificate, make_development_ca
 from phone.node import ALICE, BOB, CAROL, PASSWORD, make_phone, make_subscriber, node_settings
 
 PATIENCE = 5.0
 DOMAIN = "joyn.localhost"
+CONTACT = "sip:b@df7jal23ls0d.invalid;transport=ws"
 TAGS = '+g.oma.sip-im;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.msg"'
 
 
@@ -28,8 +30,11 @@ class Office:
         self.node = node
         self.alice = alice
         self.http = http
-        self.host = f"127.0.0.1:{node.http.listeners[0].port}"
-        self.origin = f"http://{self.host}"
+        listener = node.http.listeners[0]
+        self.secure = listener.tls is not None
+        self.host = f"127.0.0.1:{listener.port}"
+        self.origin = f"http{'s' if self.secure else ''}://{self.host}"
+        self.url = f"ws{'s' if self.secure else ''}://{self.host}/ws"
 
     def browser(self, **headers: str) -> "Browser":
         """Carol's."""
@@ -37,30 +42,48 @@ class Office:
 
 
 @asynccontextmanager
-async def open_office(**http: Any) -> AsyncIterator[Office]:
-    """A running node whose `[http]` section has these settings besides one listener."""
+async def open_office(
+    *, sip: Mapping[str, Any] | None = None, msrp: Mapping[str, Any] | None = None, secure: bool = False, **http: Any
+) -> AsyncIterator[Office]:
+    """A running node with one HTTP listener, whose sections have these settings."""
     with node_settings() as settings:
-        settings = replace(settings, http=HttpSettings(listeners=(HttpListener(port=0),), **http))
+        listener = HttpListener(port=0)
+        trusted = None
+        if secure:
+            make_development_ca(settings.operator.data)
+            files = issue_certificate(settings.operator.data, ["127.0.0.1"])
+            listener = HttpListener(port=0, transport="https", certificate=files.certificate, key=files.key)
+            trusted = client_context(settings.operator.data / "ca.pem")
+        settings = replace(
+            settings,
+            sip=replace(settings.sip, **(sip or {})),
+            msrp=replace(settings.msrp, **(msrp or {})),
+            http=HttpSettings(listeners=(listener,), **http),
+        )
         node = Node(settings)
         await node.start()
         try:
             for number in (ALICE, BOB, CAROL):
                 await node.store.subscribers.put(make_subscriber(number, settings.operator.domain))
             servers = {"tcp": f"127.0.0.1:{settings.sip.listeners[1].port}"}
-            async with make_phone(servers, ALICE) as alice, aiohttp.ClientSession() as session:
+            connector = aiohttp.TCPConnector(ssl=trusted or True)
+            async with make_phone(servers, ALICE) as alice, aiohttp.ClientSession(connector=connector) as session:
                 yield Office(node, alice, session)
         finally:
             await node.stop()
 
 
-def at_office(story: Callable[[Office], Awaitable[None]], **http: Any) -> None:
+def at_office(story: Callable[[Office], Awaitable[None]], **settings: Any) -> None:
     """Play a story there."""
 
     async def play() -> None:
-        async with open_office(**http) as office:
+        async with open_office(**settings) as office:
             await story(office)
 
     asyncio.run(play())
+
+
+_names = itertools.count(1)
 
 
 class Browser:
@@ -70,11 +93,12 @@ class Browser:
         self._office = office
         self._headers = headers
         self._numbers = itertools.count(1)
+        self._name = f"browser{next(_names)}"
         self.digest = Authenticator(CAROL, PASSWORD, lambda: "0a4f113b")
 
     async def __aenter__(self) -> Self:
-        url = f"ws://{self._office.host}/ws"
-        self.socket = await self._office.http.ws_connect(url, protocols=("sip",), headers=self._headers)
+        office = self._office
+        self.socket = await office.http.ws_connect(office.url, protocols=("sip",), headers=self._headers)
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -83,12 +107,13 @@ class Browser:
     def request(self, method: str, uri: str, body: str = "", *more: tuple[str, str]) -> str:
         """A request as browsers write it: hosts that do not exist."""
         number = next(self._numbers)
+        transport = "WSS" if self._office.secure else "WS"
         fields = (
-            ("Via", f"SIP/2.0/WS df7jal23ls0d.invalid;branch=z9hG4bKb{number}"),
+            ("Via", f"SIP/2.0/{transport} df7jal23ls0d.invalid;branch=z9hG4bK{self._name}n{number}"),
             ("Max-Forwards", "70"),
             ("From", f"<sip:{CAROL}@{DOMAIN}>;tag=b"),
             ("To", f"<sip:{CAROL}@{DOMAIN}>" if method == "REGISTER" else f"<{uri}>"),
-            ("Call-ID", "browser"),
+            ("Call-ID", self._name),
             ("CSeq", f"{number} {method}"),
             *more,
             ("Content-Length", str(len(body.encode()))),
@@ -125,7 +150,7 @@ class Browser:
         """Become Carol's device."""
         contact = (
             "Contact",
-            f'<sip:b@df7jal23ls0d.invalid;transport=ws>;reg-id=1;+sip.instance="<urn:uuid:browser>";{TAGS}',
+            f'<{CONTACT}>;reg-id=1;+sip.instance="<urn:uuid:browser>";{TAGS}',
         )
         uri, supported = f"sip:{DOMAIN}", ("Supported", "outbound")
         await self.say(self.request("REGISTER", uri, "", contact, supported))
@@ -136,7 +161,10 @@ class Browser:
         self.digest.succeeded(answer)
         return answer
 
-    async def accept(self, request: SipRequest) -> None:
-        """200."""
+    async def accept(self, request: SipRequest, sdp: str = "") -> None:
+        """200, to an INVITE with a session description."""
         lines = [f"{name}: {request.header(name.lower())}" for name in ("Via", "From", "To", "Call-ID", "CSeq")]
-        await self.say("\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""]))
+        if sdp:
+            lines[2] += ";tag=b"
+            lines += [f"Contact: <{CONTACT}>", "Content-Type: application/sdp"]
+        await self.say("\r\n".join(["SIP/2.0 200 OK", *lines, f"Content-Length: {len(sdp)}", "", sdp]))

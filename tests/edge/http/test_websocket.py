@@ -139,6 +139,65 @@ def test_what_is_no_sip_ends_the_socket_and_nothing_else() -> None:
     at_office(story)
 
 
+def test_a_socket_too_many_is_told_to_come_back() -> None:
+    async def story(office: Office) -> None:
+        # Alice's phone is the first.
+        async with office.browser() as one:
+            async with office.browser() as other:
+                assert await other.ended() == 1013
+            await one.say(one.request("OPTIONS", f"sip:{DOMAIN}"))
+            assert (await one.answer()).status == 200
+        async with asyncio.timeout(5):
+            while len(office.node.endpoint.flows) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        async with office.browser() as one:
+            await one.say(one.request("OPTIONS", f"sip:{DOMAIN}"))
+            assert (await one.answer()).status == 200
+
+    at_office(story, sip={"max_connections_per_source": 2})
+
+
+def test_each_browser_behind_a_proxy_has_its_own_share() -> None:
+    async def story(office: Office) -> None:
+        async with (
+            office.browser(**{"X-Forwarded-For": "203.0.113.1"}) as one,
+            office.browser(**{"X-Forwarded-For": "203.0.113.2"}) as two,
+            office.browser(**{"X-Forwarded-For": "203.0.113.2"}) as too_many,
+        ):
+            for browser in (one, two):
+                await browser.say(browser.request("OPTIONS", f"sip:{DOMAIN}"))
+                assert (await browser.answer()).status == 200
+            assert await too_many.ended() == 1013
+
+    at_office(story, sip={"max_connections_per_source": 1}, trusted_proxies=("127.0.0.0/8",))
+
+
+def test_when_the_node_stops_browsers_are_told() -> None:
+    async def story(office: Office) -> None:
+        async with office.browser() as one:
+            await one.register()
+            closing = asyncio.ensure_future(office.node.websockets.close())
+            assert await one.ended() == 1001
+            await closing
+
+    at_office(story)
+
+
+def test_over_https_it_is_wss() -> None:
+    async def story(office: Office) -> None:
+        async with office.browser(Origin=office.origin) as carol:
+            answer = await carol.register()
+            assert answer.status == 200
+            assert ";transport=ws" in (answer.header("service-route") or "")
+            await office.alice.send(CAROL, "salut", mode="pager")
+            request = await carol.hear()
+            assert isinstance(request, SipRequest)
+            assert request.top_via.startswith("SIP/2.0/WSS ")
+            await carol.accept(request)
+
+    at_office(story, secure=True)
+
+
 def test_a_request_too_large_is_answered_and_a_message_too_large_ends_the_socket() -> None:
     async def story(office: Office) -> None:
         async with office.browser() as carol:
