@@ -1,7 +1,8 @@
 """Flows and who speaks over them: answers come from where the request went, and what nobody uses is let go."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -100,27 +101,56 @@ def test_udp_devices_take_no_room_from_connections() -> None:
     meets(story, sip={"max_connections": 3})
 
 
+@contextmanager
+def bindings_written_only_after(door: Door, event: asyncio.Event) -> Iterator[None]:
+    """The store takes its time."""
+    store = door.node.registrar._store
+    update = store.update
+
+    async def update_late(put: Sequence[Binding] = (), remove: Sequence[Binding] = ()) -> None:
+        if put:
+            await event.wait()
+        await update(put, remove)
+
+    store.update = update_late  # type: ignore[method-assign]
+    yield
+    store.update = update  # type: ignore[method-assign]
+
+
+def test_a_registration_that_is_refused_takes_no_flow_from_one_that_is_being_written() -> None:
+    async def story(door: Door) -> None:
+        before, written = flows_of(door), asyncio.Event()
+        async with door.stranger("udp") as carol:
+            with bindings_written_only_after(door, written):
+                registering = asyncio.ensure_future(carol.register())
+                await door.until(lambda: flows_of(door) != before)
+                more = [("Contact", carol.contact(CAROL)), ("Expires", "5")]
+                to = f"<{uri(CAROL)}>"
+                again = carol.digest.authorize("REGISTER", f"sip:{DOMAIN}", b"")
+                carol.say(carol.request("REGISTER", f"sip:{DOMAIN}", to=to, more=[*more, *again]))
+                await door.until(lambda: door.counted("request.refused") == 1)
+                written.set()
+                assert {(await registering).status, (await carol.answer()).status} == {200, 423}
+            assert flows_of(door) == (before[0] + 1, before[1] + 1)
+            await door.alice.send(CAROL, "salut", mode="pager")
+            assert isinstance(await carol.hear(), SipRequest)
+
+    meets(story)
+
+
 def test_a_connection_that_breaks_while_its_binding_is_written_leaves_no_binding() -> None:
     async def story(door: Door) -> None:
         registrar, broken = door.node.registrar, asyncio.Event()
-        update = registrar._store.update
-
-        async def update_late(put: Sequence[Binding] = (), remove: Sequence[Binding] = ()) -> None:
-            if put:
-                await broken.wait()
-            await update(put, remove)
-
-        registrar._store.update = update_late  # type: ignore[method-assign]
         before = flows_of(door)
-        async with door.stranger() as carol:
-            registering = asyncio.ensure_future(carol.register())
+        with bindings_written_only_after(door, broken):
+            async with door.stranger() as carol:
+                registering = asyncio.ensure_future(carol.register())
+                await asyncio.sleep(ENOUGH)
+            await door.until(lambda: flows_of(door) == before)
+            broken.set()
+            registering.cancel()
             await asyncio.sleep(ENOUGH)
-        await door.until(lambda: flows_of(door) == before)
-        broken.set()
-        registering.cancel()
-        await asyncio.sleep(ENOUGH)
         assert registrar.of(aor(CAROL)) == ()
         assert await door.node.store.bindings.of(aor(CAROL)) == []
-        registrar._store.update = update  # type: ignore[method-assign]
 
     meets(story)

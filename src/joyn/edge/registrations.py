@@ -6,6 +6,7 @@ RFC 3608 (Service-Route), RFC 8599 (push); facts §2.1, §2.2, §13.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -62,6 +63,8 @@ class RegistrationDoor:
         self._flow_timer = flow_timer
         self._gruu = gruu
         self._push = push
+        # REGISTERs whose bindings are being written, by flow: one of several AORs' must not release it for the others.
+        self._binding: Counter[str] = Counter()
 
     async def register(self, inbound: Inbound) -> None:
         """Serve a REGISTER."""
@@ -85,13 +88,7 @@ class RegistrationDoor:
             path=", ".join(request.headers("path")),
             user_agent=(request.header("user-agent") or "")[:200],
         )
-        # The flow is kept before the bindings exist: what waits in the mailbox goes out as soon as they do.
-        self._flows.keep(flow)
-        try:
-            bindings = await self._registrar.register(registration)
-        finally:
-            if not self._registrar.on_flow(flow.id):
-                self._flows.release(flow)
+        bindings = await self._bind(registration, flow)
         if flow.closed:
             # It broke while the binding was being written: whoever watches flows saw no binding on it yet.
             await self._registrar.flow_lost(flow.id)
@@ -108,6 +105,22 @@ class RegistrationDoor:
             if not isinstance(contacts, str):
                 named = [device_of(instance_of(one), one.uri) for one in contacts]
             await self._push.registered(subscriber.aor, named, bindings)
+
+    async def _bind(self, registration: Registration, flow: Flow) -> tuple[Binding, ...]:
+        """Apply a REGISTER; afterwards its flow is kept if a binding uses it, and only then. Raises Refused."""
+        # Kept before the bindings exist: what waits in the mailbox goes out as soon as they do.
+        self._flows.keep(flow)
+        self._binding[flow.id] += 1
+        try:
+            return await self._registrar.register(registration)
+        finally:
+            self._binding[flow.id] -= 1
+            if self._registrar.on_flow(flow.id):
+                self._flows.keep(flow)
+            elif not self._binding[flow.id]:
+                self._flows.release(flow)
+            if not self._binding[flow.id]:
+                del self._binding[flow.id]
 
     def _feature_caps(self, contacts: Sequence[NameAddr] | str | None) -> list[tuple[str, str]]:
         """RFC 8599 §5: what a device that asks for push is told of it. Raises Unserved for a service not here."""
