@@ -180,3 +180,30 @@ def test_any_text_gives_settings_or_a_config_error(text: str) -> None:
             parse(written)
         except ConfigError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('trusted_proxies = ["10.0.0.0/8", "10.0.0.1/8"]', "http.trusted_proxies[1]"),
+        ('trusted_proxies = ["proxy.example"]', "http.trusted_proxies[0]"),
+        ('origins = ["chat.example"]', "http.origins[0]"),
+        ('origins = ["https://chat.example/"]', "http.origins[0]"),
+        ('origins = ["*"]', "http.origins[0]"),
+        ('frame_ancestors = ["https://a.example; script-src *"]', "http.frame_ancestors[0]"),
+        ('[[http.listeners]]\ntransport = "https"', "http.listeners[0].certificate"),
+        ('[[http.listeners]]\nhost = "0.0.0.0"', "http.listeners[0].advertise"),
+        ('[[http.listeners]]\n[[http.listeners]]\nname = "b"', "http.listeners[1].port"),
+    ],
+)
+def test_what_http_cannot_work_with_is_told(line: str, key: str) -> None:
+    assert error_of(f"[http]\n{line}").key == key
+
+
+def test_http_settings_are_read() -> None:
+    read = parse(
+        '[http]\norigins = ["https://chat.example:8443"]\ntrusted_proxies = ["10.0.0.0/8", "::1"]\n'
+        'frame_ancestors = ["http://localhost:8080", "http://[::1]:8080"]\n[[http.listeners]]\nport = 0\n'
+    ).http
+    assert (read.origins, read.trusted_proxies) == (("https://chat.example:8443",), ("10.0.0.0/8", "::1"))
+    assert (len(read.frame_ancestors), read.listeners[0].transport) == (2, "http")

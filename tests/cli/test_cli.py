@@ -20,7 +20,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert main(["init"]) == 0
     file = tmp_path / "joyn.toml"
     text = file.read_text()
-    for port in (5060, 5061, 2855, 2856):
+    for port in (5060, 5061, 2855, 2856, 8080, 8443):
         text = text.replace(f"port = {port}", "port = 0")
     file.write_text(text)
     return tmp_path

@@ -17,7 +17,7 @@ from joyn.cli.printing import DEFAULT_CONFIG, ConfigPath
 from joyn.cli.trouble import NO, Trouble, settings_of
 
 if TYPE_CHECKING:
-    from joyn.config import MsrpListener, Settings, SipListener
+    from joyn.config import HttpListener, MsrpListener, Settings, SipListener
 
 SOON: Final = timedelta(days=30)
 """A certificate that ends within this is worth a word."""
@@ -65,6 +65,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _certificates(settings)
     if not runs:
         yield from _ports(settings)
+    yield from _client(settings)
     yield _database(settings, runs)
     yield _clock(settings, datetime.now(UTC))
     yield from _files(settings)
@@ -92,9 +93,14 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
     from joyn.transport.tls import facts_of, server_context
 
     seen: set[tuple[Path, Path]] = set()
-    listeners: list[SipListener | MsrpListener] = [*settings.sip.listeners, *settings.msrp.listeners]
+    listeners: list[SipListener | MsrpListener | HttpListener] = [
+        *settings.sip.listeners,
+        *settings.msrp.listeners,
+        *settings.http.listeners,
+    ]
     for one in listeners:
-        if one.transport != "tls" or one.certificate is None or one.key is None or (one.certificate, one.key) in seen:
+        secure = one.transport in ("tls", "https")
+        if not secure or one.certificate is None or one.key is None or (one.certificate, one.key) in seen:
             continue
         seen.add((one.certificate, one.key))
         try:
@@ -123,12 +129,12 @@ def _dates(path: Path, not_before: datetime, not_after: datetime, now: datetime)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    for section, listeners in (("sip", settings.sip.listeners), ("msrp", settings.msrp.listeners)):
-        for one in listeners:
+    for section in ("sip", "msrp", "http"):
+        for one in getattr(settings, section).listeners:
             yield _port(f"{section} {one.name}", one)
 
 
-def _port(name: str, listener: SipListener | MsrpListener) -> Finding:
+def _port(name: str, listener: SipListener | MsrpListener | HttpListener) -> Finding:
     where = f"{name}: {listener.transport} {listener.host} port {listener.port}"
     kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
     try:
@@ -173,11 +179,26 @@ def _clock(settings: Settings, now: datetime) -> Finding:
     return Finding(True, f"clock: {now:%Y-%m-%d %H:%M:%S} UTC, zone {time.strftime('%Z')}")
 
 
+def _client(settings: Settings) -> Iterator[Finding]:
+    from joyn.edge.http.page import built_client
+
+    if settings.http.listeners:
+        built = built_client() is not None
+        yield Finding(
+            True if built else None,
+            f"web client: {'built' if built else 'not built, so browsers are shown nothing'}",
+            "" if built else "`make web` builds it, and a wheel holds it.",
+        )
+
+
 def _files(settings: Settings) -> Iterator[Finding]:
     from joyn.cli.run import raise_file_limit
 
     limit = raise_file_limit()
-    wanted = settings.sip.max_connections + settings.msrp.max_connections + SPARE_FILES
+    connections = settings.sip.max_connections + settings.msrp.max_connections
+    if settings.http.listeners:
+        connections += settings.http.max_connections
+    wanted = connections + SPARE_FILES
     if limit and limit < wanted:
         yield Finding(
             None,

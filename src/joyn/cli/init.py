@@ -81,7 +81,16 @@ def _address(target: str, host: str) -> str:
 
 
 def _settings(domain: str, name: str, country: str, host: str) -> Settings:
-    from joyn.config import MsrpListener, MsrpSettings, OperatorSettings, Settings, SipListener, SipSettings
+    from joyn.config import (
+        HttpListener,
+        HttpSettings,
+        MsrpListener,
+        MsrpSettings,
+        OperatorSettings,
+        Settings,
+        SipListener,
+        SipSettings,
+    )
 
     certificate, key = Path("tls/server.pem"), Path("tls/server-key.pem")
     return Settings(
@@ -97,6 +106,12 @@ def _settings(domain: str, name: str, country: str, host: str) -> Settings:
             listeners=(
                 MsrpListener(name="tcp", transport="tcp", host=host),
                 MsrpListener(name="tls", transport="tls", host=host, port=2856, certificate=certificate, key=key),
+            )
+        ),
+        http=HttpSettings(
+            listeners=(
+                HttpListener(name="http", transport="http", host=host),
+                HttpListener(name="https", transport="https", host=host, port=8443, certificate=certificate, key=key),
             )
         ),
     )
