@@ -1,6 +1,7 @@
 """SIP over WebSocket (RFC 7118): who may open one, what goes over it, and where it ends."""
 
 import asyncio
+import random
 
 import aiohttp
 import pytest
@@ -208,6 +209,29 @@ def test_a_request_too_large_is_answered_and_a_message_too_large_ends_the_socket
             assert await carol.ended() == 1009
 
     at_office(story)
+
+
+@pytest.mark.parametrize("protocol", ["sip", "msrp"])
+def test_noise_ends_at_most_the_socket_it_comes_on(protocol: str, caplog: pytest.LogCaptureFixture) -> None:
+    noise = random.Random(7118)
+    seeds = (b"REGISTER sip:a SIP/2.0\r\nVia: SIP/2.0/WS a;branch=z9hG4bK1\r\n\r\n", b"MSRP a786hjs2 SEND\r\nTo-Path: ")
+
+    async def story(office: Office) -> None:
+        async with office.browser() as bystander:
+            await bystander.register()
+            for _ in range(60):
+                async with office.http.ws_connect(office.url, protocols=(protocol,)) as socket:
+                    data = bytearray(noise.choice(seeds) + noise.randbytes(noise.randrange(200)))
+                    for _ in range(noise.randrange(5)):
+                        data[noise.randrange(len(data))] = noise.randrange(256)
+                    await socket.send_bytes(bytes(data))
+            await bystander.say(bystander.request("OPTIONS", f"sip:{DOMAIN}"))
+            assert (await bystander.answer()).status == 200
+            assert len(office.node.registrar.of(CAROL_AOR)) == 1
+
+    at_office(story)
+    # What fails unforeseen is logged with its traceback.
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 def test_somebody_who_does_not_read_is_disconnected() -> None:

@@ -210,6 +210,17 @@ def test_what_is_being_answered_when_the_node_stops_is_answered() -> None:
     at_site(story)
 
 
+def test_an_idle_connection_does_not_keep_the_node_from_stopping() -> None:
+    async def story(site: Site) -> None:
+        reader, writer = await site.connect()
+        writer.write(HEAD + b"\r\n")
+        await reader.readline()
+        await asyncio.wait_for(site.server.close(patience=60), 1)
+        assert (await reader.read()).endswith(b"hello over http")
+
+    at_site(story)
+
+
 def test_a_port_that_is_taken_is_told() -> None:
     async def story(site: Site) -> None:
         with pytest.raises(OSError):

@@ -110,6 +110,9 @@ class HttpServer:
         for server in self._servers:
             server.close()
         if self._runner.server is not None:
+            # What has come in becomes a request; connections without one end here.
+            await asyncio.sleep(0)
+            self._runner.server.pre_shutdown()
             await asyncio.wait([asyncio.ensure_future(self._runner.shutdown())], timeout=patience)
             await asyncio.wait([asyncio.ensure_future(self._runner.server.shutdown(patience))], timeout=2 * patience)
             await self._runner.cleanup()
