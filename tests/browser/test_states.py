@@ -42,7 +42,7 @@ MOUNTED = 80
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is its parent's
         """Requests are not worth a line."""
 
 
@@ -82,14 +82,15 @@ class Page:
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self._site = site
-        self.page.on("console", lambda line: self.errors.append(line.text) if line.type in ("error", "warning") else None)
+        self.page.on(
+            "console", lambda line: self.errors.append(line.text) if line.type in ("error", "warning") else None
+        )
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def show(self, state: str, query: str = "") -> Any:
         self.page.goto(f"{self._site}/states.html?state={state}&{query}")
         self.page.wait_for_function("globalThis.states !== undefined")
-        self.page.wait_for_load_state("networkidle")
-        self.page.wait_for_timeout(250)
+        self.page.wait_for_timeout(300)
         return self.page
 
 
@@ -237,8 +238,9 @@ def test_ten_thousand_messages_stay_few_rows(desk: Page) -> None:
     rows = "document.querySelectorAll('ol > li').length"
     last = page.get_by_role("article", name="10000.")
     last.wait_for()
-    box = last.bounding_box()
-    assert box is not None and box["y"] + box["height"] <= page.get_by_role("textbox", name="Message to").bounding_box()["y"]
+    page.wait_for_timeout(300)
+    box, composer = last.bounding_box(), page.get_by_role("textbox", name="Message to").bounding_box()
+    assert box["y"] + box["height"] <= composer["y"]
     assert page.evaluate(rows) <= MOUNTED
     page.keyboard.press("Shift+Tab")
     page.mouse.move(900, 400)
