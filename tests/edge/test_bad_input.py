@@ -169,6 +169,35 @@ def test_a_wrong_request_over_a_connection_is_answered(wrong: Wrong, status: int
     meets(story)
 
 
+@pytest.mark.parametrize("name", ["no Content-Length", "too many headers", "a header too long"])
+def test_a_wrong_head_that_comes_in_pieces_is_answered_like_one_that_comes_whole(name: str) -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as somebody:
+            wrong, status = REQUESTS[name]
+            data = wrong(somebody)
+            at = data.index(b"Call-ID")
+            somebody.say(data[:at])
+            await door.until(lambda: any(flow._framer.buffered for flow in door.node.endpoint.flows.values()))  # type: ignore[attr-defined]
+            somebody.say(data[at:])
+            assert (await somebody.answer()).status == status
+            assert await somebody.hear() is None
+
+    meets(story)
+
+
+@pytest.mark.parametrize(
+    "wrong", [b"GET / HTTP/1.1\r\n\r\n", b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 99999\r\n\r\n"]
+)
+def test_what_came_whole_before_the_noise_is_served(wrong: bytes) -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as carol:
+            assert (await carol.register()).status == 200
+            carol.say(carol.message(cpim=make_cpim("salut")) + wrong)
+            assert (await door.bob.receive(timeout=5)).text == "salut"
+
+    meets(story)
+
+
 def told_what_rfc_3261_wants(answer: SipResponse) -> None:
     """RFC 3261 §21.4.6 (405), §21.4.15 (420): what would have been right."""
     if answer.status == 405:

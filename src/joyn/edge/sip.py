@@ -45,7 +45,8 @@ STATUS = {
     Reason.TOO_LARGE: 413,
     Reason.ID_REUSED: 400,
     Reason.INTERVAL_TOO_BRIEF: 423,
-    # Facts §0: five times 403 and a handset forgets its configuration; after a 5xx it waits and tries again.
+    # Facts §0: five times 403 and a handset forgets its configuration; after a 5xx it waits and tries again (RFC 5626
+    # §4.5). Not 503, which would send it to another server (RFC 3261 §21.5.4), where it has as many devices.
     Reason.TOO_MANY_BINDINGS: 500,
     Reason.OUT_OF_ORDER: 500,
     Reason.OVERLOADED: 503,

@@ -203,7 +203,7 @@ def test_a_request_too_large_is_answered_and_a_message_too_large_ends_the_socket
     async def story(office: Office) -> None:
         async with office.browser() as carol:
             await carol.say(carol.request("MESSAGE", f"tel:{ALICE}", "x" * (65 << 10), ("Content-Type", "text/plain")))
-            assert (await carol.answer()).status == 400
+            assert (await carol.answer()).status == 513
         async with office.browser() as carol:
             await carol.say("x" * ((1 << 20) + 1))
             assert await carol.ended() == 1009

@@ -33,12 +33,26 @@ class KeepAlive(Enum):
     PONG = "CRLF"
 
 
-class TooLarge(ParseError):
-    """The message is well-formed so far but longer than allowed; `message` is its head, to answer 513 to."""
+Found = list[SipRequest | SipResponse | KeepAlive]
+"""What bytes complete, in order."""
 
-    def __init__(self, message: SipRequest | SipResponse, what: str, at: int) -> None:
-        super().__init__(what, at)
-        self.message = message
+
+class BrokenStream(ParseError):
+    """The stream cannot be read on: close it.
+
+    `error` says what is wrong; `before` is what these bytes had completed until then, `rest` what is wrong, from where
+    its message begins.
+    """
+
+    def __init__(self, error: ParseError, before: Found, rest: bytes) -> None:
+        super().__init__(error.what, error.at)
+        self.error = error
+        self.before = before
+        self.rest = rest
+
+
+class BodyTooLong(ParseError):
+    """The head is well-formed, but says that more is to come than is taken: RFC 3261 §21.5.7 has 513 for it."""
 
 
 class StreamFramer:
@@ -58,22 +72,22 @@ class StreamFramer:
         """Bytes held back because they are not a whole message yet."""
         return len(self._buffer)
 
-    def receive(self, data: bytes) -> list[SipRequest | SipResponse | KeepAlive]:
-        """Take bytes, give what they complete. After a ParseError the stream cannot be resumed: close it."""
+    def receive(self, data: bytes) -> Found:
+        """Take bytes, give what they complete. Raises BrokenStream, after which there is nothing more to be had."""
         if self._buffer:
             self._buffer += data
             if not self._may_complete():
                 return []
             data = bytes(self._buffer)
             self._buffer.clear()
-        found: list[SipRequest | SipResponse | KeepAlive] = []
+        found: Found = []
         at = 0
         while at < len(data):
             if self._message is None:
-                if data[at] in b"\r\n":
-                    step = self._keep_alive(data, at, found)
-                else:
-                    step = self._head(data, at)
+                try:
+                    step = self._keep_alive(data, at, found) if data[at] in b"\r\n" else self._head(data, at)
+                except ParseError as error:
+                    raise BrokenStream(error, found, data[at:]) from error
                 if step == 0:
                     break
                 at += step
@@ -100,7 +114,7 @@ class StreamFramer:
         return buffer.find(b"\n\r\n", start) >= 0 or buffer.find(b"\n\n", start) >= 0
 
     @staticmethod
-    def _keep_alive(data: bytes, at: int, found: list[SipRequest | SipResponse | KeepAlive]) -> int:
+    def _keep_alive(data: bytes, at: int, found: Found) -> int:
         if data.startswith(b"\r\n\r\n", at):
             found.append(KeepAlive.PING)
             return 4
@@ -127,7 +141,7 @@ class StreamFramer:
             # RFC 3261 §20.14: over a stream the length is mandatory; without it the next message cannot be found.
             raise ParseError("no Content-Length on a stream", end)
         if length > self.max_body:
-            raise TooLarge(message, f"body of {length} bytes, at most {self.max_body} are taken", body)
+            raise BodyTooLong(f"body of {length} bytes, at most {self.max_body} are taken", body)
         self._message, self._missing = message, length
         return body - at
 

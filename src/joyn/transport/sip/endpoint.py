@@ -15,7 +15,7 @@ from dataclasses import replace
 from joyn import telemetry
 from joyn.protocol.errors import ParseError
 from joyn.protocol.sip.building import build_response
-from joyn.protocol.sip.framing import readable
+from joyn.protocol.sip.framing import BodyTooLong, readable
 from joyn.protocol.sip.message import (
     Headers,
     SipRequest,
@@ -301,7 +301,7 @@ class Endpoint:
                 self._answer_malformed(message, flow, error)
 
     def malformed(self, flow: Flow, data: bytes, error: ParseError) -> None:
-        """Bytes that are no SIP message: answered 400 if they at least begin like a request, else dropped."""
+        """Bytes that are no SIP message: answered 400 (a long body: 513) if they begin like a request, else dropped."""
         end, _ = find_blank_line(data)
         try:
             message = parse_head(readable(data[: end if end >= 0 else len(data)]))
@@ -316,7 +316,10 @@ class Endpoint:
             if request.header("via") is None:
                 return
             # RFC 3261 §21.4.1: the reason phrase should name the problem.
-            flow.send(build_response(request, 400, reason=f"Bad Request - {error.what}", to_tag=self.make_tag()))
+            status, reason = 400, f"Bad Request - {error.what}"
+            if isinstance(error, BodyTooLong):
+                status, reason = 513, ""
+            flow.send(build_response(request, status, reason=reason, to_tag=self.make_tag()))
         except (ParseError, ValueError):
             return
 

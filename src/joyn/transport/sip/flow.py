@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.protocol.errors import ParseError
-from joyn.protocol.sip.building import build_response
-from joyn.protocol.sip.framing import KeepAlive, StreamFramer, TooLarge
-from joyn.protocol.sip.message import SipRequest, parse
+from joyn.protocol.sip.framing import BrokenStream, KeepAlive, StreamFramer
+from joyn.protocol.sip.message import parse
 from joyn.protocol.stun import answer_binding_request
 from joyn.transport.sip.settings import Listener
 
@@ -175,26 +174,21 @@ class StreamFlow(Flow, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Cut messages out of the stream and hand them on, in order."""
         self._used_at = self._endpoint.now()
+        broken = None
         try:
             messages = self._framer.receive(data)
-        except TooLarge as error:
-            MALFORMED.inc()
-            if isinstance(error.message, SipRequest):
-                error.message.source = self.remote
-                self.send(build_response(error.message, 513, to_tag=self._endpoint.make_tag()))
-            self.close()
-            return
-        except ParseError as error:
-            MALFORMED.inc()
-            self._endpoint.malformed(self, data, error)
-            self.close()
-            return
+        except BrokenStream as error:
+            messages, broken = error.before, error
         for message in messages:
             if isinstance(message, KeepAlive):
                 if message is KeepAlive.PING:
                     self.send(b"\r\n")
             else:
                 self._endpoint.received(message, self)
+        if broken is not None:
+            MALFORMED.inc()
+            self._endpoint.malformed(self, broken.rest, broken.error)
+            self.close()
 
     def eof_received(self) -> bool:
         """The peer will send no more: close our side too."""

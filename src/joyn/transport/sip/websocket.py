@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import WSCloseCode
 
 from joyn.protocol.errors import ParseError
+from joyn.protocol.sip.framing import BodyTooLong
 from joyn.protocol.sip.message import parse
 from joyn.transport.http import WebSocketTransport
 from joyn.transport.sip.flow import MALFORMED, StreamFlow
@@ -40,7 +41,7 @@ class WebSocketFlow(StreamFlow):
         try:
             message = parse(data)
             if len(message.body) > self._endpoint.limits.max_body:
-                raise ParseError("body too long", len(data))
+                raise BodyTooLong("body too long", len(data))
         except ParseError as error:
             MALFORMED.inc()
             self._endpoint.malformed(self, data, error)
