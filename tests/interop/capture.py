@@ -35,6 +35,8 @@ class Dissection:
         self._arguments = []
         own = []
         for name, port in ports.items():
+            if name not in LISTENERS and name != "msrp":
+                continue  # HTTP
             transport, protocol = ("tcp", "msrp") if name == "msrp" else (LISTENERS[name][0], "sip")
             if transport == "tls":
                 continue
