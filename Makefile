@@ -7,7 +7,7 @@ KILLS ?= 20
 SYNC := $(BIN)/uv sync --quiet --locked --inexact
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-all chaos bench docs clean
+.PHONY: help setup web demo check check-web test test-all chaos bench docs clean
 
 help: ## Print this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,7 +27,20 @@ setup: .venv/.synced ## The virtual environment with what uv.lock says
 	$(SYNC) --group interop
 	@touch $@
 
-demo: setup ## One operator on this machine, two phones that chat, and how to join them
+# npm is a script that looks for node on the path.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/npm --prefix web
+
+web/node_modules/.synced: web/package.json web/package-lock.json .venv/.synced
+	$(NPM) ci --silent
+	@touch $@
+
+web: src/joyn/webdist/index.html ## The web client, built into the package
+
+src/joyn/webdist/index.html: web/node_modules/.synced web/vite.config.ts $(shell find web/src web/public web/*.html -type f 2>/dev/null)
+	$(NPM) run --silent build
+	@touch $@
+
+demo: setup web ## One operator on this machine: phones that chat, a page to join them, and how else
 	$(BIN)/joyn demo
 
 check: setup ## Format, lint, strict types, import contracts
@@ -36,12 +49,17 @@ check: setup ## Format, lint, strict types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check ## The above, and every test that needs nothing installed
+check-web: web/node_modules/.synced ## The same for the web client
+	$(NPM) run --silent check
+
+test: check check-web web ## The above, and every test that needs nothing installed
+	$(NPM) run --silent test
 	$(BIN)/pytest -n 2 -m "not interop and not scenario"
 	@echo; echo "Left out (make test-all runs them):"
 	@$(BIN)/pytest --collect-only -q -m "interop or scenario" || test $$? -eq 5
 
-test-all: check .venv/.synced-interop ## All of it: foreign clients and scenarios with real processes too
+test-all: check check-web web .venv/.synced-interop ## All of it: foreign clients and scenarios with real processes too
+	$(NPM) run --silent test
 	$(BIN)/pytest -n 2
 
 chaos: setup ## The long kill runs
@@ -55,5 +73,5 @@ docs: setup ## Write docs/reference anew
 	$(BIN)/python tools/standards.py
 
 clean: ## Remove what the targets made, the demo's data too
-	rm -rf .venv demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results
+	rm -rf .venv demo dist web/node_modules src/joyn/webdist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

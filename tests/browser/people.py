@@ -102,18 +102,18 @@ class Person:
 
     def has_state(self, text: str, state: str) -> None:
         """Fails when the one message with this text does not come to a state."""
-        self.until(lambda: self.states(text) == [state], f"{text!r} is {self.states(text)}, not {state}")
+        self.until(lambda: self.states(text) == [state], lambda: f"{text!r} is {self.states(text)}, not {state}")
 
     def texts(self) -> list[str]:
         """The messages of the open conversation, oldest first, as far as they are mounted."""
         labels = self.page.locator("[role=article]").evaluate_all("all => all.map(one => one.ariaLabel)")
         return [label.split(", ")[1] for label in labels]
 
-    def until(self, condition: Callable[[], bool], what: str) -> None:
+    def until(self, condition: Callable[[], bool], what: str | Callable[[], str]) -> None:
         """Returns when something has come true."""
         deadline = time.monotonic() + PATIENCE / 1000
         while not condition():
-            assert time.monotonic() < deadline, what
+            assert time.monotonic() < deadline, what if isinstance(what, str) else what()
             self.page.wait_for_timeout(50)
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ KEPT = ("Which cinema was it?", "And who has the tickets?")
 def usual_ports_taken() -> Iterator[None]:
     """Somebody has the usual ports, so that demos of other tests do not meet on them."""
     with contextlib.ExitStack() as stack:
-        for port in (5060, 2855):
+        for port in (5060, 2855, 8080):
             with contextlib.suppress(OSError):  # they are taken already
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
         yield

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from joyn.config import load
@@ -40,7 +41,9 @@ class Operator:
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.kills = 0
-        asyncio.run(self._subscribe(numbers))
+        # In a thread of its own: Playwright keeps an event loop running in the one of its tests.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, self._subscribe(numbers)).result()
 
     async def _subscribe(self, numbers: Sequence[str]) -> None:
         settings = load(self.config)

@@ -175,7 +175,18 @@ export class JoynClient implements model.Client {
 
   async send(id: Aor, text: string, reply?: string): Promise<void> {
     this.#drafts.get(id)?.();
+    const { stranger } = await this.#view.conversation(id);
     await this.#correspondence.send(id, text, reply);
+    if (stranger) await this.#tellRead(id);
+  }
+
+  /** A stranger has been answered: what was read before is told now. */
+  async #tellRead(id: Aor): Promise<void> {
+    const { readReceipts } = await this.#db.readSettings(this.#defaults);
+    if (!readReceipts) return;
+    const rows = await this.#db.messages.where({ conversation: id, unseen: 0 }).toArray();
+    for (const row of rows) if (!row.own && row.wantsDisplay) await this.#inbox.receipt(id, row.id, "displayed");
+    this.#tabs.ask({ do: "wake" });
   }
 
   retry(id: Aor, message: string): Promise<void> {

@@ -86,8 +86,11 @@ export class Http {
     return this.#json("POST", "/api/sign-in/code", { code });
   }
 
-  session(): Promise<SessionAnswer> {
-    return this.#json("GET", "/api/session");
+  async session(): Promise<SessionAnswer> {
+    const response = await this.#call("GET", "/api/session");
+    // 204: nobody has signed in here, which is no failure; 401 is for a session that has ended.
+    if (response.status === 204) throw new HttpProblem(401, "signed-out");
+    return response.json();
   }
 
   async signOut(): Promise<void> {

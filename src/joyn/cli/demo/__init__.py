@@ -68,6 +68,9 @@ async def _run(directory: Path, host: str, *, once: bool, beat: float) -> None:
         console.print(f"[bold]joyn demo[/bold]  an operator on {operator.server}")
         for note in operator.notes:
             console.print(f"  {note}", markup=False)
+        if operator.stage is not None:
+            console.print("\nTwo phones to sign in with, and their text messages, in a browser on this machine:")
+            console.print(f"  [bold]{operator.stage.url}[/bold]")
         console.print()
         try:
             async with on_stage(operator, scene, beat) as actors:

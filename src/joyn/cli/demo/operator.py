@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from joyn.cli.trouble import UNABLE, Trouble
 
 if TYPE_CHECKING:
+    from joyn.cli.demo.stage import Stage
     from joyn.config import Settings
     from joyn.node import Node
 
@@ -22,10 +23,11 @@ ALICE: Final = "+33639980001"
 BOB: Final = "+33639980002"
 GUESTS: Final = ("+33639980003", "+33639980004")
 """Numbers that nobody uses yet. All are from the range France keeps for fiction (06 39 98 xx xx)."""
-NAMES: Final[Mapping[str, str]] = {ALICE: "Alice", BOB: "Bob", GUESTS[0]: "Third phone", GUESTS[1]: "Fourth phone"}
+NAMES: Final[Mapping[str, str]] = {ALICE: "Alice", BOB: "Bob", GUESTS[0]: "Camille", GUESTS[1]: "Denis"}
 
 SIP_PORT: Final = 5060
 MSRP_PORT: Final = 2855
+HTTP_PORT: Final = 8080
 PASSWORD_BYTES: Final = 5
 """Of a password: 40 bits, 10 characters, for they are typed by hand and guessed by nobody on loopback."""
 PORT_ATTEMPTS: Final = 100
@@ -41,6 +43,7 @@ class Operator:
     host: str
     sip_port: int
     passwords: Mapping[str, str]
+    stage: Stage | None
     notes: tuple[str, ...]
 
     @property
@@ -65,12 +68,14 @@ async def running(directory: Path, host: str) -> AsyncIterator[Operator]:
     try:
         passwords = _passwords(directory / "passwords")
         sip_port, msrp_port = _port(host, SIP_PORT, udp=True), _port(host, MSRP_PORT)
+        http_port = _port(host, HTTP_PORT)
     except OSError as error:
         raise Trouble(f"the demo cannot start: {error}", "", UNABLE) from None
-    settings = _settings(host, sip_port, msrp_port)
+    settings = _settings(host, sip_port, msrp_port, http_port)
+    stage = _stage(settings.at(directory), host, http_port)
     with (directory / "node.log").open("a", encoding="utf-8") as log:
         telemetry.configure("info", "text", log)
-        node = Node(settings.at(directory))
+        node = Node(settings.at(directory), pages=[stage] if stage else [])
         try:
             await node.start()
         except Locked as error:
@@ -91,23 +96,42 @@ async def running(directory: Path, host: str) -> AsyncIterator[Operator]:
                 host=host,
                 sip_port=sip_port,
                 passwords=passwords,
-                notes=tuple(_notes(directory, kept, sip_port, msrp_port)),
+                stage=stage,
+                notes=tuple(_notes(directory, kept, sip_port, msrp_port, http_port)),
             )
         finally:
             await node.stop()
             telemetry.configure()
 
 
-def _notes(directory: Path, kept: bool, sip_port: int, msrp_port: int) -> list[str]:
+def _stage(settings: Settings, host: str, port: int) -> Stage | None:
+    """The page with two phones, for browsers on this machine."""
+    from joyn.cli.demo.stage import Friend, Stage, spaced
+
+    if host != "127.0.0.1":
+        return None  # the phones' hosts are names of this machine
+    friends = [
+        Friend(NAMES[number], spaced(number), "a scripted phone that answers whoever writes") for number in (ALICE, BOB)
+    ]
+    return Stage(
+        settings.operator.domain, port, settings.sms_outbox, [(NAMES[number], number) for number in GUESTS], friends
+    )
+
+
+def _notes(directory: Path, kept: bool, sip_port: int, msrp_port: int, http_port: int) -> list[str]:
     notes = [f"data in {directory}/, {'kept from the last run' if kept else 'kept for the next run'}"]
-    for name, wanted, taken in (("SIP", SIP_PORT, sip_port), ("MSRP", MSRP_PORT, msrp_port)):
+    for name, wanted, taken in (
+        ("SIP", SIP_PORT, sip_port),
+        ("MSRP", MSRP_PORT, msrp_port),
+        ("HTTP", HTTP_PORT, http_port),
+    ):
         if wanted != taken:
             notes.append(f"port {wanted} is taken by another program: {name} listens on {taken}")
     return notes
 
 
-def _settings(host: str, sip_port: int, msrp_port: int) -> Settings:
-    from joyn.config import MsrpListener, Settings, SipListener
+def _settings(host: str, sip_port: int, msrp_port: int, http_port: int) -> Settings:
+    from joyn.config import HttpListener, MsrpListener, Settings, SipListener
 
     settings = Settings()
     listeners = (
@@ -118,6 +142,11 @@ def _settings(host: str, sip_port: int, msrp_port: int) -> Settings:
         settings,
         sip=replace(settings.sip, listeners=listeners),
         msrp=replace(settings.msrp, listeners=(MsrpListener(host=host, port=msrp_port),)),
+        http=replace(
+            settings.http,
+            listeners=(HttpListener(host=host, port=http_port),),
+            frame_ancestors=(f"http://{settings.operator.domain}:{http_port}",),
+        ),
     )
 
 

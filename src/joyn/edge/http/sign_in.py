@@ -170,8 +170,9 @@ class SignInDoor:
     async def _session(self, request: web.Request) -> web.Response:
         found = await self._caller.session(request)
         if found is None:
-            had = bool(cookies.read(request, cookies.SESSION))
-            response = _problem(401, "signed-out-elsewhere" if had else "signed-out")
+            if not cookies.read(request, cookies.SESSION):
+                return web.Response(status=204)  # nobody has signed in here, which is no failure
+            response = _problem(401, "signed-out-elsewhere")
             cookies.drop(request, response, cookies.SESSION)
             return response
         device, subscriber = found
