@@ -127,8 +127,13 @@ class Node:
         for page in settings.http.listeners:
             self._take_websockets(await self.http.listen(http_listener(page)))
         for binding in await self.registrar.restore(self._reachable):
-            # What was due when the node stopped is due now.
-            self.terminating.attached(binding, True)
+            subscriber = await self.store.subscribers.get(binding.aor)
+            if subscriber is None or subscriber.blocked:
+                # Blocked while the store took nothing, or by hand while no node ran.
+                await self.registrar.remove(binding.aor)
+            else:
+                # What was due when the node stopped is due now.
+                self.terminating.attached(binding, True)
         self.push.waking.wake_waiting()
         await self.admin.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())

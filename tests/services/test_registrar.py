@@ -208,6 +208,19 @@ async def test_a_lost_connection_takes_its_bindings_along_and_no_others(office: 
 
 
 @at_an_office
+async def test_devices_that_are_removed_while_the_store_is_too_busy_are_gone_all_the_same(office: Office) -> None:
+    await office.register(phone())
+
+    async def refuse(*_work: object, **_named: object) -> None:
+        raise Refused(Reason.OVERLOADED)
+
+    office.store.bindings.update = refuse  # type: ignore[method-assign]
+    assert (await refusal(office.registrar.remove(ALICE))).reason is Reason.OVERLOADED
+    assert office.instances() == []
+    assert office.told[-1] == ("phone", "rejected")
+
+
+@at_an_office
 async def test_the_operator_can_remove_every_device(office: Office) -> None:
     await office.register(phone(), phone("tablet"))
     await office.registrar.remove(ALICE)

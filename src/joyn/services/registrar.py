@@ -243,7 +243,10 @@ class Registrar:
     async def _remove(self, bindings: Sequence[Binding], event: str) -> None:
         for binding in bindings:
             self._drop(binding)
-        await self._store.update(remove=bindings)
-        for binding in bindings:
-            telemetry.event("binding.removed", aor=binding.aor, reason=event)
-            self.on_unbound(binding, event)
+        try:
+            await self._store.update(remove=bindings)
+        finally:
+            # Also when the store takes nothing now: they are gone from here, and whoever relies on them hears of it.
+            for binding in bindings:
+                telemetry.event("binding.removed", aor=binding.aor, reason=event)
+                self.on_unbound(binding, event)
