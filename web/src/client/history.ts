@@ -55,7 +55,7 @@ export class History {
   }
 
   async #after(cursor: string): Promise<void> {
-    for (let after = cursor; ; ) {
+    for (let after = cursor; ;) {
       const page = await this.#http.history({ after, limit: PAGE });
       for (const item of page.items) await this.#keep(item, item.state === "displayed");
       const last = page.items.at(-1)?.cursor;

@@ -15,9 +15,7 @@ import type { Presence } from "./view";
 
 /** For the tab that leads. */
 export type Order =
-  | { do: "start" | "wake" | "reconnect" | "hello" }
-  | { do: "ask"; id: Aor }
-  | { do: "compose"; id: Aor; text: string };
+  { do: "start" | "wake" | "reconnect" | "hello" } | { do: "ask"; id: Aor } | { do: "compose"; id: Aor; text: string };
 
 /** For every tab. */
 export type News =

@@ -150,7 +150,7 @@ function freeBoundary(parts: readonly Part[], makeBoundary: () => string): strin
 /** Each delimiter line: where the content before it ends, where what follows starts, whether it closes. */
 function* delimiters(body: Uint8Array, boundary: string): Generator<[number, number, boolean]> {
   const delimiter = utf8(`--${boundary}`);
-  for (let found = find(body, delimiter, 0); found >= 0; ) {
+  for (let found = find(body, delimiter, 0); found >= 0;) {
     const end = found + delimiter.length;
     if (found === 0 || body[found - 1] === LF) {
       const closing = body[end] === 0x2d && body[end + 1] === 0x2d;
