@@ -92,7 +92,7 @@ export interface CpimParts {
 }
 
 // RFC 3862 §2.3: no control characters in a header; a tab is let pass, a CR only before LF.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+// Control characters are what is looked for.
 const FORBIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)/;
 const LF_LF = utf8("\n\n");
 const LF_CR_LF = utf8("\n\r\n");
