@@ -1,6 +1,6 @@
 /** Countries whose numbers are read without a prefix, with their calling codes (ITU-T E.164). */
 
-// prettier-ignore: a table
+// prettier-ignore
 export const CALLING: Readonly<Record<string, number>> = {
   AT: 43, AU: 61, BE: 32, BG: 359, BR: 55, CA: 1, CH: 41, CY: 357, CZ: 420, DE: 49, DK: 45, DZ: 213, EE: 372, ES: 34,
   FI: 358, FR: 33, GB: 44, GP: 590, GF: 594, GR: 30, HR: 385, HU: 36, IE: 353, IN: 91, IS: 354, IT: 39, JP: 81, KR: 82,
