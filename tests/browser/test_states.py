@@ -146,6 +146,7 @@ def test_looks(state: str, query: str, desk: Page, phone: Page, tmp_path: Path) 
 
 
 def test_first_load_is_within_the_budget(folder: Path) -> None:
+    """What the first screen waits for; SIP and the plan of numbers are fetched once somebody signs in or is in."""
     manifest = json.loads((folder / ".vite/manifest.json").read_text())
     seen: set[str] = set()
     styles: set[str] = set()
