@@ -261,6 +261,7 @@ def test_a_reader_who_scrolled_up_is_not_moved(desk: Page) -> None:
     for _ in range(4):
         page.mouse.wheel(0, -900)
         page.wait_for_timeout(100)
+    page.wait_for_timeout(700)  # the wheel runs out, and the older page that it asked for is in place
     top = "document.elementFromPoint(640, 300).closest('[data-message]')?.dataset.message"
     before = page.evaluate(top)
     page.evaluate("scripted.receive('tel:+33639980006', 'news')")
