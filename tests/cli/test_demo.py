@@ -145,12 +145,12 @@ def test_it_goes_on_until_it_is_stopped_and_bob_answers_whoever_joins(tmp_path: 
             server = re.findall(r"proxy +sip:([\d.:]+);", shown)[0]
             account = ["--number", GUESTS[0], "--server", server, "--password-file", f"demo/passwords/{GUESTS[0]}"]
             joined = subprocess.run(
-                [*command, "phone", "send", BOB, "salut", *account], cwd=tmp_path, capture_output=True, timeout=20
+                [*command, "phone", "send", BOB, "salut", *account], cwd=tmp_path, capture_output=True, timeout=45
             )
             assert joined.returncode == 0
             assert any("You wrote: salut" in line for line in lines)
             process.send_signal(stop)
-            rest, errors = process.communicate(timeout=20)
+            rest, errors = process.communicate(timeout=45)
         finally:
             process.kill()
     assert (process.returncode, errors) == (0, "")

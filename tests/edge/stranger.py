@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from socket import SOCK_DGRAM
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -69,7 +70,7 @@ async def at_the_door(
     *, sip: dict[str, Any] | None = None, registrar: dict[str, Any] | None = None, msrp: dict[str, Any] | None = None
 ) -> AsyncIterator[Door]:
     """A running node; the settings change its sections."""
-    ports = {"udp": free_port(), "tcp": free_port(), "trusted": free_port()}
+    ports = {"udp": free_port(SOCK_DGRAM), "tcp": free_port(), "trusted": free_port(SOCK_DGRAM)}
     defaults = Settings()
     listeners = (
         SipListener(name="udp", transport="udp", port=ports["udp"]),

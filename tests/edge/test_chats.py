@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from socket import SOCK_DGRAM
 
 import pytest
 
@@ -152,7 +153,7 @@ async def last_state(watcher: Stranger) -> str:
 
 def test_what_waits_at_a_restart_goes_the_way_its_device_wants_it(tmp_path: Path) -> None:
     """A UDP device that takes sessions alone is served as soon as the node is back: by INVITE, for MSRP listens."""
-    ports = {"trusted": free_port(), "tcp": free_port()}
+    ports = {"trusted": free_port(SOCK_DGRAM), "tcp": free_port()}
     settings = Settings()
     settings = replace(
         settings,
