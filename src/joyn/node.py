@@ -446,6 +446,7 @@ class Node:
             await self.store.mailboxes.forget_cursors(now - self.settings.messaging.cursor_idle)
         self.terminating.forget_idle()
         await self.push.waking.sweep()
+        await self.setting_up.codes.sweep()
         await self.past.keep_ready()
 
     def request_stop(self) -> None:

@@ -17,10 +17,11 @@ from joyn.edge.http.configuration import ConfigurationDoor, configuration_hosts
 from joyn.edge.http.devices import DevicesDoor
 from joyn.edge.http.sign_in import OperatorFacts, SessionCaller, SignInDoor
 from joyn.model.aor import Aor, Numbering
+from joyn.model.device import CodeLimits
 from joyn.services.provisioning.catalogue import Catalogue, CatalogueError
 from joyn.services.provisioning.codes import CodeRules, Codes
 from joyn.services.provisioning.devices import Devices
-from joyn.services.provisioning.documents import Parameter, Service, Terms
+from joyn.services.provisioning.documents import Parameter, Service, Terms, unmatched
 from joyn.services.provisioning.provisioning import Policy, Provisioning
 from joyn.sms import Sms
 from joyn.store import Store
@@ -50,8 +51,11 @@ class SettingUp:
                 tries=rules.code_tries,
                 valid_for=rules.code_valid_for,
                 locked_for=rules.code_locked_for,
-                per_hour=rules.codes_per_hour,
-                all_per_minute=rules.codes_per_minute,
+                limits=CodeLimits(
+                    per_hour=rules.codes_per_hour,
+                    source_per_hour=rules.codes_per_source,
+                    all_per_minute=rules.codes_per_minute,
+                ),
             ),
             text=lambda code: rules.code_text.format(code=code, operator=operator.name),
             wall=time.time,
@@ -76,7 +80,7 @@ class SettingUp:
             self.caller.session,
             hosts=configuration_hosts(rules.mcc, rules.mnc),
             msisdn_header=rules.msisdn_header,
-            imsi_header=rules.imsi_header,
+            proxies=rules.trusted_proxies,
         )
         self.devices_door = DevicesDoor(self.devices, self.caller)
         self._sign_in = SignInDoor(
@@ -142,7 +146,7 @@ def _service(settings: Settings) -> Service:
     listeners = settings.sip.listeners
     best = next((kind for kind in ("tls", "tcp", "udp") if any(one.transport == kind for one in listeners)), "tcp")
     media = "MSRPoTLS" if any(one.transport == "tls" for one in settings.msrp.listeners) else "MSRP"
-    return Service(
+    service = Service(
         domain=settings.operator.domain,
         realm=settings.operator.realm or settings.operator.domain,
         pcscf=tuple(f"{one.advertise}:{one.port}" for one in listeners if one.transport == best),
@@ -152,3 +156,6 @@ def _service(settings: Settings) -> Service:
         max_message=settings.msrp.max_message,
         pager_limit=settings.messaging.pager_limit,
     )
+    for parameter in unmatched(service):
+        raise ConfigError(f"{parameter.path}: no configuration has this parameter", "provisioning.parameters")
+    return service

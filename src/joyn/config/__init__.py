@@ -273,15 +273,20 @@ def _check(settings: Settings) -> None:
             raise ConfigError("shall be a host name, or *. and a domain", f"push.hosts[{index}]")
     if not settings.operator.domain:
         raise ConfigError("is empty", "operator.domain")
+    _check_networks("http.trusted_proxies", settings.http.trusted_proxies)
+    _check_networks("provisioning.trusted_proxies", settings.provisioning.trusted_proxies)
     _check_http(settings.http)
 
 
-def _check_http(http: HttpSettings) -> None:
-    for index, network in enumerate(http.trusted_proxies):
+def _check_networks(where: str, networks: Sequence[str]) -> None:
+    for index, network in enumerate(networks):
         try:
             ip_network(network)
         except ValueError as error:
-            raise ConfigError(f"is no network: {error}", f"http.trusted_proxies[{index}]") from None
+            raise ConfigError(f"is no network: {error}", f"{where}[{index}]") from None
+
+
+def _check_http(http: HttpSettings) -> None:
     for name in ("origins", "frame_ancestors"):
         for index, origin in enumerate(getattr(http, name)):
             if not _ORIGIN.fullmatch(origin):

@@ -209,12 +209,15 @@ class ProvisioningSettings(_Section):
     )
     terms_title: str = documented("", "Title of the terms that users accept first; without terms there are none.")
     terms: str = documented("", "The terms themselves.")
-    msisdn_header: str = documented("", "Header in which a trusted proxy says the number (http.trusted_proxies).")
-    imsi_header: str = documented("", "Header in which it says the IMSI: with it, a SIM's own client needs no code.")
+    msisdn_header: str = documented("", "Header in which the access network's proxy says the number.")
+    trusted_proxies: tuple[str, ...] = documented(
+        (), "Networks of proxies that write msisdn_header and let no client's through; not those of http."
+    )
     code_tries: Count = documented(3, "Tries for one code; then the number is locked.")
     code_valid_for: Duration = documented(600.0, "How long a code may be used.")
     code_locked_for: Duration = documented(600.0, "How long a number is locked after too many tries.")
     codes_per_hour: Count = documented(5, "Codes that one number may be sent in an hour.")
+    codes_per_source: Count = documented(30, "Codes in an hour for all that one address asks for.")
     codes_per_minute: Count = documented(600, "Codes in a minute for all numbers together.")
     code_text: str = documented("{code} is your code for {operator}. Give it to nobody.", "The SMS with a code.")
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
-from joyn.model.device import Device, SentCode
+from joyn.model.device import CodeLimits, CodeWait, Device, SentCode, TriedCode
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.push import PushTarget
@@ -241,8 +241,18 @@ class PushTargets(Protocol):
 class Devices(Protocol):
     """Devices that were set up, and the one-time codes on their way to becoming one. They go with their subscriber."""
 
-    async def put(self, device: Device) -> None:
-        """Add, or replace by id; durable when it returns. ValueError: its token or user name is another device's."""
+    async def add(self, device: Device) -> bool:
+        """Add a new one; durable when it returns. False when its subscriber is none.
+
+        Raises ValueError when its id, token or user name is another device's.
+        """
+        ...
+
+    async def change(self, device_id: str, **fields: object) -> bool:
+        """Change these fields of a device and no others; durable when it returns. False when the device is gone.
+
+        Raises ValueError for a field that never changes (id, aor, kind), and when the token is another device's.
+        """
         ...
 
     async def get(self, device_id: str) -> Device | None:
@@ -250,7 +260,7 @@ class Devices(Protocol):
         ...
 
     async def with_token(self, token: str) -> Device | None:
-        """The device whose hashed token this is."""
+        """The device whose hashed token this is, or was before its newest."""
         ...
 
     async def with_username(self, username: str) -> Device | None:
@@ -261,8 +271,12 @@ class Devices(Protocol):
         """A subscriber's devices, the one set up last at the end."""
         ...
 
-    async def remove(self, device_id: str) -> bool:
-        """Forget a device; durable when it returns. False when there was none."""
+    async def remove(self, device_id: str) -> Device | None:
+        """Forget a device; durable when it returns. The device as it was, None when there was none."""
+        ...
+
+    async def outdated(self, configuration: str, limit: int) -> list[Device]:
+        """Phones that read SMS, have another configuration than this one, and were not told of it."""
         ...
 
     async def code(self, aor: Aor) -> SentCode | None:
@@ -273,14 +287,19 @@ class Devices(Protocol):
         """The code that belongs to a hashed cookie."""
         ...
 
-    async def put_code(self, code: SentCode) -> None:
-        """Add, or replace by number; durable when it returns."""
+    async def reserve_code(self, code: SentCode, limits: CodeLimits, source: str = "") -> CodeWait | None:
+        """Make this the number's code, counted on what the number, the source and all together have had; durable.
+
+        When a bound says no nothing changes, and the bound is returned. Several at once are no more than one after
+        another. `sends` and `since` of the code are the store's business.
+        """
         ...
 
-    async def try_code(self, cookie: str) -> SentCode | None:
-        """Take one try off, durably, and return the code as it was before; None when there is none, or no try left.
+    async def try_code(self, cookie: str, code: str, *, now: float, locked_until: float) -> TriedCode | None:
+        """Try a hashed code on the one of a hashed cookie, durably; None when there is no such cookie.
 
-        Two tries at once take two off.
+        A right one is used up in the same write, a wrong one takes a try off, the last try locks the number. What is
+        locked, over or used up is returned as it is, and was not tried.
         """
         ...
 

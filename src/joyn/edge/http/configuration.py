@@ -6,11 +6,13 @@ Spec: RCC.14 §2 (facts §9): the address is `config.rcs.mnc<MNC>.mcc<MCC>.pub.3
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 from aiohttp import web
 
-from joyn.edge.http import is_https, origin_of, through_proxy
+from joyn import telemetry
+from joyn.edge.http import TRUSTED, is_https, origin_of, same_site, source_of
 from joyn.model.device import Device
 from joyn.model.subscriber import Subscriber
 from joyn.protocol.config_document import CONTENT_TYPE
@@ -32,7 +34,11 @@ def configuration_hosts(mcc: str, mncs: Sequence[str]) -> list[str]:
 
 
 class ConfigurationDoor:
-    """The provider. `session` finds the browser that asks; the headers are those a trusted proxy writes."""
+    """The provider. `session` finds the browser that asks.
+
+    `msisdn_header` is what the operator's proxies in the `proxies` networks say the number in; from anybody else it is
+    nothing. Those are not the front proxies of the page, which pass on whatever header a client writes.
+    """
 
     def __init__(
         self,
@@ -41,13 +47,13 @@ class ConfigurationDoor:
         *,
         hosts: Sequence[str],
         msisdn_header: str = "",
-        imsi_header: str = "",
+        proxies: Sequence[str] = (),
     ) -> None:
         self._provisioning = provisioning
         self._session = session
         self._hosts = frozenset(hosts)
         self._msisdn_header = msisdn_header
-        self._imsi_header = imsi_header
+        self._proxies = tuple(ip_network(network) for network in proxies)
 
     def routes(self) -> list[web.RouteDef]:
         """The path that is there on every host."""
@@ -58,7 +64,10 @@ class ConfigurationDoor:
         return request.host.partition(":")[0].lower() in self._hosts
 
     async def configure(self, request: web.Request) -> web.Response:
-        """One request of one device."""
+        """One request of one device; a page of another site must not have one made."""
+        if not same_site(request):
+            telemetry.event("http.refused")
+            return web.json_response({"error": "cross-site"}, status=403)
         parameters = request.query
         if len(parameters) > MAX_PARAMETERS or any(len(value) > MAX_VALUE for value in parameters.values()):
             return web.Response(status=400)
@@ -67,23 +76,40 @@ class ConfigurationDoor:
             Asking(
                 parameters=dict(parameters),
                 cookies={name: request.cookies.get(f"joyn-{name}", "") for name in (NONCE, CODE)},
-                secure=is_https(request) or _local(request),
-                asserted=_asserted(request, self._msisdn_header),
-                asserted_imsi=_asserted(request, self._imsi_header),
+                secure=is_https(request) or self._is_local(request),
+                asserted=self._asserted(request),
+                source=source_of(request),
                 languages=tuple(one.partition(";")[0].strip() for one in languages),
                 device=await self._session(request),
                 web_socket=f"ws{origin_of(request).removeprefix('http')}{WEB_SOCKET}",
             )
         )
-        return _response(answer)
+        return _response(request, answer)
+
+    def _asserted(self, request: web.Request) -> str:
+        """The number that the operator's own proxy says."""
+        said = request.headers.getall(self._msisdn_header, []) if self._msisdn_header else []
+        peer = _peer(request)
+        if not said or peer is None or not any(peer in network for network in self._proxies):
+            return ""
+        if len(said) > 1:
+            # One of them is the client's: the proxy has added to it instead of taking its place.
+            telemetry.event("identity.forged", header=self._msisdn_header)
+            return ""
+        return said[0].strip()
+
+    def _is_local(self, request: web.Request) -> bool:
+        """A demo on this machine: nobody else can listen, and browsers call it a secure context too.
+
+        Where there are proxies, a connection from this machine may be theirs, and says nothing of the client's.
+        """
+        if self._proxies or request.app[TRUSTED] or "X-Forwarded-For" in request.headers:
+            return False
+        peer = _peer(request)
+        return peer is not None and peer.is_loopback
 
 
-def _asserted(request: web.Request, header: str) -> str:
-    """What the network says in this header; from anybody but its proxy it is nothing."""
-    return request.headers.get(header, "") if header and through_proxy(request) else ""
-
-
-def _response(answer: Answer) -> web.Response:
+def _response(request: web.Request, answer: Answer) -> web.Response:
     response = web.Response(status=answer.status, body=answer.body)
     if answer.body:
         response.content_type = CONTENT_TYPE
@@ -93,11 +119,21 @@ def _response(answer: Answer) -> web.Response:
     if answer.cookie is not None:
         name, value = answer.cookie
         # The first step of the cellular flow is plain HTTP, and its cookie has to reach the second one over TLS.
-        response.set_cookie(f"joyn-{name}", value, max_age=COOKIE_SECONDS, path="/", httponly=True, samesite="Strict")
+        response.set_cookie(
+            f"joyn-{name}",
+            value,
+            max_age=COOKIE_SECONDS,
+            path="/",
+            httponly=True,
+            secure=name != NONCE and is_https(request),
+            samesite="Strict",
+        )
     return response
 
 
-def _local(request: web.Request) -> bool:
-    """A demo on this machine: nobody else can listen, and browsers call it a secure context too."""
+def _peer(request: web.Request) -> IPv4Address | IPv6Address | None:
     peer = request.transport.get_extra_info("peername") if request.transport else None
-    return peer is not None and peer[0] in ("127.0.0.1", "::1") and not through_proxy(request)
+    try:
+        return ip_address(peer[0]) if peer else None
+    except ValueError:
+        return None

@@ -16,7 +16,7 @@ from aiohttp import web
 from joyn.model.aor import Aor
 from joyn.model.refused import Reason, Refused
 
-__all__ = ["Asked", "Caller", "Operation", "Problem", "ProblemFound", "Provider", "route"]
+__all__ = ["Asked", "Caller", "Operation", "Problem", "ProblemFound", "Provider", "failed", "read_json", "route"]
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request."""
@@ -132,12 +132,12 @@ def route(operation: Operation, serve: Serve, caller: Caller) -> web.RouteDef:
             asked = Asked(aor, device, _query(operation, request), await _body(operation, request), request.match_info)
             answer = await serve(asked)
         except ProblemFound as found:
-            return _failed(found.problem)
+            return failed(found.problem)
         except Refused as refused:
             problem = _REFUSED.get(refused.reason)
             if problem is None:
                 raise
-            return _failed(problem)
+            return failed(problem)
         if operation.answer is None:
             return web.Response(status=204)
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
@@ -156,23 +156,27 @@ def _query(operation: Operation, request: web.Request) -> Any:
 
 
 async def _body(operation: Operation, request: web.Request) -> Any:
-    if operation.body is None:
-        return None
+    return None if operation.body is None else await read_json(request, operation.body)
+
+
+async def read_json(request: web.Request, kind: type[Any], max_body: int = MAX_BODY) -> Any:
+    """A request's body as this type, in however many pieces it comes. Raises ProblemFound."""
     if request.content_type != "application/json":
         # What a form of another site's page can send without being asked for leave is none of these.
         raise ProblemFound(CROSS_SITE)
-    if (request.content_length or 0) > MAX_BODY:
+    if (request.content_length or 0) > max_body:
         raise ProblemFound(TOO_LARGE)
-    data = await request.content.read(MAX_BODY + 1)
-    while len(data) <= MAX_BODY and (more := await request.content.read(MAX_BODY + 1 - len(data))):
+    data = await request.content.read(max_body + 1)
+    while len(data) <= max_body and (more := await request.content.read(max_body + 1 - len(data))):
         data += more
-    if len(data) > MAX_BODY:
+    if len(data) > max_body:
         raise ProblemFound(TOO_LARGE)
     try:
-        return msgspec.json.decode(data, type=operation.body)
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise ProblemFound(MALFORMED) from None
 
 
-def _failed(problem: Problem) -> web.Response:
+def failed(problem: Problem) -> web.Response:
+    """The answer that says so."""
     return web.json_response({"error": problem.word}, status=problem.status)

@@ -101,7 +101,8 @@ class DevicesDoor:
 
     async def _rename(self, asked: Asked) -> None:
         name: Name = asked.body
-        await self._devices.rename(await self._own(asked), name.name)
+        if not await self._devices.rename(await self._own(asked), name.name):
+            raise ProblemFound(UNKNOWN)
 
     async def _remove(self, asked: Asked) -> None:
         await self._devices.sign_out(await self._own(asked))

@@ -7,12 +7,14 @@ time and stays in memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from joyn.edge.http import cookies
+from joyn.edge.http import cookies, source_of
+from joyn.edge.http.describing import ProblemFound, failed, read_json
 from joyn.model.aor import Aor, Numbering
 from joyn.model.device import Device
 from joyn.model.refused import Reason, Refused
@@ -74,8 +76,9 @@ class SessionCaller:
         self._devices = devices
 
     async def session(self, request: web.Request) -> tuple[Device, Subscriber] | None:
-        """The browser that asks, and its subscriber."""
-        return await self._devices.of_token(cookies.read(request, cookies.SESSION))
+        """The browser that asks, and its subscriber, unless the operator has blocked them."""
+        found = await self._devices.of_token(cookies.read(request, cookies.SESSION), "browser")
+        return None if found is None or found[1].blocked else found
 
     async def of(self, request: web.Request) -> tuple[Aor, str]:
         """The subscriber, and the device's id. Raises Refused(UNAUTHENTICATED)."""
@@ -110,11 +113,11 @@ class SignInDoor:
     def routes(self) -> list[web.RouteDef]:
         """What it serves."""
         return [
-            web.post("/api/sign-in", self._number),
-            web.post("/api/sign-in/code", self._code),
+            web.post("/api/sign-in", _read(self._number)),
+            web.post("/api/sign-in/code", _read(self._code)),
             web.get("/api/session", self._session),
             web.delete("/api/session", self._sign_out),
-            web.post("/api/terms", self._terms),
+            web.post("/api/terms", _read(self._terms)),
             web.get("/api/operator", self._facts),
         ]
 
@@ -122,9 +125,7 @@ class SignInDoor:
         return _json(self._operator)
 
     async def _number(self, request: web.Request) -> web.Response:
-        given: NumberGiven | None = await _body(request, NumberGiven)
-        if given is None:
-            return _problem(400, "malformed")
+        given: NumberGiven = await read_json(request, NumberGiven, MAX_BODY)
         numbering = self._numbering
         if len(given.country) == 2 and given.country.upper() != numbering.country:
             numbering = Numbering(given.country, (numbering.domain,))
@@ -138,7 +139,8 @@ class SignInDoor:
         if subscriber.blocked:
             return _problem(403, "not-eligible")
         try:
-            sending = await self._codes.send(aor, about=msgspec.json.encode(given.device).decode())
+            about = msgspec.json.encode(given.device).decode()
+            sending = await self._codes.send(aor, about=about, source=source_of(request))
         except TooMany as error:
             return _problem(429, "too-many", until=error.until)
         except OSError:
@@ -148,9 +150,7 @@ class SignInDoor:
         return response
 
     async def _code(self, request: web.Request) -> web.Response:
-        given: CodeGiven | None = await _body(request, CodeGiven)
-        if given is None:
-            return _problem(400, "malformed")
+        given: CodeGiven = await read_json(request, CodeGiven, MAX_BODY)
         try:
             code = await self._codes.check(cookies.read(request, cookies.CHALLENGE), given.code[:20])
         except Wrong as error:
@@ -161,7 +161,10 @@ class SignInDoor:
             return _problem(429, "locked", until=error.until)
         said = msgspec.json.decode(code.about or "{}", type=DeviceFacts)
         about = About(name=said.name, agent=said.browser, system=said.system)
-        device, token = await self._devices.set_up(code.aor, "browser", about)
+        try:
+            device, token = await self._devices.set_up(code.aor, "browser", about)
+        except Refused:
+            return _problem(410, "expired")
         response = _json({"aor": device.aor, "device": device.id})
         cookies.write(request, response, cookies.SESSION, token, SESSION_SECONDS)
         cookies.drop(request, response, cookies.CHALLENGE)
@@ -198,24 +201,24 @@ class SignInDoor:
         found = await self._caller.session(request)
         if found is None:
             return _problem(401, "signed-out")
-        answered: TermsAnswered | None = await _body(request, TermsAnswered)
-        if answered is None:
-            return _problem(400, "malformed")
+        answered: TermsAnswered = await read_json(request, TermsAnswered, MAX_BODY)
         if not answered.accept:
             return await self._sign_out(request)
-        await self._devices.accept_terms(found[0])
+        if not await self._devices.accept_terms(found[0]):
+            return _problem(401, "signed-out")
         return web.Response(status=204)
 
 
-async def _body(request: web.Request, kind: type[Any]) -> Any:
-    """The body as this type; None when it is none. JSON alone: a form of another site can send anything else."""
-    if request.content_type != "application/json" or (request.content_length or 0) > MAX_BODY:
-        return None
-    data = await request.content.read(MAX_BODY + 1)
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return None
+def _read(serve: Handler) -> Handler:
+    """The handler, with the answer to a body that cannot be read."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await serve(request)
+        except ProblemFound as found:
+            return failed(found.problem)
+
+    return handle
 
 
 def _json(value: object) -> web.Response:

@@ -1,22 +1,22 @@
 """One-time codes by SMS: who can read one owns the number.
 
 Spec: facts §9.1; SRLabs 2019 (attacks: six digits and unlimited tries fall in five minutes). A code has three tries, a
-number one code at a time with a pause between two and a bound per hour, and all numbers together have a bound. What is
-kept are hashes, in the store, so that a restart forgives nothing.
+number one code at a time with a pause between two and a bound per hour; who asks from one address has a bound, and all
+numbers together. What is kept are hashes, in the store, so that a restart forgives nothing and many requests at once
+are no more than one after another.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-from collections import deque
+import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from joyn import telemetry
 from joyn.model.aor import Aor
-from joyn.model.device import SentCode
+from joyn.model.device import CodeLimits, Limit, SentCode
 from joyn.sms import Sms
 from joyn.store import Devices
 
@@ -59,14 +59,12 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRules:
-    """Times in seconds. `per_hour` codes for one number, `all_per_minute` for all numbers together."""
+    """How long codes hold; times in seconds."""
 
     tries: int = 3
     valid_for: float = 600.0
-    again_after: float = 30.0
     locked_for: float = 600.0
-    per_hour: int = 5
-    all_per_minute: int = 600
+    limits: CodeLimits = field(default_factory=CodeLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +98,13 @@ class Codes:
         self._wall = wall
         self._pick = pick
         self._make_cookie = make_cookie
-        self._sent: deque[float] = deque()
 
-    async def send(self, aor: Aor, *, port: int = 0, about: str = "") -> Sending:
+    async def send(self, aor: Aor, *, port: int = 0, about: str = "", source: str = "") -> Sending:
         """Send a code to a number: letters to the `port` a client listens on, else digits for a person.
 
-        Raises TooMany or Locked, and OSError when the SMS cannot leave.
+        `source` is the address that asks. Raises TooMany or Locked, and OSError when the SMS cannot leave.
         """
         now = self._wall()
-        before = await self._devices.code(aor)
-        sends, since = self._count(before, now)
-        self._count_all(now)
         alphabet, length = (LETTERS, READ) if port else (DIGITS, TYPED)
         code = "".join(self._pick(alphabet) for _ in range(length))
         cookie = self._make_cookie()
@@ -121,64 +115,58 @@ class Codes:
             tries_left=self._rules.tries,
             sent_at=now,
             expires_at=now + self._rules.valid_for,
-            sends=sends,
-            since=since,
+            since=now,
             about=about,
         )
         # Before the SMS leaves: what the number may still ask for is counted even if it never arrives.
-        await self._devices.put_code(made)
+        wait = await self._devices.reserve_code(made, self._rules.limits, _network(source))
+        if wait is not None:
+            if wait.limit in (Limit.SOURCE, Limit.ALL):
+                telemetry.event("code.limited", limit=wait.limit.value)
+            raise (Locked if wait.limit is Limit.LOCKED else TooMany)(wait.until)
         await self._sms.send(aor, code if port else self._text(code), port=port)
         SENT.inc()
-        return Sending(cookie=cookie, length=length, again=now + self._rules.again_after)
-
-    def _count(self, before: SentCode | None, now: float) -> tuple[int, float]:
-        """How many codes the number has had in this hour with the next one, and since when. Raises TooMany, Locked."""
-        if before is None:
-            return 1, now
-        if before.locked_until > now:
-            raise Locked(before.locked_until)
-        if before.sent_at + self._rules.again_after > now:
-            raise TooMany(before.sent_at + self._rules.again_after)
-        if before.since + 3600.0 <= now:
-            return 1, now
-        if before.sends >= self._rules.per_hour:
-            raise TooMany(before.since + 3600.0)
-        return before.sends + 1, before.since
-
-    def _count_all(self, now: float) -> None:
-        while self._sent and self._sent[0] <= now - 60.0:
-            self._sent.popleft()
-        if len(self._sent) >= self._rules.all_per_minute:
-            telemetry.event("code.limited")
-            raise TooMany(self._sent[0] + 60.0)
-        self._sent.append(now)
+        return Sending(cookie=cookie, length=length, again=now + self._rules.limits.again_after)
 
     async def check(self, cookie: str, code: str) -> SentCode:
-        """The number whose code this is; a code holds once. Raises Wrong, Expired, Locked."""
+        """The number whose code this is; a code holds once. Raises Wrong, Expired, Locked.
+
+        People type codes as they read them: blanks and hyphens between the letters are none of the code.
+        """
         now = self._wall()
-        key = hashed(cookie)
-        known = await self._devices.code_of(key)
-        if known is None:
-            raise Expired
-        if known.locked_until > now:
-            raise Locked(known.locked_until)
-        if known.expires_at <= now:
-            raise Expired
-        # The try is taken before it is looked at: many at once are no more than the same tries one after another.
-        tried = await self._devices.try_code(key)
+        until = now + self._rules.locked_for
+        typed = "".join(one for one in code.upper() if one.isalnum())
+        tried = await self._devices.try_code(hashed(cookie), hashed(cookie + typed), now=now, locked_until=until)
         if tried is None:
             raise Expired
-        if hmac.compare_digest(hashed(cookie + code.strip().upper()), tried.code):
-            await self._devices.put_code(replace(tried, tries_left=0, expires_at=now))
-            return tried
+        known = tried.code
+        if tried.right:
+            return known
+        if known.locked_until > now:
+            raise Locked(known.locked_until)
+        if known.expires_at <= now or known.tries_left <= 0:
+            raise Expired
         WRONG.inc()
-        left = tried.tries_left - 1
-        if left <= 0:
-            telemetry.event("code.locked", number=tried.aor)
-            until = now + self._rules.locked_for
-            await self._devices.put_code(replace(tried, tries_left=0, locked_until=until))
+        if known.tries_left == 1:
+            telemetry.event("code.locked", number=known.aor)
             raise Locked(until)
-        raise Wrong(left)
+        raise Wrong(known.tries_left - 1)
+
+    async def sweep(self) -> None:
+        """Forget codes that are over and limit nothing any more."""
+        await self._devices.forget_codes(self._wall() - 3600.0)
+
+
+def _network(source: str) -> str:
+    """Who is counted as one asker, hashed: an IPv4 address, or the 64 bits one IPv6 subscriber has to choose from."""
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return hashed(source) if source else ""
+    if isinstance(address, ipaddress.IPv6Address):
+        mapped = address.ipv4_mapped
+        return hashed(str(mapped or ipaddress.ip_network((address, 64), strict=False)))
+    return hashed(str(address))
 
 
 def hashed(text: str) -> str:

@@ -6,8 +6,10 @@ rotate. Spec: facts §2.3, §9.1; attacks: a stolen configuration must not be th
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from joyn import telemetry
 from joyn.model.aor import Aor
@@ -23,6 +25,8 @@ __all__ = ["About", "Credentials", "Devices"]
 
 ACTIVE_EVERY = 60.0
 """Seconds between two notes that a device is active."""
+MAX_GONE = 1000
+"""Devices that were signed out and are remembered, in case a registration of theirs is just being written."""
 MAX_DEVICES = 20
 """Devices of one subscriber; a further one replaces the one longest away."""
 ALGORITHMS = ("SHA-256", "MD5")
@@ -65,10 +69,16 @@ class Devices:
         self._wall = wall
         self._make_id = make_id
         self._make_secret = make_secret
+        self._gone: OrderedDict[str, Device] = OrderedDict()
         self.on_signed_out: Callable[[Device], Awaitable[None]] = _nobody
 
-    async def set_up(self, aor: Aor, kind: str, about: About) -> tuple[Device, str]:
-        """A new device of a subscriber, and its token."""
+    async def set_up(
+        self, aor: Aor, kind: str, about: About, *, token_for: float = 0.0, sms_port: int = 0
+    ) -> tuple[Device, str]:
+        """A new device of a subscriber, and its token, good for `token_for` seconds (0: without end).
+
+        Raises Refused(UNKNOWN_RECIPIENT) when they are no subscriber any more.
+        """
         now, token, device_id = self._wall(), self._make_secret(), self._make_id()
         device = Device(
             id=device_id,
@@ -78,45 +88,73 @@ class Devices:
             agent=about.agent[:64],
             system=about.system[:64],
             token=hashed(token),
+            token_until=now + token_for if token_for else 0.0,
             username=f"{device_id}@{self._realm}",
+            sms_port=sms_port,
             created_at=now,
             last_active=now,
         )
         others = await self._stored.of(aor)
         if len(others) >= MAX_DEVICES:
             await self.sign_out(min(others, key=lambda one: one.last_active))
-        await self._stored.put(device)
+        if not await self._stored.add(device):
+            raise Refused(Reason.UNKNOWN_RECIPIENT, "no such subscriber")
         telemetry.event("device.added", aor=aor, kind=kind)
         return device, token
 
-    async def of_token(self, token: str) -> tuple[Device, Subscriber] | None:
-        """The device that shows this token and its subscriber, unless the operator has blocked them."""
-        device = await self._stored.with_token(hashed(token)) if token else None
-        if device is None:
-            return None
-        subscriber = await self._subscribers.get(device.aor)
-        if subscriber is None or subscriber.blocked:
+    async def of_token(self, token: str, kind: str) -> tuple[Device, Subscriber] | None:
+        """The device of this kind that shows this token, and its subscriber, who may be blocked."""
+        shown = hashed(token)
+        device = await self._stored.with_token(shown) if token else None
+        if device is None or device.kind != kind:
             return None
         now = self._wall()
+        newest = device.token == shown
+        until = device.token_until if newest else device.before_until
+        subscriber = await self._subscribers.get(device.aor)
+        if subscriber is None or 0.0 < until <= now:
+            return None
+        changes: dict[str, Any] = {}
+        if newest and device.token_before:
+            # It has the new one: now the old one holds no more.
+            changes |= {"token_before": "", "before_until": 0.0}
         if device.last_active + ACTIVE_EVERY < now:
-            device = replace(device, last_active=now)
-            await self._stored.put(device)
-        return device, subscriber
+            changes["last_active"] = now
+        if changes and not await self._stored.change(device.id, **changes):
+            return None
+        return replace(device, **changes), subscriber
 
-    async def rotate(self, device: Device) -> tuple[Device, str]:
-        """A new token for a device; the old one holds no more."""
-        token = self._make_secret()
-        device = replace(device, token=hashed(token), last_active=self._wall())
-        await self._stored.put(device)
-        return device, token
+    async def rotate(self, device: Device, shown: str, token_for: float) -> str | None:
+        """A new token for a device that has shown this one, which holds until the new one is seen: the answer may be
+        lost. None when the device is gone."""
+        now, token, old = self._wall(), self._make_secret(), hashed(shown)
+        until = device.token_until if device.token == old else device.before_until
+        kept = await self._stored.change(
+            device.id,
+            token=hashed(token),
+            token_until=now + token_for,
+            token_before=old,
+            before_until=until or now + token_for,
+            last_active=now,
+        )
+        return token if kept else None
 
-    async def mint(self, device: Device, valid_for: float) -> tuple[Device, Credentials]:
-        """New digest credentials for a device; the old ones hold no more."""
+    async def mint(self, device: Device, valid_for: float, configuration: str = "") -> Credentials | None:
+        """New digest credentials for a device, which come with this configuration; the old ones hold no more.
+
+        None when the device is gone.
+        """
         password, until = self._make_secret(), self._wall() + valid_for
         hashes = {algorithm: ha1(device.username, self._realm, password, algorithm) for algorithm in ALGORITHMS}
-        device = replace(device, ha1=hashes, credentials_until=until)
-        await self._stored.put(device)
-        return device, Credentials(username=device.username, password=password, until=until)
+        kept = await self._stored.change(
+            device.id, ha1=hashes, credentials_until=until, configuration=configuration, told=""
+        )
+        return Credentials(username=device.username, password=password, until=until) if kept else None
+
+    async def listens(self, device: Device, sms_port: int) -> None:
+        """Its client reads SMS on this port now."""
+        if device.sms_port != sms_port:
+            await self._stored.change(device.id, sms_port=sms_port)
 
     async def find(self, username: str) -> Subscriber | None:
         """The subscriber a device's user name stands for, with that device's credentials; None for no device's."""
@@ -131,10 +169,18 @@ class Devices:
         return replace(subscriber, username=username, ha1=device.ha1, algorithms=ALGORITHMS)
 
     async def registered(self, username: str, instance: str) -> None:
-        """A device has registered with this `+sip.instance`: by it its bindings are found when it is signed out."""
+        """A device has registered with this `+sip.instance`: by it its bindings are found when it is signed out.
+
+        One that was signed out while its registration was being written is signed out once more, with this one.
+        """
         device = await self._stored.with_username(username) if username.endswith(f"@{self._realm}") else None
-        if device is not None and device.instance != instance:
-            await self._stored.put(replace(device, instance=instance))
+        if device is not None and (
+            device.instance == instance or await self._stored.change(device.id, instance=instance)
+        ):
+            return
+        gone = self._gone.get(username)
+        if gone is not None:
+            await self.on_signed_out(replace(gone, instance=instance))
 
     async def of(self, aor: Aor) -> list[Device]:
         """A subscriber's devices."""
@@ -152,19 +198,25 @@ class Devices:
         device = await self._stored.get(device_id)
         return "" if device is None else device.instance
 
-    async def rename(self, device: Device, name: str) -> None:
-        """Call it something else."""
-        await self._stored.put(replace(device, name=name[:64]))
+    async def rename(self, device: Device, name: str) -> bool:
+        """Call it something else. False when it is gone."""
+        return await self._stored.change(device.id, name=name[:64])
 
-    async def accept_terms(self, device: Device) -> None:
-        """Its user agrees."""
-        await self._stored.put(replace(device, terms=True))
+    async def accept_terms(self, device: Device) -> bool:
+        """Its user agrees. False when it is gone."""
+        return await self._stored.change(device.id, terms=True)
 
-    async def sign_out(self, device: Device) -> None:
-        """Forget a device: nothing it has is good for anything any more."""
-        if await self._stored.remove(device.id):
-            telemetry.event("device.removed", aor=device.aor)
-            await self.on_signed_out(device)
+    async def sign_out(self, device: Device) -> bool:
+        """Forget a device: nothing it has is good for anything any more. False when it was gone."""
+        gone = await self._stored.remove(device.id)
+        if gone is None:
+            return False
+        self._gone[gone.username] = gone
+        if len(self._gone) > MAX_GONE:
+            self._gone.popitem(last=False)
+        telemetry.event("device.removed", aor=gone.aor)
+        await self.on_signed_out(gone)
+        return True
 
 
 async def _nobody(_device: Device) -> None:

@@ -7,12 +7,12 @@ both are written from the same facts, and each is given the one it knows.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from joyn.protocol.config_document import Characteristic
 
-__all__ = ["JOYN", "Description", "Parameter", "Service", "Terms", "Vers", "document", "vers_only"]
+__all__ = ["JOYN", "Description", "Parameter", "Service", "Terms", "Vers", "document", "unmatched", "vers_only"]
 
 JOYN: Final = "joyn_blackbird"
 """The profile of the joyn era; anything else we know begins with `UP_`."""
@@ -52,7 +52,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """The operator's own value: of the parameter at `path` (`MESSAGING/Chat/TimerIdle`), for a profile (`*`: all)."""
+    """The operator's own value: of the parameter at `path`, for a profile (`*`: all).
+
+    A path begins below an application (`MESSAGING/Chat/TimerIdle`), or with it, as IMS or RCS (`IMS/Timer_T1`).
+    """
 
     profile: str
     path: str
@@ -234,12 +237,50 @@ def _rcs(service: Service, of: Description) -> Characteristic:
     return Characteristic("APPLICATION", head, (services, *chat, discovery, Characteristic("OTHER", (), (transports,))))
 
 
+def unmatched(service: Service) -> list[Parameter]:
+    """The operator's own values that change nothing, because no document has such a parameter."""
+    plain = replace(service, parameters=())
+    found = []
+    for parameter in service.parameters:
+        profiles = (JOYN, "UP_2.4") if parameter.profile == "*" else (parameter.profile,)
+        made = [one for profile in profiles for one in document(plain, _sample(profile))]
+        known = parameter.profile in ("*", JOYN) or parameter.profile.startswith("UP_")
+        if not known or not any(_has(one, path) for one in made for path in _paths(one, parameter)):
+            found.append(parameter)
+    return found
+
+
+def _sample(profile: str) -> Description:
+    return Description(
+        vers=Vers(1, 1), profile=profile, private_identity="", public_identities=("",), username="", password=""
+    )
+
+
+_APPLICATIONS: Final = {"ap2001": "ims", "ap2002": "rcs"}
+
+
 def _set(one: Characteristic, parameters: Sequence[Parameter], profile: str) -> Characteristic:
-    """The characteristic with the operator's own values; a path begins below the application."""
+    """The characteristic with the operator's own values."""
     for parameter in parameters:
         if parameter.profile in ("*", profile):
-            one = _replaced(one, parameter.path.split("/"), parameter.value)
+            for path in _paths(one, parameter):
+                one = _replaced(one, path, parameter.value)
     return one
+
+
+def _paths(one: Characteristic, parameter: Parameter) -> list[list[str]]:
+    """Where in an application the parameter would be; nowhere in anything else."""
+    if one.type != "APPLICATION":
+        return []
+    path = parameter.path.split("/")
+    named = _APPLICATIONS.get(one.get("AppID") or "")
+    return [path, path[1:]] if path[0].lower() == named else [path]
+
+
+def _has(one: Characteristic, path: Sequence[str]) -> bool:
+    if len(path) == 1:
+        return one.get(path[0]) is not None
+    return any(_has(child, path[1:]) for child in one.inside if child.type.lower() == path[0].lower())
 
 
 def _replaced(one: Characteristic, path: Sequence[str], value: str) -> Characteristic:

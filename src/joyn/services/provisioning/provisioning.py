@@ -2,12 +2,12 @@
 
 Spec: RCC.14 §2 (facts §9.1 to §9.4). Two ways lead to a configuration: over the operator's own access, where a proxy
 says whose number it is, and over any other, where a code by SMS does. What a proxy says is never enough alone: any app
-on the phone can make that request (attacks: SRLabs 2019). It only spares typing the number.
+on the phone can make that request (attacks: SRLabs 2019). It only spares typing the number: a new device needs a code.
 """
 
 from __future__ import annotations
 
-import hmac
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from joyn import telemetry
 from joyn.model.aor import Aor, Numbering
 from joyn.model.device import Device
+from joyn.model.refused import Refused
 from joyn.model.subscriber import Subscriber
 from joyn.protocol.config_document import Characteristic, emit
 from joyn.services.provisioning.catalogue import Catalogue, Verdict
@@ -49,14 +50,19 @@ _NAMES: Final = (
     "terminal_model terminal_sw_version default_sms_app default_vvm_app rcs_state provisioning_version app Channel_ID "
     "device_type friendly_device_name alias"
 ).split()
+_NUMBER: Final = re.compile(r"\+?[0-9]{3,20}")
 _SPELLINGS: Final = {name.lower(): name for name in _NAMES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator has decided. Times in seconds; `beta` lets downloadable clients in."""
+    """What the operator has decided. Times in seconds; `beta` lets downloadable clients in.
+
+    `configuration` names what all devices are told now: phones that were told something else are told to ask again.
+    """
 
     version: int = 1
+    configuration: str = ""
     validity: int = 86400 * 7
     token_validity: int = 86400 * 30
     credentials_for: float = 7200.0
@@ -69,13 +75,13 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """One request. `asserted` is the number (and `asserted_imsi` the IMSI) that a trusted proxy has put in."""
+    """One request. `asserted` is the number that a trusted proxy has put in, `source` the address that asks."""
 
     parameters: Mapping[str, str]
     cookies: Mapping[str, str] = field(default_factory=dict)
     secure: bool = False
     asserted: str = ""
-    asserted_imsi: str = ""
+    source: str = ""
     languages: tuple[str, ...] = ()
     device: tuple[Device, Subscriber] | None = None
     """The browser that asks, by its session."""
@@ -122,7 +128,7 @@ class Provisioning:
         self._service = service
         self._wall = wall
         self._make_secret = make_secret
-        self._nonces: dict[str, tuple[float, Aor, str]] = {}
+        self._nonces: dict[str, tuple[float, Aor]] = {}
 
     async def answer(self, asking: Asking) -> Answer:
         """The answer to one request; never an exception for what a device sends."""
@@ -158,40 +164,33 @@ class Provisioning:
         ):
             del self._nonces[next(iter(self._nonces))]
         nonce = self._make_secret()
-        self._nonces[hashed(nonce)] = (now, aor, asking.asserted_imsi)
+        self._nonces[hashed(nonce)] = (now, aor)
         return Answer(status=200, cookie=(NONCE, nonce))
 
-    def _noted(self, asking: Asking) -> tuple[Aor, str] | None:
+    def _noted(self, asking: Asking) -> Aor | None:
         """The number of this request's first step, once."""
         noted = self._nonces.pop(hashed(asking.cookies.get(NONCE, "")), None)
-        if noted is None or noted[0] + NONCE_LIFETIME <= self._wall():
-            return None
-        return noted[1], noted[2]
+        return None if noted is None or noted[0] + NONCE_LIFETIME <= self._wall() else noted[1]
 
     async def _second_step(self, asking: Asking) -> Answer:
         noted = self._noted(asking)
         token = asking.get("token")
         if token:
-            found = await self._devices.of_token(token)
+            found = await self._devices.of_token(token, "native")
             if found is None or (asking.get("msisdn") and self._read(asking.get("msisdn")) != found[0].aor):
                 # Facts §9.3: the client drops its token and asks again.
                 return Answer(status=511)
-            return await self._configure(asking, *found)
-        aor = noted[0] if noted else self._read(asking.get("msisdn"))
-        subscriber = await self._eligible(aor) if aor is not None else None
-        if aor is None or subscriber is None:
+            return await self._configure(asking, *found, shown=token)
+        aor = noted or self._read(asking.get("msisdn"))
+        if aor is None or await self._eligible(aor) is None:
             return Answer(status=403)
-        if noted and noted[1] and hmac.compare_digest(noted[1].encode(), asking.get("IMSI").encode()):
-            # The network has said which SIM it is, and only the system's own client can read that from the phone.
-            return await self._new_device(asking, subscriber)
         return await self._send_code(asking, aor)
 
     # By a code.
 
     async def _send_code(self, asking: Asking, aor: Aor) -> Answer:
-        port = asking.get("SMS_port")
         try:
-            sending = await self._codes.send(aor, port=int(port) if port.isdecimal() and len(port) < 6 else 0)
+            sending = await self._codes.send(aor, port=_port(asking), source=asking.source)
         except TooMany as error:
             return Answer(status=503, retry_after=max(1, int(error.until - self._wall())))
         except OSError:
@@ -219,29 +218,47 @@ class Provisioning:
             agent=f"{asking.get('client_vendor')} {asking.get('client_version')}".strip(),
             system=f"{vendor} {model} {version}".strip(),
         )
-        device, _ = await self._devices.set_up(subscriber.aor, "native", about)
-        return await self._configure(asking, device, subscriber, fresh=True)
+        try:
+            device, token = await self._devices.set_up(
+                subscriber.aor, "native", about, token_for=float(self._policy.token_validity), sms_port=_port(asking)
+            )
+        except Refused:
+            return Answer(status=403)
+        return await self._configure(asking, device, subscriber, fresh=token)
 
     # What it gets.
 
     async def _browser(self, asking: Asking, device: Device, subscriber: Subscriber) -> Answer:
+        if subscriber.blocked:
+            return Answer(status=403)
         terms = None if device.terms else self._terms(asking)
-        return await self._document(
-            asking, device, subscriber, Vers(self._policy.version, self._policy.validity), terms
-        )
+        return await self._document(asking, device, terms, self._policy.credentials_for)
 
     async def _configure(
-        self, asking: Asking, device: Device, subscriber: Subscriber, *, fresh: bool = False
+        self, asking: Asking, device: Device, subscriber: Subscriber, *, shown: str = "", fresh: str = ""
     ) -> Answer:
-        decided = self._decided(asking)
+        """A phone's configuration: it has shown a token, or been set up just now with a `fresh` one."""
+        decided = vers_only(RESET) if subscriber.blocked else self._decided(asking)
         if decided is not None:
             return Answer(status=200, body=emit(decided))
-        vers = Vers(self._policy.version, self._policy.validity)
-        if asking.get("vers") == str(vers.version) and not fresh:
-            return Answer(status=200, body=emit(vers_only(vers)))
+        policy = self._policy
+        if asking.get("SMS_port"):
+            await self._devices.listens(device, _port(asking))
+        if shown and asking.get("vers") == str(policy.version) and self._lasts(device, shown):
+            return Answer(status=200, body=emit(vers_only(Vers(policy.version, policy.validity))))
+        token = fresh or await self._devices.rotate(device, shown, float(policy.token_validity))
+        if token is None:
+            return Answer(status=511)
         # A client that has no configuration yet shows the terms; one that had it before has accepted them.
         terms = self._terms(asking) if asking.get("vers") in ("", "0") else None
-        return await self._document(asking, device, subscriber, vers, terms)
+        return await self._document(
+            asking, device, terms, float(policy.token_validity), token=(token, policy.token_validity)
+        )
+
+    def _lasts(self, device: Device, shown: str) -> bool:
+        """Whether all a phone has is good until it asks again; what it never got is not."""
+        again = self._wall() + self._policy.validity
+        return device.token == hashed(shown) and device.credentials_until > again and device.token_until > again
 
     def _decided(self, asking: Asking) -> tuple[Characteristic, ...] | None:
         """What the rollout says about such a device, when it is not: go on."""
@@ -258,22 +275,23 @@ class Provisioning:
         return None
 
     async def _document(
-        self, asking: Asking, device: Device, subscriber: Subscriber, vers: Vers, terms: Terms | None
+        self,
+        asking: Asking,
+        device: Device,
+        terms: Terms | None,
+        lifetime: float,
+        token: tuple[str, int] | None = None,
     ) -> Answer:
-        browser = device.kind == "browser"
-        if subscriber.blocked:
-            return Answer(status=200, body=emit(vers_only(RESET)))
-        token = None
-        if not browser:
-            device, secret = await self._devices.rotate(device)
-            token = (secret, self._policy.token_validity)
-        lifetime = self._policy.credentials_for if browser else float(self._policy.token_validity)
-        device, credentials = await self._devices.mint(device, lifetime)
-        profile = asking.get("rcs_profile") or JOYN
+        """The whole document, with credentials that are made for it."""
+        credentials = await self._devices.mint(device, lifetime, self._policy.configuration)
+        if credentials is None:
+            # It was signed out this very moment.
+            return Answer(status=511 if token else 403)
+        profile = asking.get("rcs_profile")
         made = document(
             self._service,
             Description(
-                vers=vers,
+                vers=Vers(self._policy.version, self._policy.validity),
                 profile=profile if profile.startswith("UP_") else JOYN,
                 private_identity=credentials.username,
                 public_identities=(device.aor, self._numbering.sip_uri(device.aor)),
@@ -281,7 +299,7 @@ class Provisioning:
                 password=credentials.password,
                 token=token,
                 terms=terms,
-                web_socket=asking.web_socket if browser else "",
+                web_socket=asking.web_socket if device.kind == "browser" else "",
             ),
         )
         return Answer(status=200, body=emit(made))
@@ -299,5 +317,15 @@ class Provisioning:
         return None if subscriber is None or subscriber.blocked else subscriber
 
     def _read(self, number: str) -> Aor | None:
-        digits = self._numbering.number(number if number.startswith("+") or not number.isdecimal() else f"+{number}")
+        """A number as phones and networks write it: with +, without it, or as people at home do."""
+        text = number.removeprefix("tel:")
+        if not _NUMBER.fullmatch(text):
+            return None
+        digits = self._numbering.number(text) or (None if text[0] in "+0" else self._numbering.number(f"+{text}"))
         return Aor(f"tel:{digits}") if digits else None
+
+
+def _port(asking: Asking) -> int:
+    """Where the client reads its SMS; 0 when it reads none, or says what no port is."""
+    text = asking.get("SMS_port")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) < 65536 else 0
