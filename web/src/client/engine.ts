@@ -44,6 +44,7 @@ export class Engine {
   readonly #typing: Typing;
   readonly #events: EngineEvents;
   readonly #asked = new Map<Aor, number>();
+  #looked: Aor | undefined;
   #own: Aor = "";
 
   constructor(
@@ -113,6 +114,7 @@ export class Engine {
   async ask(peer: Aor): Promise<void> {
     const { up } = this.line;
     const now = this.#environment.now();
+    this.#looked = peer;
     if (up === undefined || now - (this.#asked.get(peer) ?? -Infinity) < REACH_FOR) return;
     this.#asked.set(peer, now);
     this.#events.onReach(peer, "checking");
@@ -123,6 +125,8 @@ export class Engine {
   #onUp(): void {
     void this.#outbox.start();
     void this.#catchUp();
+    // Whoever is looked at was asked for while there was no line, or may have gone since.
+    if (this.#looked !== undefined) void this.ask(this.#looked);
   }
 
   /** What the network kept for us comes by itself; the history has the rest. */
