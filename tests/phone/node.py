@@ -1,5 +1,7 @@
 """A node in the test's own process: memory store, free loopback ports, two subscribers."""
 
+import itertools
+import os
 import socket
 import tempfile
 import time
@@ -20,10 +22,20 @@ ALICE, BOB, CAROL = "+33639980001", "+33639980002", "+33639980003"
 ALGORITHMS = ("SHA-256", "MD5")
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = itertools.cycle(range(20_000 + 1_500 * _WORKER, 21_500 + 1_500 * _WORKER))
+"""Below those the system gives to connections, and another range for each worker: nobody takes one in between."""
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in itertools.islice(_PORTS, 1_500):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise OSError("no port is free")
 
 
 @contextmanager
