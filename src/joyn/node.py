@@ -137,6 +137,7 @@ class Node:
         self.push.waking.wake_waiting()
         await self.admin.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        self.setting_up.start()
         telemetry.event("node.started", listeners=len(settings.sip.listeners))
 
     def _build(self) -> None:
@@ -235,6 +236,7 @@ class Node:
             subscribers=store.subscribers,
             bindings=self.registrar,
             tracer=Tracer(store, self.attempts),
+            devices=self.setting_up.devices,
             after_change=self._changed,
         )
 
@@ -461,6 +463,7 @@ class Node:
         """Close the doors, let what was accepted reach the disk, close the store."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+        await self.setting_up.stop()
         await self.admin.stop()
         await self.websockets.close()
         await self.http.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import time
 import uuid
@@ -18,13 +20,17 @@ from joyn.edge.http.devices import DevicesDoor
 from joyn.edge.http.sign_in import OperatorFacts, SessionCaller, SignInDoor
 from joyn.model.aor import Aor, Numbering
 from joyn.model.device import CodeLimits
+from joyn.model.refused import Refused
 from joyn.services.provisioning.catalogue import Catalogue, CatalogueError
-from joyn.services.provisioning.codes import CodeRules, Codes
+from joyn.services.provisioning.codes import CodeRules, Codes, hashed
 from joyn.services.provisioning.devices import Devices
 from joyn.services.provisioning.documents import Parameter, Service, Terms, unmatched
 from joyn.services.provisioning.provisioning import Policy, Provisioning
+from joyn.services.provisioning.reconfiguring import Reconfiguring
 from joyn.sms import Sms
 from joyn.store import Store
+
+log = logging.getLogger(__name__)
 
 SECRET_BYTES = 24
 """Random bytes of a token, a cookie or a password."""
@@ -62,6 +68,16 @@ class SettingUp:
             pick=secrets.choice,
             make_cookie=_secret,
         )
+        catalogue = _catalogue(rules.catalogue)
+        configuration = hashed(f"{rules.version} {catalogue}")
+        self._reconfiguring = Reconfiguring(
+            store.devices,
+            sms,
+            configuration=configuration,
+            pause=60.0 / rules.told_per_minute,
+            sleep=asyncio.sleep,
+        )
+        self._telling: asyncio.Task[None] | None = None
         self.caller = SessionCaller(self.devices)
         self._service = _service(settings)
         self.provisioning = Provisioning(
@@ -69,8 +85,8 @@ class SettingUp:
             numbering,
             self.devices,
             self.codes,
-            _catalogue(rules.catalogue),
-            _policy(settings),
+            catalogue,
+            _policy(settings, configuration),
             self._service,
             wall=time.time,
             make_secret=_secret,
@@ -92,6 +108,22 @@ class SettingUp:
             OperatorFacts(name=operator.name, theme=operator.theme, country=operator.country),
             shown=self.shown,
         )
+
+    def start(self) -> None:
+        """Begin to tell phones whose configuration is out of date."""
+        self._telling = asyncio.get_running_loop().create_task(self._tell())
+
+    async def stop(self) -> None:
+        """Stop that; the others are told after the next start."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+
+    async def _tell(self) -> None:
+        try:
+            await self._reconfiguring.run()
+        except Refused:
+            log.warning("phones were not told of their new configuration: the store takes nothing")
 
     def providers(self) -> list[RouteProvider]:
         """Its part of the HTTP door."""
@@ -123,11 +155,12 @@ def _catalogue(path: Path | None) -> Catalogue:
         raise ConfigError(str(error), "provisioning.catalogue", str(path)) from None
 
 
-def _policy(settings: Settings) -> Policy:
+def _policy(settings: Settings, configuration: str) -> Policy:
     rules = settings.provisioning
     terms = {settings.operator.country.lower(): Terms(rules.terms_title, rules.terms)} if rules.terms else {}
     return Policy(
         version=rules.version,
+        configuration=configuration,
         validity=int(rules.validity),
         token_validity=int(rules.token_validity),
         credentials_for=rules.credentials_for,

@@ -51,6 +51,7 @@ _FREQUENT: Final[Mapping[str, str]] = {
     "push.sent": "A push service took a wake-up for a device that is not connected.",
     "push.disowned": "A push service knows a device no more; it is not woken any more.",
     "code.sent": "A one-time code was sent by SMS.",
+    "configuration.announced": "A phone was told by SMS to fetch its configuration anew.",
     "configuration.served": "A device fetched its configuration, or a code was sent to it.",
     "http.served": "An HTTP request was answered.",
     "subscription.opened": "Somebody watches an event package (reg-event).",

@@ -15,6 +15,7 @@ from joyn.cli.trouble import Trouble
 from joyn.edge.admin import AdminDoor
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
+from joyn.model.device import Device
 from joyn.model.message import Cursor, Disposition, Entry, EntryKind, Message, State, Trace
 from joyn.model.subscriber import Subscriber
 from joyn.services.messaging.delivery import Note
@@ -46,6 +47,18 @@ class MemorySubscribers:
 class MemoryBindings:
     def of(self, aor: Aor) -> Sequence[Binding]:
         return (make_binding(aor),) if aor == ALICE else ()
+
+
+class MemoryDevices:
+    def __init__(self) -> None:
+        self.kept = [Device(id="d/1", aor=ALICE, kind="browser", name="Laptop", token="secret", ha1={"MD5": "aa"})]
+
+    async def of(self, aor: Aor) -> Sequence[Device]:
+        return [one for one in self.kept if one.aor == aor]
+
+    async def sign_out(self, device: Device) -> bool:
+        self.kept.remove(device)
+        return True
 
 
 class MemoryTracer:
@@ -120,6 +133,7 @@ def with_door(path: Path, work: Callable[[Opened], Awaitable[None]], *, use_tcp:
             subscribers=subscribers,
             bindings=MemoryBindings(),
             tracer=MemoryTracer(),
+            devices=MemoryDevices(),
             after_change=after_change,
             use_tcp=use_tcp,
         )
@@ -169,7 +183,13 @@ def test_without_the_token_the_tcp_door_stays_shut(path: Path) -> None:
 
 def test_a_second_node_does_not_take_the_socket_of_a_running_one(path: Path) -> None:
     async def work(opened: Opened) -> None:
-        second = AdminDoor(path, subscribers=opened.subscribers, bindings=MemoryBindings(), tracer=MemoryTracer())
+        second = AdminDoor(
+            path,
+            subscribers=opened.subscribers,
+            bindings=MemoryBindings(),
+            tracer=MemoryTracer(),
+            devices=MemoryDevices(),
+        )
         with pytest.raises(OSError, match="a running node has this admin socket"):
             await second.start()
         assert (await opened.ask("GET", "/health"))[0] == 200
@@ -277,6 +297,19 @@ def test_the_bindings_of_one_subscriber_are_told(path: Path) -> None:
         found = await opened.call(lambda client: client.bindings(ALICE))
         assert (found[0]["contact"], found[0]["flow"]) == ("sip:a@127.0.0.1:5070", "udp|udp|127.0.0.1|5070")
         assert await opened.call(lambda client: client.bindings(BOB)) == []
+
+    with_door(path, work)
+
+
+def test_a_device_is_signed_out_by_its_owner_s_number_and_id(path: Path) -> None:
+    async def work(opened: Opened) -> None:
+        (told,) = await opened.call(lambda door: door.devices(ALICE))
+        assert (told["id"], told["name"]) == ("d/1", "Laptop")
+        assert not told.keys() & {"token", "ha1", "username"}
+        assert await opened.call(lambda door: door.devices(BOB)) == []
+        assert not await opened.call(lambda door: door.sign_out(BOB, "d/1"))
+        assert await opened.call(lambda door: door.sign_out(ALICE, "d/1"))
+        assert not await opened.call(lambda door: door.sign_out(ALICE, "d/1"))
 
     with_door(path, work)
 

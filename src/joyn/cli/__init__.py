@@ -24,6 +24,8 @@ COMMANDS: Final = {
     "config": ("joyn.cli.config:app", "The configuration."),
     "subscriber": ("joyn.cli.subscriber:app", "Subscribers: who they are and how their devices prove it."),
     "binding": ("joyn.cli.binding:app", "Contact bindings: the devices that are registered."),
+    "device": ("joyn.cli.device:app", "Devices that were set up, and signing them out."),
+    "sms": ("joyn.cli.sms:app", "SMS that the node sends: one-time codes."),
     "message": ("joyn.cli.message:app", "Messages and what became of them."),
     "phone": ("joyn.cli.phone:app", "Be a phone for a moment: send, listen, ask."),
     "decode": ("joyn.cli.decode:decode", "Print what a SIP, MSRP or CPIM message says, or where it is wrong."),

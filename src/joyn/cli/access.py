@@ -50,6 +50,14 @@ class Access(Protocol):
         """The live bindings of one subscriber, or of all."""
         ...
 
+    async def devices(self, aor: Aor) -> list[dict[str, Any]]:
+        """The devices a subscriber was set up on."""
+        ...
+
+    async def sign_out(self, aor: Aor, device: str) -> bool:
+        """Sign a device out, by its id; False when there is none."""
+        ...
+
     async def trace(self, message_id: str) -> list[dict[str, Any]]:
         """The messages with this Message-ID."""
         ...
@@ -148,6 +156,15 @@ class Door:
             if not after:
                 return found
 
+    async def devices(self, aor: Aor) -> list[dict[str, Any]]:  # noqa: D102
+        return list(self._good(*self.ask("GET", f"{_place(aor)}/devices"))["devices"])
+
+    async def sign_out(self, aor: Aor, device: str) -> bool:  # noqa: D102
+        status, answer = self.ask("DELETE", f"{_place(aor)}/devices/{quote(device, safe='')}")
+        if status != 404:
+            self._good(status, answer or {})
+        return status != 404
+
     async def trace(self, message_id: str) -> list[dict[str, Any]]:  # noqa: D102
         return list(self._good(*self.ask("GET", f"/trace?{urlencode({'id': message_id})}"))["messages"])
 
@@ -220,6 +237,22 @@ class Alone:
             for binding in await self._store.bindings.of(one)
             if binding.expires_at > now
         ]
+
+    async def devices(self, aor: Aor) -> list[dict[str, Any]]:  # noqa: D102
+        from joyn.edge.admin import device_shown
+
+        return [device_shown(one) for one in await self._store.devices.of(aor)]
+
+    async def sign_out(self, aor: Aor, device: str) -> bool:  # noqa: D102
+        found = await self._store.devices.get(device)
+        if found is None or found.aor != aor or await self._store.devices.remove(device) is None:
+            return False
+        # As the node does: a binding over UDP would be there again at its next start.
+        bound = [one for one in await self._store.bindings.of(aor) if found.instance == one.instance != ""]
+        await self._store.bindings.update(remove=bound)
+        targets = await self._store.push_targets.of(aor)
+        await self._store.push_targets.remove([one for one in targets if one.device in (device, found.instance)])
+        return True
 
     async def trace(self, message_id: str) -> list[dict[str, Any]]:  # noqa: D102
         from joyn.edge.admin import hops

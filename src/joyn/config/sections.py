@@ -213,6 +213,9 @@ class ProvisioningSettings(_Section):
     trusted_proxies: tuple[str, ...] = documented(
         (), "Networks of proxies that write msisdn_header and let no client's through; not those of http."
     )
+    told_per_minute: Count = documented(
+        60, "Phones in a minute that are told by SMS to ask again, when version or catalogue have changed."
+    )
     code_tries: Count = documented(3, "Tries for one code; then the number is locked.")
     code_valid_for: Duration = documented(600.0, "How long a code may be used.")
     code_locked_for: Duration = documented(600.0, "How long a number is locked after too many tries.")

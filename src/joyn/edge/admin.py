@@ -25,10 +25,22 @@ from aiohttp import web
 from joyn import __version__, telemetry
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
+from joyn.model.device import Device
 from joyn.model.message import EntryKind, Trace
 from joyn.model.subscriber import Subscriber
 
-__all__ = ["AdminDoor", "Attempt", "Bindings", "Subscribers", "Tracer", "changed", "hops", "shown"]
+__all__ = [
+    "AdminDoor",
+    "Attempt",
+    "Bindings",
+    "Devices",
+    "Subscribers",
+    "Tracer",
+    "changed",
+    "device_shown",
+    "hops",
+    "shown",
+]
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request; larger ones get 413."""
@@ -65,6 +77,18 @@ class Bindings(Protocol):
 
     def of(self, aor: Aor) -> Sequence[Binding]:
         """The live bindings of an AOR."""
+        ...
+
+
+class Devices(Protocol):
+    """What the door needs of the devices that were set up."""
+
+    async def of(self, aor: Aor) -> Sequence[Device]:
+        """A subscriber's devices."""
+        ...
+
+    async def sign_out(self, device: Device) -> bool:
+        """Forget one, its bindings and its connections; False when it was gone."""
         ...
 
 
@@ -119,6 +143,7 @@ class AdminDoor:
         subscribers: Subscribers,
         bindings: Bindings,
         tracer: Tracer,
+        devices: Devices,
         after_change: Callable[[Aor], Awaitable[None]] | None = None,
         use_tcp: bool = sys.platform == "win32",
     ) -> None:
@@ -126,6 +151,7 @@ class AdminDoor:
         self._subscribers = subscribers
         self._bindings = bindings
         self._tracer = tracer
+        self._devices = devices
         self._after_change = after_change
         self._use_tcp = use_tcp
         self._token = ""
@@ -149,6 +175,8 @@ class AdminDoor:
                 web.get("/subscribers/{aor}", self._get),
                 web.put("/subscribers/{aor}", self._put),
                 web.delete("/subscribers/{aor}", self._delete),
+                web.get("/subscribers/{aor}/devices", self._list_devices),
+                web.delete("/subscribers/{aor}/devices/{id}", self._sign_out),
                 web.get("/bindings", self._bound),
                 web.get("/trace", self._trace),
             ]
@@ -224,6 +252,15 @@ class AdminDoor:
         if self._after_change is not None:
             await self._after_change(aor)
 
+    async def _list_devices(self, request: web.Request) -> web.Response:
+        return web.json_response({"devices": [device_shown(one) for one in await self._devices.of(_aor(request))]})
+
+    async def _sign_out(self, request: web.Request) -> web.Response:
+        for device in await self._devices.of(_aor(request)):
+            if device.id == request.match_info["id"] and await self._devices.sign_out(device):
+                return web.Response(status=204)
+        raise web.HTTPNotFound(text="there is no such device")
+
     async def _bound(self, request: web.Request) -> web.Response:
         """The bindings of one AOR, or of a page of subscribers with `next` to go on after."""
         if "aor" in request.query:
@@ -243,6 +280,12 @@ class AdminDoor:
 def shown(subscriber: Subscriber) -> dict[str, Any]:
     """A subscriber as JSON, without what would let somebody be them."""
     return {field.name: getattr(subscriber, field.name) for field in fields(subscriber) if field.name != _CONFIDENTIAL}
+
+
+def device_shown(device: Device) -> dict[str, Any]:
+    """A device as JSON, without what it proves itself by."""
+    names = ("id", "kind", "name", "agent", "system", "instance", "created_at", "last_active")
+    return {name: getattr(device, name) for name in names}
 
 
 def changed(old: Subscriber | None, aor: Aor, changes: Mapping[str, Any], *, created_at: float) -> Subscriber:

@@ -43,7 +43,12 @@ class Office:
 
 @asynccontextmanager
 async def open_office(
-    *, sip: Mapping[str, Any] | None = None, msrp: Mapping[str, Any] | None = None, secure: bool = False, **http: Any
+    *,
+    sip: Mapping[str, Any] | None = None,
+    msrp: Mapping[str, Any] | None = None,
+    provisioning: Mapping[str, Any] | None = None,
+    secure: bool = False,
+    **http: Any,
 ) -> AsyncIterator[Office]:
     """A running node with one HTTP listener, whose sections have these settings."""
     with node_settings() as settings:
@@ -58,6 +63,7 @@ async def open_office(
             settings,
             sip=replace(settings.sip, **(sip or {})),
             msrp=replace(settings.msrp, **(msrp or {})),
+            provisioning=replace(settings.provisioning, **(provisioning or {})),
             http=HttpSettings(listeners=(listener,), **http),
         )
         node = Node(settings)
