@@ -110,7 +110,8 @@ class ConfigurationDoor:
 
 
 def _response(request: web.Request, answer: Answer) -> web.Response:
-    response = web.Response(status=answer.status, body=answer.body)
+    # Said here too: on a configuration host the path is /.
+    response = web.Response(status=answer.status, body=answer.body, headers={"Cache-Control": "no-store"})
     if answer.body:
         response.content_type = CONTENT_TYPE
         response.charset = "utf-8"
