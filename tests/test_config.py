@@ -200,6 +200,12 @@ def test_what_http_cannot_work_with_is_told(line: str, key: str) -> None:
     assert error_of(f"[http]\n{line}").key == key
 
 
+def test_the_access_network_s_proxies_are_networks() -> None:
+    assert (
+        error_of('[provisioning]\ntrusted_proxies = ["10.0.0.0/8", "proxy"]').key == "provisioning.trusted_proxies[1]"
+    )
+
+
 def test_http_settings_are_read() -> None:
     read = parse(
         '[http]\norigins = ["https://chat.example:8443"]\ntrusted_proxies = ["10.0.0.0/8", "::1"]\n'

@@ -37,7 +37,7 @@ SECRET_BYTES = 24
 
 
 class SettingUp:
-    """The parts, wired. Raises ConfigError for a catalogue or a parameter that cannot be read."""
+    """The parts, wired. Raises ConfigError for a catalogue, a parameter or a text that cannot be used."""
 
     def __init__(self, settings: Settings, store: Store, numbering: Numbering, sms: Sms) -> None:
         operator, rules = settings.operator, settings.provisioning
@@ -68,6 +68,7 @@ class SettingUp:
             pick=secrets.choice,
             make_cookie=_secret,
         )
+        _check_text(rules.code_text)
         catalogue = _catalogue(rules.catalogue)
         configuration = hashed(f"{rules.version} {catalogue}")
         self._reconfiguring = Reconfiguring(
@@ -144,6 +145,15 @@ class SettingUp:
 
 def _secret() -> str:
     return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def _check_text(text: str) -> None:
+    try:
+        read = "418902" in text.format(code="418902", operator="")
+    except (LookupError, ValueError, AttributeError):
+        read = False
+    if not read:
+        raise ConfigError("shall have {code} in it, and may have {operator}", "provisioning.code_text", text)
 
 
 def _catalogue(path: Path | None) -> Catalogue:

@@ -1,5 +1,6 @@
 """Auto-configuration over HTTP, with the requests that phones send."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from multidict import CIMultiDict
 
 from edge.http.browser import Office, at_office
 from edge.http.setting_up import HOST, OPERATOR, Visitor, texts
+from joyn.config import ConfigError
 from joyn.model.aor import Aor
 from joyn.protocol.config_document import Characteristic, parse, understand
 from joyn.protocol.sip.digest import Authenticator
@@ -304,5 +306,44 @@ def test_a_stolen_configuration_ends_when_the_device_is_signed_out() -> None:
             assert await device.ended() is not None
         assert office.node.registrar.of(Aor(f"tel:{CAROL}")) == ()
         assert (await phone.fetch()).status == 511
+
+    at_office(story, secure=True, provisioning=OPERATOR)
+
+
+# What cannot be configured.
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [
+        ({"parameters": ("MESSAGING/Chat/TimerIdel = 1",)}, "provisioning.parameters"),
+        ({"parameters": ("TimerIdle",)}, "provisioning.parameters"),
+        ({"catalogue": Path("none.toml")}, "provisioning.catalogue"),
+        ({"code_text": "Your code."}, "provisioning.code_text"),
+        ({"code_text": "{code} {name}"}, "provisioning.code_text"),
+    ],
+)
+def test_a_node_does_not_start_with_what_cannot_work(setting: dict[str, Any], key: str) -> None:
+    async def story(_office: Office) -> None:
+        raise AssertionError("it has started")
+
+    with pytest.raises(ConfigError) as caught:
+        at_office(story, provisioning=setting)
+    assert caught.value.key == key
+
+
+def test_when_the_version_has_changed_phones_are_told_after_the_start() -> None:
+    async def story(office: Office) -> None:
+        phone = Phone(office)
+        await phone.provision()
+        (device,) = await office.node.store.devices.of(Aor(f"tel:{CAROL}"))
+        await office.node.store.devices.change(device.id, configuration="of the last run")
+        office.node.setting_up.start()
+        for _ in range(500):
+            if len(texts(office)) > 1:
+                break
+            await asyncio.sleep(0.01)
+        told = texts(office)[-1]
+        assert (told.to, told.port, told.text) == (f"tel:{CAROL}", 12345, f"{device.username}-rcscfg")
 
     at_office(story, secure=True, provisioning=OPERATOR)
