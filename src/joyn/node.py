@@ -50,7 +50,7 @@ from joyn.services.push.vapid import make_key
 from joyn.services.registrar import Registrar, Rules
 from joyn.services.subscribers import Authentication
 from joyn.services.watching import Watching
-from joyn.setting_up import SettingUp
+from joyn.setting_up import SettingUp, check
 from joyn.sms.outbox import Outbox
 from joyn.store import Store
 from joyn.store.sqlite import Locked as Locked
@@ -108,8 +108,9 @@ class Node:
         self._reports: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Open the store and every door. Raises OSError when an address is taken."""
+        """Open the store and every door. Raises OSError when an address is taken, and what `check` raises."""
         settings = self.settings
+        check(settings)
         settings.operator.data.mkdir(parents=True, exist_ok=True)
         path = settings.store_path or ":memory:"
         self.store = open_sqlite(

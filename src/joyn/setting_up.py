@@ -36,8 +36,15 @@ SECRET_BYTES = 24
 """Random bytes of a token, a cookie or a password."""
 
 
+def check(settings: Settings) -> None:
+    """Raises ConfigError for a catalogue, a parameter or a text that cannot be used."""
+    _check_text(settings.provisioning.code_text)
+    _catalogue(settings.provisioning.catalogue)
+    _service(settings)
+
+
 class SettingUp:
-    """The parts, wired. Raises ConfigError for a catalogue, a parameter or a text that cannot be used."""
+    """The parts, wired, out of settings that `check` has passed."""
 
     def __init__(self, settings: Settings, store: Store, numbering: Numbering, sms: Sms) -> None:
         operator, rules = settings.operator, settings.provisioning
@@ -68,7 +75,6 @@ class SettingUp:
             pick=secrets.choice,
             make_cookie=_secret,
         )
-        _check_text(rules.code_text)
         catalogue = _catalogue(rules.catalogue)
         configuration = hashed(f"{rules.version} {catalogue}")
         self._reconfiguring = Reconfiguring(

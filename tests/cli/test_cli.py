@@ -76,6 +76,18 @@ def test_check_finds_a_taken_port_and_a_missing_certificate(place: Path, capsys:
     assert "server.pem: there is no such file" in told
 
 
+def test_what_no_phone_can_be_told_is_found_before_the_node_starts(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = place / "joyn.toml"
+    file.write_text(file.read_text().replace("[provisioning]\n", '[provisioning]\nparameters = ["IM/imWarnSfx = 1"]\n'))
+    said(capsys)
+    assert main(["check"]) == 1
+    assert "BAD  provisioning.parameters: IM/imWarnSfx: no configuration has this parameter" in said(capsys)
+    assert main(["run"]) == 3
+    assert "provisioning.parameters: IM/imWarnSfx" in said(capsys)
+
+
 def test_config_show_prints_what_can_be_read_back(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys)
     assert main(["config", "show"]) == 0

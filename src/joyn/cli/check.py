@@ -62,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding(True, f"the node {'runs' if runs else 'does not run'}")
     yield from _directory(settings)
+    yield _provisioning(settings)
     yield from _certificates(settings)
     if not runs:
         yield from _ports(settings)
@@ -69,6 +70,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _database(settings, runs)
     yield _clock(settings, datetime.now(UTC))
     yield from _files(settings)
+
+
+def _provisioning(settings: Settings) -> Finding:
+    from joyn.config import ConfigError
+    from joyn.setting_up import check
+
+    try:
+        check(settings)
+    except ConfigError as error:
+        return Finding(False, str(error))
+    return Finding(True, "provisioning: parameters, catalogue and text can be used")
 
 
 def _directory(settings: Settings) -> Iterator[Finding]:

@@ -37,12 +37,15 @@ def run(*, config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 async def serve(settings: Settings) -> None:
     """Start the node, wait for the signal, stop it. Raises Trouble when it cannot start."""
+    from joyn.config import ConfigError
     from joyn.node import Locked, Node
 
     loop = asyncio.get_running_loop()
     node = Node(settings)
     try:
         await node.start()
+    except ConfigError as error:
+        raise Trouble(str(error), "", CONFIG) from None
     except Locked as error:
         raise Trouble(str(error), "", UNABLE) from None
     except FileNotFoundError as error:
