@@ -230,7 +230,6 @@ class Node:
         )
         self.endpoint.on_request = self.door.on_request
         self.endpoint.on_acknowledge = chats.acknowledge
-        registrations.on_registered = self.setting_up.devices.registered
         self._build_http()
         self.admin = AdminDoor(
             settings.admin_socket,
@@ -264,7 +263,7 @@ class Node:
         )
         self.page = PageDoor(built_client(), ancestors=h.frame_ancestors, root=self.setting_up.root)
         own = own_data(
-            self.store, self.past, self.push, self.numbering, self.setting_up.caller, [self.setting_up.devices_door]
+            self.store, self.past, self.push, self.numbering, self.setting_up.caller, self.setting_up.described()
         )
         providers = (*self._pages, self.websockets, *self.setting_up.providers(), *own, self.page)
         limits = http_limits(self.settings)
@@ -305,7 +304,6 @@ class Node:
         self.originating.on_composing = self.sessions.compose
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
-        self.push.waking.instance_of = lambda target: self.setting_up.devices.instance_of(target.device)
         self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
         self.terminating.failure = self._failure
         self.terminating.on_unanswered = self.push.waking.unanswered
@@ -364,18 +362,16 @@ class Node:
         if flow.identities:
             self._spawn(self.registrar.flow_lost(flow.id))
 
-    async def _signed_out(self, device: Device) -> None:
+    def _signed_out(self, device: Device) -> None:
         """A device was signed out: it is gone at once."""
-        await self.push.waking.remove(device.aor, device.id)
-        if not device.instance:
-            return
-        flows = [
-            self.endpoint.flows.get(b.flow) for b in self.registrar.of(device.aor) if b.instance == device.instance
-        ]
-        self.sessions.end_all(device.aor, device.instance)
-        await self.registrar.remove(device.aor, instance=device.instance)
-        for flow in flows:
-            if flow is not None:
+        own = [binding for binding in self.registrar.of(device.aor) if binding.username == device.username]
+        self.push.waking.forget(device.aor, {device.id, *(binding.device for binding in own)})
+        for binding in own:
+            self.sessions.end_device(device.aor, binding.instance, self.endpoint.flows.get(binding.flow))
+        self.registrar.forget(device.aor, device.username)
+        for binding in own:
+            flow = self.endpoint.flows.get(binding.flow)
+            if flow is not None and not self.registrar.on_flow(flow.id):
                 flow.close()
 
     async def _changed(self, aor: Aor) -> None:

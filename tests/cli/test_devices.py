@@ -48,13 +48,9 @@ def test_a_running_node_signs_out_at_once(tmp_path, capsys) -> None:
     async def play() -> None:
         node = Node(load(tmp_path / "joyn.toml"))
         gone: list[str] = []
-
-        async def signed_out(device: Device) -> None:
-            gone.append(device.id)
-
         await node.start()
         try:
-            node.setting_up.devices.on_signed_out = signed_out
+            node.setting_up.devices.on_signed_out = lambda device: gone.append(device.id)
             assert await asyncio.to_thread(main, ["device", "revoke", NUMBER, "d1"]) == 0
             assert gone == ["d1"]
             assert await node.store.devices.get("d1") is None

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from contracts.store_values import ALICE, BOB, NOON, make_subscriber
+from contracts.store_values import ALICE, BOB, NOON, make_binding, make_subscriber
 from joyn.model.device import CodeLimits, CodeWait, Device, Limit, SentCode
+from joyn.model.push import PushTarget
 
 LIMITS = CodeLimits(again_after=30.0, per_hour=3, source_per_hour=4, all_per_minute=5)
 LOCK = NOON + 600.0
@@ -91,9 +92,9 @@ def test_a_change_touches_its_own_fields_alone(run):
     async def scenario(store):
         devices = await with_subscribers(store)
         await devices.add(make_device())
-        changes = [{"name": "Mine"}, {"terms": True}, {"instance": "urn:uuid:1"}, {"ha1": {"SHA-256": "11"}}]
+        changes = [{"name": "Mine"}, {"terms": True}, {"sms_port": 9}, {"ha1": {"SHA-256": "11"}}]
         assert all(await asyncio.gather(*(devices.change("d1", **change) for change in changes)))
-        changed = make_device(name="Mine", terms=True, instance="urn:uuid:1", ha1={"SHA-256": "11"})
+        changed = make_device(name="Mine", terms=True, sms_port=9, ha1={"SHA-256": "11"})
         assert await devices.get("d1") == changed
 
     run(scenario)
@@ -110,6 +111,33 @@ def test_a_device_that_is_gone_does_not_come_back(run):
         assert await devices.with_token("t9") is None
 
     run(scenario)
+
+
+def test_with_a_device_goes_all_that_its_credentials_registered(run):
+    mine = {"aor": ALICE, "username": "d1@joyn.example"}
+    own = [make_binding(**mine), make_binding(**mine, instance="urn:uuid:2"), make_binding(**mine, instance="")]
+    other = make_binding(instance="urn:uuid:3", username="alice")
+    another = make_binding(BOB, username="d2@joyn.example")
+
+    async def before(store):
+        devices = await with_subscribers(store)
+        await devices.add(make_device(1))
+        await devices.add(make_device(2, aor=BOB))
+        await store.bindings.update(put=[*own, other, another])
+        for number, device in enumerate(["urn:uuid:2", own[2].contact, "urn:uuid:3"]):
+            await store.push_targets.put(
+                PushTarget(aor=ALICE, device=device, endpoint=f"https://push.example/{number}")
+            )
+        keys = {"p256dh": "key", "auth": "secret"}
+        await store.push_targets.put(PushTarget(aor=ALICE, device="d1", endpoint="https://push.example/9", **keys))
+        await devices.remove("d1")
+
+    async def after(store):
+        assert await store.bindings.of(ALICE) == [other]
+        assert await store.bindings.of(BOB) == [another]
+        assert [target.device for target in await store.push_targets.all()] == ["urn:uuid:3"]
+
+    run(before, after)
 
 
 @pytest.mark.parametrize("fields", [{}, {"aor": BOB}, {"id": "d2"}, {"kind": "browser"}, {"colour": "red"}])
@@ -201,6 +229,21 @@ def test_a_source_and_all_numbers_together_have_bounds(run):
         waits = [await reserve(make_code(number(count)), LIMITS, "there") for count in (10, 11)]
         assert waits == [None, CodeWait(Limit.ALL, NOON + 60.0)]
         assert await reserve(make_code(number(12), NOON + 61.0), LIMITS, "there") is None
+
+    run(scenario)
+
+
+def test_who_asks_in_vain_is_bounded_as_who_has_codes_sent_and_bounds_nobody_else(run):
+    async def scenario(store):
+        ask, reserve = store.devices.asked_in_vain, store.devices.reserve_code
+        over = CodeWait(Limit.SOURCE, NOON + 3600.0)
+        assert await reserve(make_code(), LIMITS, "here") is None
+        waits = await asyncio.gather(*(ask(LIMITS, "here", NOON) for _ in range(5)))
+        assert waits == [None] * 3 + [over] * 2
+        assert await reserve(make_code(BOB), LIMITS, "here") == over
+        assert [await ask(LIMITS, "elsewhere", NOON) for _ in range(4)] == [None] * 4
+        assert await reserve(make_code(BOB), LIMITS, "there") is None
+        assert await ask(LIMITS, "here", NOON + 3601.0) is None
 
     run(scenario)
 

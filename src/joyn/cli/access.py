@@ -245,14 +245,7 @@ class Alone:
 
     async def sign_out(self, aor: Aor, device: str) -> bool:  # noqa: D102
         found = await self._store.devices.get(device)
-        if found is None or found.aor != aor or await self._store.devices.remove(device) is None:
-            return False
-        # As the node does: a binding over UDP would be there again at its next start.
-        bound = [one for one in await self._store.bindings.of(aor) if found.instance == one.instance != ""]
-        await self._store.bindings.update(remove=bound)
-        targets = await self._store.push_targets.of(aor)
-        await self._store.push_targets.remove([one for one in targets if one.device in (device, found.instance)])
-        return True
+        return found is not None and found.aor == aor and await self._store.devices.remove(device) is not None
 
     async def trace(self, message_id: str) -> list[dict[str, Any]]:  # noqa: D102
         from joyn.edge.admin import hops

@@ -284,7 +284,7 @@ def shown(subscriber: Subscriber) -> dict[str, Any]:
 
 def device_shown(device: Device) -> dict[str, Any]:
     """A device as JSON, without what it proves itself by."""
-    names = ("id", "kind", "name", "agent", "system", "instance", "created_at", "last_active")
+    names = ("id", "kind", "name", "agent", "system", "created_at", "last_active")
     return {name: getattr(device, name) for name in names}
 
 

@@ -7,7 +7,7 @@ RFC 3608 (Service-Route), RFC 8599 (push); facts §2.1, §2.2, §13.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from joyn import telemetry
@@ -21,7 +21,7 @@ from joyn.protocol.sip.headers import NameAddr, parse_contacts, parse_name_addr
 from joyn.protocol.sip.message import SipRequest
 from joyn.services.push.contacts import PushContacts, UnsupportedProvider, device_of
 from joyn.services.registrar import Registrar, Registration
-from joyn.services.subscribers import Authentication
+from joyn.services.subscribers import Authentication, Challenge
 from joyn.transport.sip import Flow, Inbound
 
 REGISTERED = telemetry.counter("binding.refreshed")
@@ -58,7 +58,6 @@ class RegistrationDoor:
         self._registrar = registrar
         self._numbering = numbering
         self._flows = flows
-        self.on_registered: Callable[[str, str], Awaitable[None]] = _nobody
         self._wall = wall
         self._flow_timer = flow_timer
         self._gruu = gruu
@@ -87,16 +86,18 @@ class RegistrationDoor:
             flow=flow.id,
             path=", ".join(request.headers("path")),
             user_agent=(request.header("user-agent") or "")[:200],
+            username=subscriber.username,
         )
         bindings = await self._bind(registration, flow)
         if flow.closed:
             # It broke while the binding was being written: whoever watches flows saw no binding on it yet.
             await self._registrar.flow_lost(flow.id)
             return
+        if await self._authentication.find(subscriber.username) is None:
+            # Signed out or removed while the binding was being written: whoever did that saw no binding yet.
+            await self._registrar.remove_of(subscriber.aor, subscriber.username)
+            raise Challenge(subscriber.algorithms)
         self._authenticate_flow(flow, subscriber.aor, bindings)
-        here = next((binding for binding in reversed(bindings) if binding.flow == flow.id), None)
-        if here is not None:
-            await self.on_registered(subscriber.username, here.instance)
         REGISTERED.inc()
         inbound.respond(200, headers=[*self._answer(request, flow, subscriber, bindings), *feature_caps])
         if self._push is not None and contacts is not None:
@@ -206,10 +207,6 @@ class RegistrationDoor:
 def instance_of(contact: NameAddr) -> str:
     """`+sip.instance` of a contact, empty when it has none."""
     return contact.parameters.get("+sip.instance") or ""
-
-
-async def _nobody(_username: str, _instance: str) -> None:
-    return None
 
 
 def address_of_record(request: SipRequest) -> str:

@@ -16,6 +16,7 @@ class Binding:
     `instance` is `+sip.instance` without brackets, empty for a client that has none. `contact` is the Contact's URI and
     `parameters` its other parameters as they were sent (feature tags live there). `flow` names the flow on `node`:
     `udp|LISTENER|HOST|PORT` outlives a restart, `tcp|N` and `tls|N` do not. `expires_at` is wall-clock seconds.
+    `username` is whose credentials registered it: the subscriber's own, or those of one device.
     """
 
     aor: Aor
@@ -31,8 +32,14 @@ class Binding:
     registered_at: float
     path: str = ""
     user_agent: str = ""
+    username: str = ""
+
+    @property
+    def device(self) -> str:
+        """What its device is called here: its instance, or the contact of a client that has none."""
+        return self.instance or self.contact
 
     @property
     def key(self) -> tuple[str, int]:
-        """What a newer registration of the same device replaces: (instance or contact, reg-id)."""
-        return (self.instance or self.contact, self.reg_id)
+        """What a newer registration of the same device replaces: (device, reg-id)."""
+        return (self.device, self.reg_id)

@@ -18,8 +18,8 @@ class Device:
 
     `token` is the SHA-256 (hex) of what it shows over HTTP: the session cookie of a browser, the TOKEN of a phone. It
     holds until `token_until` (0: without end); the one before it, until the new one was seen or `before_until`.
-    `username` and `ha1` are its own digest credentials, good until `credentials_until`; `instance` is the
-    `+sip.instance` it registered with last. Times are wall-clock seconds.
+    `username` and `ha1` are its own digest credentials, good until `credentials_until`: a binding with that user name
+    is the device's. Times are wall-clock seconds.
     """
 
     id: str
@@ -36,7 +36,6 @@ class Device:
     username: str = ""
     ha1: Mapping[str, str] = field(default_factory=dict)
     credentials_until: float = 0.0
-    instance: str = ""
     terms: bool = False
     """Whether its user has accepted the operator's terms."""
     sms_port: int = 0

@@ -35,7 +35,8 @@ class Rules:
 class Registration:
     """What a REGISTER asks for. `contacts` is None for a query, `"*"` to remove everything.
 
-    `expires` is the Expires header, None when absent; `flow` the id of the flow it came on, `path` the Path header.
+    `expires` is the Expires header, None when absent; `flow` the id of the flow it came on, `path` the Path header,
+    `username` whose credentials it came with.
     """
 
     aor: Aor
@@ -46,6 +47,7 @@ class Registration:
     flow: str
     path: str = ""
     user_agent: str = ""
+    username: str = ""
 
 
 class Registrar:
@@ -167,6 +169,7 @@ class Registrar:
             registered_at=now,
             path=asked.path,
             user_agent=self._intern(asked.user_agent),
+            username=asked.username,
         )
 
     def _expires(self, parameter: str | None, header: int | None) -> int:
@@ -235,18 +238,27 @@ class Registrar:
             await self._remove(late, "expired")
         return len(late)
 
-    async def remove(self, aor: Aor, event: str = "rejected", *, instance: str | None = None) -> None:
-        """Drop every binding of an AOR, or those of one instance: it was blocked, removed or signed out."""
-        gone = [one for one in self._by_aor.get(aor, ()) if instance is None or one.instance == instance]
-        await self._remove(gone, event)
+    async def remove(self, aor: Aor, event: str = "rejected") -> None:
+        """Drop every binding of an AOR: it was blocked or removed."""
+        await self._remove(self._by_aor.get(aor, ()), event)
+
+    async def remove_of(self, aor: Aor, username: str) -> None:
+        """Drop the bindings that these credentials made: they hold no more."""
+        await self._remove([one for one in self._by_aor.get(aor, ()) if one.username == username], "rejected")
+
+    def forget(self, aor: Aor, username: str, event: str = "rejected") -> None:
+        """Drop the bindings that these credentials made, which the store has forgotten already."""
+        self._forget([one for one in self._by_aor.get(aor, ()) if one.username == username], event)
 
     async def _remove(self, bindings: Sequence[Binding], event: str) -> None:
+        # Also when the store takes nothing now: they are gone from here, and whoever relies on them hears of it.
+        self._forget(bindings, event)
+        if bindings:
+            await self._store.update(remove=bindings)
+
+    def _forget(self, bindings: Sequence[Binding], event: str) -> None:
         for binding in bindings:
             self._drop(binding)
-        try:
-            await self._store.update(remove=bindings)
-        finally:
-            # Also when the store takes nothing now: they are gone from here, and whoever relies on them hears of it.
-            for binding in bindings:
-                telemetry.event("binding.removed", aor=binding.aor, reason=event)
-                self.on_unbound(binding, event)
+        for binding in bindings:
+            telemetry.event("binding.removed", aor=binding.aor, reason=event)
+            self.on_unbound(binding, event)

@@ -84,7 +84,7 @@ class Authentication:
         if credentials is None or credentials.scheme.lower() != "digest":
             raise Challenge(offered or await self._policy(claimed))
         get = credentials.get
-        subscriber = await self._subscribers.find(get("username")) or await self.find_device(get("username"))
+        subscriber = await self.find(get("username"))
         policy = offered or (subscriber.algorithms if subscriber else DEFAULT_ALGORITHMS)
         if not get("response"):
             # The empty Authorization of IMS: a client that names its algorithm there is challenged with that one.
@@ -108,6 +108,10 @@ class Authentication:
         if subscriber.blocked:
             raise Refused(Reason.SUBSCRIBER_BLOCKED)
         return subscriber
+
+    async def find(self, username: str) -> Subscriber | None:
+        """The subscriber with these credentials now, their own or those of one of their devices."""
+        return await self._subscribers.find(username) or await self.find_device(username)
 
     async def _policy(self, claimed: Aor | None) -> tuple[str, ...]:
         """The algorithms of whoever somebody says they are: clients of MD5 alone give up on any other challenge."""

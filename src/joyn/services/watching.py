@@ -139,7 +139,7 @@ class Watching:
 
     def _contact(self, binding: Binding, event: str = "") -> reginfo.Contact:
         return reginfo.Contact(
-            id=f"{binding.instance or binding.contact}-{binding.reg_id}"[:200],
+            id=f"{binding.device}-{binding.reg_id}"[:200],
             uri=binding.contact,
             state="terminated" if event else "active",
             event=event or "registered",  # type: ignore[arg-type]  # the registrar's events are reginfo's words

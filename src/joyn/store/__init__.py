@@ -230,7 +230,11 @@ class PushTargets(Protocol):
 
     async def put(self, target: PushTarget) -> list[PushTarget]:
         """Add, or replace by (aor, device); durable when it returns. An endpoint is one device's: whoever had it before
-        has it no longer. Returns what was there in its place."""
+        has it no longer. Returns what was there in its place.
+
+        Raises Refused: NOT_ALLOWED when the endpoint is that of another subscriber's browser, which the keys tell,
+        UNAUTHENTICATED when it has keys and its device is none that was set up.
+        """
         ...
 
     async def remove(self, targets: Sequence[PushTarget]) -> None:
@@ -272,7 +276,8 @@ class Devices(Protocol):
         ...
 
     async def remove(self, device_id: str) -> Device | None:
-        """Forget a device; durable when it returns. The device as it was, None when there was none."""
+        """Forget a device, the bindings that its credentials made and its push targets, in one commit; durable when it
+        returns. The device as it was, None when there was none."""
         ...
 
     async def outdated(self, configuration: str, limit: int) -> list[Device]:
@@ -293,6 +298,11 @@ class Devices(Protocol):
         When a bound says no nothing changes, and the bound is returned. Several at once are no more than one after
         another. `sends` and `since` of the code are the store's business.
         """
+        ...
+
+    async def asked_in_vain(self, limits: CodeLimits, source: str, now: float) -> CodeWait | None:
+        """Count that `source` asked about a number that nobody has, or say that it has asked for too much already: who
+        goes through the numbers meets the same bound as who has codes sent."""
         ...
 
     async def try_code(self, cookie: str, code: str, *, now: float, locked_until: float) -> TriedCode | None:

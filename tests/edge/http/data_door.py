@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from joyn.edge.http import application
 from joyn.edge.http.own_data import own_data
 from joyn.model.aor import Aor, Numbering
+from joyn.model.device import Device
 from joyn.model.refused import Reason, Refused
 from joyn.model.subscriber import Subscriber
 from joyn.services.history import Cursors, Past
@@ -72,6 +73,10 @@ def asked(story):
             for aor, name in ((ALICE, "Alice"), (BOB, "Bob")):
                 await store.subscribers.put(
                     Subscriber(aor=aor, username=aor, realm="r", ha1={"MD5": "0"}, display_name=name)
+                )
+            for device in ("d1", "d2"):
+                assert await store.devices.add(
+                    Device(id=device, aor=ALICE, kind="browser", token=device, username=device)
                 )
             past = Past(store.history, Cursors(b"k" * 16), sleep=asyncio.sleep)
             providers = own_data(store, past, push, Numbering("FR", ("joyn.example",)), Sessions())

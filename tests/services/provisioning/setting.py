@@ -58,7 +58,7 @@ class Setting:
             make_id=lambda: f"d{next(self.names)}",
             make_secret=lambda: f"secret{next(self.names)}",
         )
-        self.devices.on_signed_out = self._signed_out
+        self.devices.on_signed_out = self.signed_out.append
         letters = itertools.cycle(range(10))
         self.codes = Codes(
             store.devices,
@@ -69,9 +69,6 @@ class Setting:
             pick=lambda alphabet: alphabet[next(letters)],
             make_cookie=lambda: f"cookie{next(self.names)}",
         )
-
-    async def _signed_out(self, device):
-        self.signed_out.append(device)
 
     def server(self, catalogue="", **policy):
         """A configuration server."""

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.store_values import ALICE, BOB, make_subscriber
 from joyn.model.aor import Aor
-from joyn.model.refused import Refused
+from joyn.model.refused import Reason, Refused
 from joyn.services.provisioning.codes import hashed
 from joyn.services.provisioning.devices import MAX_DEVICES, About
 from services.provisioning.setting import DAY, played
@@ -32,8 +32,7 @@ async def test_what_a_device_shows_is_kept_as_a_hash(setting) -> None:
         lambda devices, device: devices.rotate(device, "old", 60.0),
         lambda devices, device: devices.mint(device, 60.0),
         lambda devices, device: devices.rename(device, "Mine"),
-        lambda devices, device: devices.accept_terms(device),
-        lambda devices, device: devices.registered(device.username, "urn:uuid:1"),
+        lambda devices, device: devices.accept_terms(device.id),
         lambda devices, device: devices.listens(device, 10),
         lambda devices, device: devices.sign_out(device),
     ],
@@ -55,23 +54,28 @@ async def test_changes_at_once_do_not_undo_each_other(setting) -> None:
     device, _ = await set_up(setting)
     await asyncio.gather(
         setting.devices.rename(device, "Mine"),
-        setting.devices.accept_terms(device),
+        setting.devices.accept_terms(device.id),
         setting.devices.mint(device, 60.0),
-        setting.devices.registered(device.username, "urn:uuid:1"),
     )
     kept = await setting.store.devices.get(device.id)
-    assert (kept.name, kept.terms, kept.instance, bool(kept.ha1)) == ("Mine", True, "urn:uuid:1", True)
+    assert (kept.name, kept.terms, bool(kept.ha1)) == ("Mine", True, True)
 
 
 @played
-async def test_a_registration_that_was_being_written_is_taken_back(setting) -> None:
-    device, _ = await set_up(setting)
-    await setting.devices.registered(device.username, "urn:uuid:1")
-    await setting.devices.sign_out(device)
-    await setting.devices.registered(device.username, "urn:uuid:2")
-    assert [one.instance for one in setting.signed_out] == ["urn:uuid:1", "urn:uuid:2"]
-    await setting.devices.registered("+33639980001", "urn:uuid:3")
-    assert len(setting.signed_out) == 2
+async def test_a_device_that_could_not_be_forgotten_is_signed_out_by_the_next_try(setting, monkeypatch) -> None:
+    device, token = await set_up(setting)
+
+    async def busy(_device_id):
+        raise Refused(Reason.OVERLOADED)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(setting.store.devices, "remove", busy)
+        with pytest.raises(Refused):
+            await setting.devices.sign_out(device)
+    assert setting.signed_out == []
+    assert await setting.devices.of_token(token, "native")
+    assert await setting.devices.sign_out(device)
+    assert setting.signed_out == [device]
 
 
 @played

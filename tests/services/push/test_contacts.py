@@ -3,7 +3,7 @@ import pytest
 from joyn.model.refused import Reason, Refused
 from joyn.services.push.contacts import PushContacts, UnsupportedProvider, device_of
 from joyn.services.push.endpoints import Endpoints
-from services.push.test_waking import BOB, NOON, make_target, played
+from services.push.test_waking import BOB, NOON, make_browser, played
 from services.scene import make_binding
 
 RESOURCE = "https%3A%2F%2Fpush.example%2F1"
@@ -80,7 +80,7 @@ async def test_one_that_unregisters_or_asks_for_no_push_any_more_is_forgotten(ro
 @played
 async def test_unregistering_everything_forgets_all_but_browsers(room):
     contacts = make_contacts(room)
-    await room.waking.add(make_target("browser"))
+    await room.waking.add(await make_browser(room, "browser"))
     await contacts.registered(BOB, ["a"], [make_binding("a", contact=PUSHABLE)])
     await contacts.registered(BOB, None, [])
     assert [target.device for target in room.waking.targets(BOB)] == ["browser"]
@@ -88,7 +88,7 @@ async def test_unregistering_everything_forgets_all_but_browsers(room):
 
 @played
 async def test_a_browser_that_registers_keeps_its_own_subscription(room):
-    await room.waking.add(make_target("urn:uuid:1"))
+    await room.waking.add(await make_browser(room, "urn:uuid:1"))
     await make_contacts(room).registered(BOB, ["urn:uuid:1"], [make_binding("urn:uuid:1")])
     assert len(room.waking.targets(BOB)) == 1
 

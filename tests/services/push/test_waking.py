@@ -3,6 +3,8 @@
 import asyncio
 import functools
 
+from contracts.store_values import make_subscriber
+from joyn.model.device import Device
 from joyn.model.message import Address, Deposit, EntryKind, State
 from joyn.model.push import PushTarget
 from joyn.services.push.sending import Sent
@@ -111,8 +113,17 @@ def played(story):
 
 
 def make_target(device="d1", aor=BOB, **fields):
-    values = {"endpoint": f"https://push.example/{aor}/{device}", "p256dh": "key", "auth": "secret"} | fields
+    values = {"endpoint": f"https://push.example/{aor}/{device}"} | fields
     return PushTarget(aor=aor, device=device, **values)
+
+
+async def make_browser(room, device="d1", aor=BOB):
+    """The target of a browser that is signed in."""
+    await room.store.subscribers.put(make_subscriber(aor, username=aor))
+    await room.store.devices.add(
+        Device(id=device, aor=aor, kind="browser", name="Browser", token=device, username=device)
+    )
+    return make_target(device, aor, p256dh="key", auth="secret")
 
 
 @played
@@ -323,13 +334,9 @@ async def test_one_that_answers_nothing_is_called_though_it_has_a_binding(room):
 
 
 @played
-async def test_a_browser_is_known_by_the_instance_it_registers(room):
-    async def instance_of(target):
-        return f"urn:uuid:{target.device}"
-
-    room.waking.instance_of = instance_of
-    await room.waking.add(make_target())
-    room.bindings[BOB] = (make_binding("urn:uuid:d1"),)
+async def test_a_browser_is_known_by_the_name_it_registers_with(room):
+    await room.waking.add(await make_browser(room))
+    room.bindings[BOB] = (make_binding("urn:uuid:d1", username="d1@joyn.example"),)
     await room.accept("m1")
     assert room.woken == []
     room.waking.unanswered(BOB, "urn:uuid:d1")

@@ -225,13 +225,15 @@ class Originating:
         cpim = CpimMessage.parse(
             dispositions.notification(message.message_id, state, own_id=own_id, date_time=self._date_time())
         )
+        # The sender's other devices have a copy of the message, and its ticks are theirs too.
+        device = "" if self.wants_copies(message.sender, message.instance) else message.instance
         submission = Submission(
-            sender=recipient, instance="", to=message.sender, content_type=CPIM, body=cpim.data, device=message.instance
+            sender=recipient, instance="", to=message.sender, content_type=CPIM, body=cpim.data, device=device
         )
         receipt = Receipt(sender=message.sender, recipient=recipient, message_id=message.message_id, state=state)
         return Deposit(
             message=self._message(submission, message.sender, cpim, Kind.RECEIPT),
-            addresses=(Address(mailbox=message.sender, instance=message.instance),),
+            addresses=(Address(mailbox=message.sender, instance=device),),
             receipt=receipt,
         )
 

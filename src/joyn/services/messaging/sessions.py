@@ -314,10 +314,20 @@ class Sessions:
         for leg in list(self._on_flow.get(flow, ())):
             self.end(leg, bye=False)
 
-    def end_all(self, aor: Aor, instance: str | None = None) -> None:
-        """The subscriber, or one of their devices, may not send any more: every leg ends."""
-        devices = self._legs.get(aor, {})
-        for leg in [leg for name, legs in devices.items() if instance in (None, name) for leg in legs.values()]:
+    def end_all(self, aor: Aor) -> None:
+        """The subscriber may not send any more: every leg ends."""
+        for leg in [leg for legs in self._legs.get(aor, {}).values() for leg in legs.values()]:
+            self.end(leg)
+
+    def end_device(self, aor: Aor, instance: str, flow: Flow | None) -> None:
+        """One of their devices may not: every leg over its flow ends, and those it opened before it came over this one.
+
+        Contacts without an instance are told apart by their flows alone.
+        """
+        legs = [] if flow is None else [leg for leg in self._on_flow.get(flow, ()) if leg.device[0] == aor]
+        if instance:
+            legs += self._legs.get(aor, {}).get(instance, {}).values()
+        for leg in legs:
             self.end(leg)
 
     def close(self) -> None:

@@ -128,6 +128,13 @@ class Codes:
         SENT.inc()
         return Sending(cookie=cookie, length=length, again=now + self._rules.limits.again_after)
 
+    async def asked_in_vain(self, source: str) -> None:
+        """Count that `source` asked about a number that nobody has. Raises TooMany when it goes through the numbers."""
+        wait = await self._devices.asked_in_vain(self._rules.limits, _network(source), self._wall())
+        if wait is not None:
+            telemetry.event("code.limited", limit=wait.limit.value)
+            raise TooMany(wait.until)
+
     async def check(self, cookie: str, code: str) -> SentCode:
         """The number whose code this is; a code holds once. Raises Wrong, Expired, Locked.
 

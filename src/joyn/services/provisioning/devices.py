@@ -6,8 +6,7 @@ rotate. Spec: facts §2.3, §9.1; attacks: a stolen configuration must not be th
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,8 +24,6 @@ __all__ = ["About", "Credentials", "Devices"]
 
 ACTIVE_EVERY = 60.0
 """Seconds between two notes that a device is active."""
-MAX_GONE = 1000
-"""Devices that were signed out and are remembered, in case a registration of theirs is just being written."""
 MAX_DEVICES = 20
 """Devices of one subscriber; a further one replaces the one longest away."""
 ALGORITHMS = ("SHA-256", "MD5")
@@ -51,7 +48,8 @@ class Credentials:
 
 
 class Devices:
-    """All devices. `on_signed_out(device)` is awaited when one is: its bindings and connections go at once."""
+    """All devices. `on_signed_out(device)` is called when one is: the store has forgotten its bindings by then, and its
+    connections go at once."""
 
     def __init__(
         self,
@@ -69,8 +67,7 @@ class Devices:
         self._wall = wall
         self._make_id = make_id
         self._make_secret = make_secret
-        self._gone: OrderedDict[str, Device] = OrderedDict()
-        self.on_signed_out: Callable[[Device], Awaitable[None]] = _nobody
+        self.on_signed_out: Callable[[Device], None] = lambda _device: None
 
     async def set_up(
         self, aor: Aor, kind: str, about: About, *, token_for: float = 0.0, sms_port: int = 0
@@ -168,20 +165,6 @@ class Devices:
             return None
         return replace(subscriber, username=username, ha1=device.ha1, algorithms=ALGORITHMS)
 
-    async def registered(self, username: str, instance: str) -> None:
-        """A device has registered with this `+sip.instance`: by it its bindings are found when it is signed out.
-
-        One that was signed out while its registration was being written is signed out once more, with this one.
-        """
-        device = await self._stored.with_username(username) if username.endswith(f"@{self._realm}") else None
-        if device is not None and (
-            device.instance == instance or await self._stored.change(device.id, instance=instance)
-        ):
-            return
-        gone = self._gone.get(username)
-        if gone is not None:
-            await self.on_signed_out(replace(gone, instance=instance))
-
     async def of(self, aor: Aor) -> list[Device]:
         """A subscriber's devices."""
         return await self._stored.of(aor)
@@ -193,31 +176,22 @@ class Devices:
             raise Refused(Reason.UNKNOWN_RECIPIENT, "no such device")
         return device
 
-    async def instance_of(self, device_id: str) -> str:
-        """The `+sip.instance` a device registered with last; empty when it never has."""
-        device = await self._stored.get(device_id)
-        return "" if device is None else device.instance
-
     async def rename(self, device: Device, name: str) -> bool:
         """Call it something else. False when it is gone."""
         return await self._stored.change(device.id, name=name[:64])
 
-    async def accept_terms(self, device: Device) -> bool:
+    async def accept_terms(self, device_id: str) -> bool:
         """Its user agrees. False when it is gone."""
-        return await self._stored.change(device.id, terms=True)
+        return await self._stored.change(device_id, terms=True)
 
     async def sign_out(self, device: Device) -> bool:
-        """Forget a device: nothing it has is good for anything any more. False when it was gone."""
+        """Forget a device: nothing it has is good for anything any more. False when it was gone.
+
+        Raises Refused when the store takes nothing now: then it is all as before.
+        """
         gone = await self._stored.remove(device.id)
         if gone is None:
             return False
-        self._gone[gone.username] = gone
-        if len(self._gone) > MAX_GONE:
-            self._gone.popitem(last=False)
         telemetry.event("device.removed", aor=gone.aor)
-        await self.on_signed_out(gone)
+        self.on_signed_out(gone)
         return True
-
-
-async def _nobody(_device: Device) -> None:
-    return None

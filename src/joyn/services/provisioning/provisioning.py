@@ -15,7 +15,7 @@ from typing import Final
 from joyn import telemetry
 from joyn.model.aor import Aor, Numbering
 from joyn.model.device import Device
-from joyn.model.refused import Refused
+from joyn.model.refused import Reason, Refused
 from joyn.model.subscriber import Subscriber
 from joyn.protocol.config_document import Characteristic, emit
 from joyn.services.provisioning.catalogue import Catalogue, Verdict
@@ -131,7 +131,8 @@ class Provisioning:
         self._nonces: dict[str, tuple[float, Aor]] = {}
 
     async def answer(self, asking: Asking) -> Answer:
-        """The answer to one request; never an exception for what a device sends."""
+        """The answer to one request; never an exception for what a device sends. Raises Refused when the store takes
+        nothing now."""
         answer = await self._answer(asking)
         (SERVED if answer.status == 200 else REFUSED).inc()
         return answer
@@ -182,14 +183,15 @@ class Provisioning:
                 return Answer(status=511)
             return await self._configure(asking, *found, shown=token)
         aor = noted or self._read(asking.get("msisdn"))
-        if aor is None or await self._eligible(aor) is None:
-            return Answer(status=403)
-        return await self._send_code(asking, aor)
+        return Answer(status=403) if aor is None else await self._send_code(asking, aor)
 
     # By a code.
 
     async def _send_code(self, asking: Asking, aor: Aor) -> Answer:
         try:
+            if await self._eligible(aor) is None:
+                await self._codes.asked_in_vain(asking.source)
+                return Answer(status=403)
             sending = await self._codes.send(aor, port=_port(asking), source=asking.source)
         except TooMany as error:
             return Answer(status=503, retry_after=max(1, int(error.until - self._wall())))
@@ -222,7 +224,9 @@ class Provisioning:
             device, token = await self._devices.set_up(
                 subscriber.aor, "native", about, token_for=float(self._policy.token_validity), sms_port=_port(asking)
             )
-        except Refused:
+        except Refused as refused:
+            if refused.reason is not Reason.UNKNOWN_RECIPIENT:
+                raise
             return Answer(status=403)
         return await self._configure(asking, device, subscriber, fresh=token)
 

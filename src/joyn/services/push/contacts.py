@@ -73,7 +73,7 @@ class PushContacts:
         kept, those that took their registration back or no longer want it are forgotten."""
         kept = set()
         for binding in bindings:
-            device = device_of(binding.instance, binding.contact)
+            device = binding.device
             wish = self.wish(binding.contact) if named is not None and device in named else None
             if wish is not None and wish.resource:
                 kept.add(device)

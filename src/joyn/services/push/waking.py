@@ -7,7 +7,7 @@ The message is in the mailbox all the while; delivery is what it always is, when
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from typing import Protocol
 
 from joyn import telemetry
@@ -58,17 +58,12 @@ class _Device:
         self.later: Handle | None = None
 
 
-async def _same(target: PushTarget) -> str:
-    return target.device
-
-
 class Waking:
     """All devices of this operator that can be woken.
 
     `report(message, recipient, STORED)` is called for a message that nobody came for. `patience` is how many seconds
     that takes, `pause` how long a device that was woken is given before it is woken again. `later` is the event loop's
-    call_later. `instance_of(target)` says which `+sip.instance` a device that signed in over HTTP registers; a SIP
-    device's target is called by its instance anyway.
+    call_later.
     """
 
     def __init__(
@@ -95,7 +90,6 @@ class Waking:
         self._held: dict[tuple[Aor, int], tuple[Message, Handle]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
-        self.instance_of: Callable[[PushTarget], Awaitable[str]] = _same
 
     async def restore(self) -> None:
         """Read what an earlier run knew."""
@@ -119,6 +113,12 @@ class Waking:
         surplus = [device.target for device in list(mine.values())[: max(len(mine) - MAX_PER_AOR + 1, 0)]]
         mine[target.device] = _Device(target)
         await self._remove(surplus)
+
+    def forget(self, aor: Aor, devices: Collection[str]) -> None:
+        """These devices were signed out; the store has forgotten them already."""
+        for target in self.targets(aor):
+            if target.device in devices:
+                self._forget(target)
 
     async def remove(self, aor: Aor, device: str) -> None:
         """This device is not to be woken any more."""
@@ -193,12 +193,10 @@ class Waking:
         """The device has left a message without an answer: its binding is there, but it sleeps."""
         devices = self._devices.get(aor)
         if devices:
-            self._spawn(self._wake_instance(list(devices.values()), instance))
-
-    async def _wake_instance(self, devices: Sequence[_Device], instance: str) -> None:
-        for device in devices:
-            if instance in (device.target.device, await self.instance_of(device.target)):
-                self._wake(device, unanswered=True)
+            asleep = [binding for binding in self._bindings(aor) if binding.instance == instance]
+            for device in list(devices.values()):
+                if any(_is_of(device.target, binding) for binding in asleep):
+                    self._wake(device, unanswered=True)
 
     def wake_waiting(self) -> None:
         """The node has started: call everybody to whom something is due since before."""
@@ -215,7 +213,7 @@ class Waking:
 
     def _wake(self, device: _Device, *, unanswered: bool = False) -> None:
         now, target = self._wall(), device.target
-        if target.expires_at <= now or (not unanswered and self._is_bound(target, target.device)):
+        if target.expires_at <= now or (not unanswered and self._is_bound(target)):
             return
         wait = device.woken_at + self._pause - now
         if device.busy or wait > 0:
@@ -227,18 +225,16 @@ class Waking:
             telemetry.event("push.failed", service="too many at once")
             return
         device.busy = True
-        self._spawn(self._send(device, unanswered=unanswered))
+        self._spawn(self._send(device))
 
     def _wake_again(self, device: _Device) -> None:
         device.later = None
         self._wake(device)
 
-    async def _send(self, device: _Device, *, unanswered: bool) -> None:
+    async def _send(self, device: _Device) -> None:
         target = device.target
+        device.woken_at = self._wall()
         try:
-            if not unanswered and self._is_bound(target, await self.instance_of(target)):
-                return
-            device.woken_at = self._wall()
             sent = await self._sender.wake(target)
         finally:
             device.busy = False
@@ -246,8 +242,8 @@ class Waking:
             telemetry.event("push.disowned", aor=target.aor)
             await self._remove([target])
 
-    def _is_bound(self, target: PushTarget, instance: str) -> bool:
-        return any(instance == (binding.instance or binding.contact) for binding in self._bindings(target.aor))
+    def _is_bound(self, target: PushTarget) -> bool:
+        return any(_is_of(target, binding) for binding in self._bindings(target.aor))
 
     async def sweep(self) -> None:
         """Forget SIP devices whose registration has ended, and wake those whose is about to."""
@@ -277,3 +273,12 @@ class Waking:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_of(target: PushTarget, binding: Binding) -> bool:
+    """Whether a binding is that of the device a target wakes.
+
+    A SIP device's target is called by its instance or contact; one that was set up over HTTP has its id, which its user
+    name begins with.
+    """
+    return target.device in (binding.device, binding.username.partition("@")[0])

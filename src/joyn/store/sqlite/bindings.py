@@ -61,9 +61,9 @@ class SqliteBindings:
         last: dict[tuple[str, str, int], Binding | None] = {}
         for put, remove in works:
             for binding in remove:
-                last[(binding.aor, binding.instance or binding.contact, binding.reg_id)] = None
+                last[(binding.aor, *binding.key)] = None
             for binding in put:
-                last[(binding.aor, binding.instance or binding.contact, binding.reg_id)] = binding
+                last[(binding.aor, *binding.key)] = binding
         puts: list[Any] = []
         removals: list[tuple[str, str, int]] = []
         for place, last_word in last.items():

@@ -15,6 +15,7 @@ from typing import Any, Final
 from joyn.model.aor import Aor
 from joyn.model.device import CodeLimits, CodeWait, Device, Limit, SentCode, TriedCode
 from joyn.store.sqlite.connection import Reader
+from joyn.store.sqlite.push_targets import forget_targets_of
 from joyn.store.sqlite.statements import fields_of
 from joyn.store.sqlite.writer import Writer
 
@@ -30,7 +31,6 @@ _ADD_DEVICE = (
 )
 _CHANGING: Final = frozenset(_DEVICE) - {"id", "aor", "kind"}
 _PUT_CODE = f"REPLACE INTO sent_code ({', '.join(_CODE)}) VALUES ({', '.join('?' * len(_CODE))})"
-
 
 HOUR: Final = 3600.0
 MINUTE: Final = 60.0
@@ -86,15 +86,19 @@ class SqliteDevices:
         return [_device(row) for row in rows]
 
     async def remove(self, device_id: str) -> Device | None:
-        """Forget a device."""
+        """Forget a device, its bindings and what wakes it."""
 
-        def write(connection: sqlite3.Connection) -> tuple[Any, ...] | None:
-            row: tuple[Any, ...] | None = connection.execute(f"{_DEVICES} WHERE id = ?", (device_id,)).fetchone()
+        def write(connection: sqlite3.Connection) -> Device | None:
+            row = connection.execute(f"{_DEVICES} WHERE id = ?", (device_id,)).fetchone()
+            if row is None:
+                return None
+            device = _device(row)
             connection.execute("DELETE FROM device WHERE id = ?", (device_id,))
-            return row
+            forget_targets_of(connection, device)
+            connection.execute("DELETE FROM binding WHERE aor = ? AND username = ?", (device.aor, device.username))
+            return device
 
-        row = await self._writer.call(write)
-        return None if row is None else _device(row)
+        return await self._writer.call(write)
 
     async def outdated(self, configuration: str, limit: int) -> list[Device]:
         """Phones to be told of this configuration."""
@@ -129,6 +133,17 @@ class SqliteDevices:
             connection.execute(_PUT_CODE, [getattr(made, name) for name in _CODE])
             connection.execute("INSERT INTO code_send (at, source) VALUES (?, ?)", (code.sent_at, source))
             return None
+
+        return await self._writer.call(write)
+
+    async def asked_in_vain(self, limits: CodeLimits, source: str, now: float) -> CodeWait | None:
+        """Count a question about a number that nobody has."""
+
+        def write(connection: sqlite3.Connection) -> CodeWait | None:
+            wait = _source_waits(connection, limits, source, now)
+            if wait is None:
+                connection.execute("INSERT INTO code_send (at, source, vain) VALUES (?, ?, 1)", (now, source))
+            return wait
 
         return await self._writer.call(write)
 
@@ -190,15 +205,21 @@ def _number_waits(before: SentCode | None, limits: CodeLimits, now: float) -> Co
 
 def _others_wait(connection: sqlite3.Connection, limits: CodeLimits, source: str, now: float) -> CodeWait | None:
     """What all codes of late say to another one: those for the same source, and all of them."""
+    wait = _source_waits(connection, limits, source, now)
+    if wait is not None:
+        return wait
+    count, first = connection.execute(
+        "SELECT count(*), min(at) FROM code_send WHERE at > ? AND NOT vain", (now - MINUTE,)
+    ).fetchone()
+    return CodeWait(Limit.ALL, first + MINUTE) if count >= limits.all_per_minute else None
+
+
+def _source_waits(connection: sqlite3.Connection, limits: CodeLimits, source: str, now: float) -> CodeWait | None:
+    """What one source has asked for of late, in vain or not."""
     count, first = connection.execute(
         "SELECT count(*), min(at) FROM code_send WHERE source = ? AND at > ?", (source, now - HOUR)
     ).fetchone()
-    if source and count >= limits.source_per_hour:
-        return CodeWait(Limit.SOURCE, first + HOUR)
-    count, first = connection.execute(
-        "SELECT count(*), min(at) FROM code_send WHERE at > ?", (now - MINUTE,)
-    ).fetchone()
-    return CodeWait(Limit.ALL, first + MINUTE) if count >= limits.all_per_minute else None
+    return CodeWait(Limit.SOURCE, first + HOUR) if source and count >= limits.source_per_hour else None
 
 
 def _written(name: str, value: Any) -> Any:

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from joyn.model.aor import Aor
+from joyn.model.device import Device
 from joyn.model.push import PushTarget
+from joyn.model.refused import Reason, Refused
 from joyn.store.sqlite.connection import Reader
 from joyn.store.sqlite.statements import fields_of
 from joyn.store.sqlite.writer import Writer
@@ -47,6 +49,10 @@ class SqlitePushTargets:
             place = (target.aor, target.device, target.endpoint)
             there = "FROM push_target WHERE aor = ? AND device = ? OR endpoint = ?"
             replaced = [_target(row) for row in connection.execute(f"SELECT {_COLUMNS} {there}", place)]
+            if not all(one.aor == target.aor or _may_have(target, one) for one in replaced):
+                raise Refused(Reason.NOT_ALLOWED, "the push resource is another subscriber's")
+            if target.p256dh and not _is_signed_in(connection, target):
+                raise Refused(Reason.UNAUTHENTICATED, "the device was signed out")
             connection.execute(f"DELETE {there}", place)
             connection.execute(
                 f"INSERT INTO push_target ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
@@ -70,6 +76,26 @@ class SqlitePushTargets:
 def forget_targets(connection: sqlite3.Connection, aor: Aor) -> None:
     """The subscriber is gone."""
     connection.execute("DELETE FROM push_target WHERE aor = ?", (aor,))
+
+
+def forget_targets_of(connection: sqlite3.Connection, device: Device) -> None:
+    """The device was signed out: what wakes it as a browser, and as the SIP device it registered as."""
+    connection.execute(
+        "DELETE FROM push_target WHERE aor = ? AND (device = ? OR device IN "
+        "(SELECT key FROM binding WHERE aor = ? AND username = ?))",
+        (device.aor, device.id, device.aor, device.username),
+    )
+
+
+def _may_have(target: PushTarget, theirs: PushTarget) -> bool:
+    """Who has a subscription's keys is the browser it belongs to, whoever is signed in there now; a SIP device's has
+    none, and knowing it is all there is to show (RFC 8599 §13: a PRID is a secret)."""
+    return not theirs.p256dh or (theirs.p256dh, theirs.auth) == (target.p256dh, target.auth)
+
+
+def _is_signed_in(connection: sqlite3.Connection, target: PushTarget) -> bool:
+    found = connection.execute("SELECT 1 FROM device WHERE id = ? AND aor = ?", (target.device, target.aor))
+    return found.fetchone() is not None
 
 
 def _target(row: tuple[Any, ...]) -> PushTarget:
