@@ -16,6 +16,7 @@ from aiohttp import web
 from joyn.config import ConfigError, Settings
 from joyn.edge.http import RouteProvider
 from joyn.edge.http.configuration import ConfigurationDoor, configuration_hosts
+from joyn.edge.http.describing import Provider
 from joyn.edge.http.devices import DevicesDoor
 from joyn.edge.http.sign_in import OperatorFacts, SessionCaller, SignInDoor
 from joyn.model.aor import Aor, Numbering
@@ -105,7 +106,7 @@ class SettingUp:
             msisdn_header=rules.msisdn_header,
             proxies=rules.trusted_proxies,
         )
-        self.devices_door = DevicesDoor(self.devices, self.caller)
+        self._devices_door = DevicesDoor(self.devices, self.caller)
         self._sign_in = SignInDoor(
             store.subscribers,
             numbering,
@@ -134,7 +135,11 @@ class SettingUp:
 
     def providers(self) -> list[RouteProvider]:
         """Its part of the HTTP door."""
-        return [self._sign_in, self.devices_door, self._configuration]
+        return [self._sign_in, self._devices_door, self._configuration]
+
+    def described(self) -> list[Provider]:
+        """What of that the OpenAPI document describes."""
+        return [self._sign_in, self._devices_door]
 
     def root(self, request: web.Request) -> Awaitable[web.StreamResponse] | None:
         """The answer to a phone that asks for / on a configuration host."""

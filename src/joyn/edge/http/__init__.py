@@ -17,18 +17,37 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from joyn import telemetry
+from joyn.edge.http.describing import CROSS_SITE as FOREIGN
+from joyn.edge.http.describing import REFUSED, Problem, ProblemFound, failed
+from joyn.model.refused import Refused
 
-__all__ = ["RouteProvider", "application", "is_https", "origin_of", "same_site", "source_of", "through_proxy"]
+__all__ = [
+    "TRUSTED",
+    "RouteProvider",
+    "application",
+    "is_https",
+    "is_in",
+    "origin_of",
+    "peer_of",
+    "same_site",
+    "source_of",
+    "through_proxy",
+]
 
 log = logging.getLogger(__name__)
 SERVED = telemetry.counter("http.served")
 CROSS_SITE = telemetry.counter("http.refused")
 
-TRUSTED: Final = web.AppKey("trusted_proxies", tuple)
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+TRUSTED: Final[web.AppKey[tuple[Network, ...]]] = web.AppKey("trusted_proxies", tuple)
 """The networks whose X-Forwarded headers are believed."""
 PATIENCE: Final = 30.0
 """Seconds for a request that changes something, its body included; a page may take as long as its reader wants."""
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+TOO_SLOW: Final = Problem(408, "timeout", "The request took too long to come.")
+BROKEN: Final = Problem(500, "failed", "A fault of ours; it is in the log, under the request's X-Request-Id.")
 _PRIVATE: Final = ("/api/", "/config")
 """Paths whose answers are somebody's own."""
 
@@ -65,19 +84,23 @@ def _guard(patience: float) -> Middleware:
         name = secrets.token_hex(8)
         changes = request.method not in _SAFE
         limit = asyncio.timeout(patience if changes else None)
-        if changes and not same_site(request):
-            CROSS_SITE.inc()
-            response: web.StreamResponse = _problem(403, "cross-site")
-        else:
-            try:
-                async with limit:
-                    response = await handler(request)
-            except web.HTTPException as error:
-                response = _unserved(error)
-            except Exception:  # the loop that owns a request: a bug of ours must not leave the caller without an answer
-                if not limit.expired():
-                    log.exception("serving %s failed, request %s", request.method, name)
-                response = _problem(408, "timeout") if limit.expired() else _problem(500, "failed")
+        response: web.StreamResponse
+        try:
+            if changes and not same_site(request):
+                raise ProblemFound(FOREIGN)
+            async with limit:
+                response = await handler(request)
+        except ProblemFound as found:
+            if found.problem is FOREIGN:
+                CROSS_SITE.inc()
+            response = failed(found.problem, found.more)
+        except web.HTTPException as error:
+            response = _unserved(error)
+        except Exception as error:  # the loop that owns a request: a bug of ours must not leave it unanswered
+            problem = TOO_SLOW if limit.expired() else _reason(error)
+            if problem is None:
+                log.exception("serving %s failed, request %s", request.method, name)
+            response = failed(problem or BROKEN)
         if not response.prepared:
             response.headers["X-Request-Id"] = name
             _protect(request, response)
@@ -87,19 +110,20 @@ def _guard(patience: float) -> Middleware:
     return guard
 
 
+def _reason(error: Exception) -> Problem | None:
+    """What a service's refusal is in HTTP; None for what is none."""
+    return REFUSED.get(error.reason) if isinstance(error, Refused) else None
+
+
 def _unserved(error: web.HTTPException) -> web.Response:
     """404, 405 and their like; a redirection stays what it is."""
     if error.status < 400:
         return web.Response(status=error.status, headers={"Location": error.headers["Location"]})
     # The words of aiohttp are for people, ours for the page's script too.
-    response = _problem(error.status, error.reason.lower().replace(" ", "-"))
+    response = failed(Problem(error.status, error.reason.lower().replace(" ", "-"), ""))
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
-
-
-def _problem(status: int, word: str) -> web.Response:
-    return web.json_response({"error": word}, status=status)
 
 
 def _protect(request: web.Request, response: web.StreamResponse) -> None:
@@ -138,37 +162,31 @@ def is_https(request: web.Request) -> bool:
 
 def source_of(request: web.Request) -> str:
     """The address a request really comes from: behind proxies that we trust, the last one they did not vouch for."""
-    source = _peer(request)
-    if not through_proxy(request):
-        return source
+    source = peer_of(request)
+    if source is None or not through_proxy(request):
+        return str(source or "")
     hops = [hop.strip() for value in request.headers.getall("X-Forwarded-For", []) for hop in value.split(",")]
     for hop in reversed(hops):
         try:
-            ipaddress.ip_address(hop)
+            source = ipaddress.ip_address(hop)
         except ValueError:
-            return source
-        source = hop
-        if not _trusted(request, hop):
             break
-    return source
+        if not is_in(source, request.app[TRUSTED]):
+            break
+    return str(source)
 
 
 def through_proxy(request: web.Request) -> bool:
     """Whether the connection is that of a proxy that we trust."""
-    return _trusted(request, _peer(request))
+    return is_in(peer_of(request), request.app[TRUSTED])
 
 
-def _trusted(request: web.Request, address: str) -> bool:
-    networks = request.app[TRUSTED]
-    if not networks:
-        return False
-    try:
-        read = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(read in network for network in networks)
-
-
-def _peer(request: web.Request) -> str:
+def peer_of(request: web.Request) -> Address | None:
+    """The other end of the connection; None when it is gone."""
     peer = request.transport.get_extra_info("peername") if request.transport else None
-    return peer[0] if peer else ""
+    return ipaddress.ip_address(peer[0]) if peer else None
+
+
+def is_in(address: Address | None, networks: tuple[Network, ...]) -> bool:
+    """Whether an address is in one of these networks."""
+    return address is not None and any(address in network for network in networks)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from aiohttp import web
-
-from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Serve, route
+from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Provider, Serve
 from joyn.model.aor import Aor, Numbering
 from joyn.store import Subscribers
 
@@ -36,22 +34,18 @@ UNBLOCK: Final = Operation(
 )
 
 
-class BlocksDoor:
+class BlocksDoor(Provider):
     """The provider."""
 
     def __init__(self, subscribers: Subscribers, numbering: Numbering, caller: Caller) -> None:
         self._subscribers = subscribers
         self._numbering = numbering
-        self._caller = caller
+        super().__init__(caller)
 
     @property
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
         """What it serves."""
         return ((LIST, self._list), (BLOCK, self._block), (UNBLOCK, self._unblock))
-
-    def routes(self) -> list[web.RouteDef]:
-        """The same as routes."""
-        return [route(operation, serve, self._caller) for operation, serve in self.operations]
 
     async def _list(self, asked: Asked) -> list[str]:
         return sorted(await self._subscribers.blocks(asked.aor))

@@ -6,22 +6,23 @@ Spec: RCC.14 §2 (facts §9): the address is `config.rcs.mnc<MNC>.mcc<MCC>.pub.3
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final
 
 from aiohttp import web
 
 from joyn import telemetry
-from joyn.edge.http import TRUSTED, is_https, origin_of, same_site, source_of
+from joyn.edge.http import TRUSTED, is_https, is_in, origin_of, peer_of, same_site, source_of
+from joyn.edge.http.describing import CROSS_SITE, MALFORMED, ProblemFound
 from joyn.model.device import Device
 from joyn.model.subscriber import Subscriber
 from joyn.protocol.config_document import CONTENT_TYPE
 from joyn.services.provisioning.provisioning import CODE, NONCE, Answer, Asking, Provisioning
+from joyn.transport.http import PATH as WEB_SOCKET_PATH
 
 __all__ = ["ConfigurationDoor", "configuration_hosts"]
 
 PATH: Final = "/config"
-WEB_SOCKET: Final = "/ws"
 COOKIE_SECONDS: Final = 900
 MAX_PARAMETERS: Final = 60
 MAX_VALUE: Final = 300
@@ -66,11 +67,10 @@ class ConfigurationDoor:
     async def configure(self, request: web.Request) -> web.Response:
         """One request of one device; a page of another site must not have one made."""
         if not same_site(request):
-            telemetry.event("http.refused")
-            return web.json_response({"error": "cross-site"}, status=403)
+            raise ProblemFound(CROSS_SITE)
         parameters = request.query
         if len(parameters) > MAX_PARAMETERS or any(len(value) > MAX_VALUE for value in parameters.values()):
-            return web.Response(status=400)
+            raise ProblemFound(MALFORMED)
         languages = request.headers.get("Accept-Language", "").split(",")[:10]
         answer = await self._provisioning.answer(
             Asking(
@@ -81,7 +81,7 @@ class ConfigurationDoor:
                 source=source_of(request),
                 languages=tuple(one.partition(";")[0].strip() for one in languages),
                 device=await self._session(request),
-                web_socket=f"ws{origin_of(request).removeprefix('http')}{WEB_SOCKET}",
+                web_socket=f"ws{origin_of(request).removeprefix('http')}{WEB_SOCKET_PATH}",
             )
         )
         return _response(request, answer)
@@ -89,8 +89,7 @@ class ConfigurationDoor:
     def _asserted(self, request: web.Request) -> str:
         """The number that the operator's own proxy says."""
         said = request.headers.getall(self._msisdn_header, []) if self._msisdn_header else []
-        peer = _peer(request)
-        if not said or peer is None or not any(peer in network for network in self._proxies):
+        if not said or not is_in(peer_of(request), self._proxies):
             return ""
         if len(said) > 1:
             # One of them is the client's: the proxy has added to it instead of taking its place.
@@ -105,7 +104,7 @@ class ConfigurationDoor:
         """
         if self._proxies or request.app[TRUSTED] or "X-Forwarded-For" in request.headers:
             return False
-        peer = _peer(request)
+        peer = peer_of(request)
         return peer is not None and peer.is_loopback
 
 
@@ -130,11 +129,3 @@ def _response(request: web.Request, answer: Answer) -> web.Response:
             samesite="Strict",
         )
     return response
-
-
-def _peer(request: web.Request) -> IPv4Address | IPv6Address | None:
-    peer = request.transport.get_extra_info("peername") if request.transport else None
-    try:
-        return ip_address(peer[0]) if peer else None
-    except ValueError:
-        return None

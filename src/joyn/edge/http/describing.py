@@ -6,6 +6,7 @@ runs; what the handler returns is written by its type.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -14,12 +15,24 @@ import msgspec
 from aiohttp import web
 
 from joyn.model.aor import Aor
-from joyn.model.refused import Reason, Refused
+from joyn.model.refused import Reason
 
-__all__ = ["Asked", "Caller", "Operation", "Problem", "ProblemFound", "Provider", "failed", "read_json", "route"]
+__all__ = [
+    "REFUSED",
+    "Asked",
+    "Caller",
+    "Operation",
+    "Problem",
+    "ProblemFound",
+    "Provider",
+    "answer_of",
+    "failed",
+]
 
 MAX_BODY: Final = 64 * 1024
 """Bytes of a request."""
+RETRY_AFTER: Final = 5
+"""Seconds after which it may go better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +52,12 @@ OVERLOADED: Final = Problem(503, "overloaded", "Too much is waiting, or the disk
 
 
 class ProblemFound(Exception):
-    """Answer with this problem."""
+    """Answer with this problem, and what helps (`tries_left`, `until`)."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, **more: float) -> None:
         super().__init__(problem.word)
         self.problem = problem
+        self.more = more
 
 
 class Caller(Protocol):
@@ -59,8 +73,9 @@ class Operation:
     """What one method of one path does.
 
     `query` and `body` are msgspec.Struct types, None when there is none; `answer` is any type msgspec knows, None for
-    204. `parameters` are the names in the path with what they are. `problems` are those of its own: those that every
-    operation shares are added. With `signed_in` it is for subscribers only.
+    204. `nothing` says when an operation with an answer has none. `parameters` are the names in the path with what they
+    are. `problems` are those of its own: those that every operation shares are added. With `signed_in` it is for
+    subscribers only.
     """
 
     method: str
@@ -68,7 +83,9 @@ class Operation:
     summary: str
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
+    max_body: int = MAX_BODY
     answer: Any = None
+    nothing: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     signed_in: bool = True
@@ -95,6 +112,7 @@ class Operation:
 class Asked:
     """A request that has passed its description. `aor` and `device` are empty when nobody need be signed in."""
 
+    request: web.Request
     aor: Aor
     device: str
     query: Any
@@ -103,18 +121,10 @@ class Asked:
 
 
 Serve = Callable[[Asked], Awaitable[Any]]
+"""Gives the answer as its type, or made with `answer_of` when it takes more than that, like a cookie."""
 
 
-class Provider(Protocol):
-    """A module of the HTTP door whose operations are described."""
-
-    @property
-    def operations(self) -> Sequence[tuple[Operation, Serve]]:
-        """Its operations, and what serves each."""
-        ...
-
-
-_REFUSED: Final = {
+REFUSED: Final = {
     Reason.UNAUTHENTICATED: SIGNED_OUT,
     Reason.MALFORMED: MALFORMED,
     Reason.OVERLOADED: OVERLOADED,
@@ -123,26 +133,39 @@ _REFUSED: Final = {
 }
 
 
-def route(operation: Operation, serve: Serve, caller: Caller) -> web.RouteDef:
+def _route(operation: Operation, serve: Serve, caller: Caller) -> web.RouteDef:
     """The operation as aiohttp wants it."""
 
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            aor, device = await caller.of(request) if operation.signed_in else (Aor(""), "")
-            asked = Asked(aor, device, _query(operation, request), await _body(operation, request), request.match_info)
-            answer = await serve(asked)
-        except ProblemFound as found:
-            return failed(found.problem)
-        except Refused as refused:
-            problem = _REFUSED.get(refused.reason)
-            if problem is None:
-                raise
-            return failed(problem)
-        if operation.answer is None:
-            return web.Response(status=204)
-        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    async def handle(request: web.Request) -> web.StreamResponse:
+        aor, device = await caller.of(request) if operation.signed_in else (Aor(""), "")
+        body = await _body(operation, request)
+        answer = await serve(Asked(request, aor, device, _query(operation, request), body, request.match_info))
+        return answer if isinstance(answer, web.StreamResponse) else answer_of(answer)
 
     return web.route(operation.method, operation.path, handle)
+
+
+class Provider(ABC):
+    """A module of the HTTP door whose operations are described."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    @property
+    @abstractmethod
+    def operations(self) -> Sequence[tuple[Operation, Serve]]:
+        """Its operations, and what serves each."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The same as routes."""
+        return [_route(operation, serve, self._caller) for operation, serve in self.operations]
+
+
+def answer_of(value: object) -> web.Response:
+    """The answer that says this; None is 204."""
+    if value is None:
+        return web.Response(status=204)
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
 
 
 def _query(operation: Operation, request: web.Request) -> Any:
@@ -156,11 +179,10 @@ def _query(operation: Operation, request: web.Request) -> Any:
 
 
 async def _body(operation: Operation, request: web.Request) -> Any:
-    return None if operation.body is None else await read_json(request, operation.body)
-
-
-async def read_json(request: web.Request, kind: type[Any], max_body: int = MAX_BODY) -> Any:
-    """A request's body as this type, in however many pieces it comes. Raises ProblemFound."""
+    """The body as its type, in however many pieces it comes. Raises ProblemFound."""
+    kind, max_body = operation.body, operation.max_body
+    if kind is None:
+        return None
     if request.content_type != "application/json":
         # What a form of another site's page can send without being asked for leave is none of these.
         raise ProblemFound(CROSS_SITE)
@@ -177,6 +199,9 @@ async def read_json(request: web.Request, kind: type[Any], max_body: int = MAX_B
         raise ProblemFound(MALFORMED) from None
 
 
-def failed(problem: Problem) -> web.Response:
+def failed(problem: Problem, more: Mapping[str, float] | None = None) -> web.Response:
     """The answer that says so."""
-    return web.json_response({"error": problem.word}, status=problem.status)
+    response = web.json_response({"error": problem.word, **(more or {})}, status=problem.status)
+    if problem.status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response

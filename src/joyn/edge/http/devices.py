@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
-from aiohttp import web
 
-from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Serve, route
+from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Provider, Serve
 from joyn.model.device import Device
 from joyn.model.refused import Refused
 from joyn.services.provisioning.devices import Devices
@@ -59,12 +58,12 @@ REMOVE_OTHERS: Final = Operation(
 )
 
 
-class DevicesDoor:
+class DevicesDoor(Provider):
     """The provider."""
 
     def __init__(self, devices: Devices, caller: Caller) -> None:
         self._devices = devices
-        self._caller = caller
+        super().__init__(caller)
 
     @property
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
@@ -75,10 +74,6 @@ class DevicesDoor:
             (REMOVE_OTHERS, self._remove_others),
             (REMOVE, self._remove),
         )
-
-    def routes(self) -> list[web.RouteDef]:
-        """The same as routes."""
-        return [route(operation, serve, self._caller) for operation, serve in self.operations]
 
     async def _list(self, asked: Asked) -> list[Shown]:
         return [

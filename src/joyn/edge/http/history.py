@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import msgspec
-from aiohttp import web
 
-from joyn.edge.http.describing import Asked, Caller, Operation, Serve, route
+from joyn.edge.http.describing import Asked, Caller, Operation, Provider, Serve
 from joyn.model.aor import Aor
 from joyn.model.history import HistoryItem, HistoryPage
 from joyn.model.message import State
@@ -86,21 +85,17 @@ _OUTGOING: Final[dict[State, Literal["sent", "stored", "delivered", "displayed",
 }
 
 
-class HistoryDoor:
+class HistoryDoor(Provider):
     """The provider."""
 
     def __init__(self, past: Past, caller: Caller) -> None:
         self._past = past
-        self._caller = caller
+        super().__init__(caller)
 
     @property
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
         """What it serves."""
         return ((HISTORY, self._history), (SEARCH, self._search))
-
-    def routes(self) -> list[web.RouteDef]:
-        """The same as routes."""
-        return [route(operation, serve, self._caller) for operation, serve in self.operations]
 
     async def _history(self, asked: Asked) -> Items:
         query: HistoryQuery = asked.query

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from aiohttp import web
 
 from joyn import __version__
-from joyn.edge.http.describing import Asked, Caller, Operation, Problem, Provider, Serve, route
+from joyn.edge.http.describing import Asked, Caller, Operation, Problem, Provider, Serve
 
 __all__ = ["OpenApiDoor", "document"]
 
@@ -20,9 +19,11 @@ _SCHEMAS: Final = "#/components/schemas/"
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """What went wrong, in one word; some operations add what helps."""
+    """What went wrong, in one word; some add how many tries are left, or until when it will go wrong (Unix seconds)."""
 
     error: str
+    tries_left: int | msgspec.UnsetType = msgspec.UNSET
+    until: float | msgspec.UnsetType = msgspec.UNSET
 
 
 DESCRIPTION: Final = Operation(
@@ -30,22 +31,18 @@ DESCRIPTION: Final = Operation(
 )
 
 
-class OpenApiDoor:
+class OpenApiDoor(Provider):
     """The provider; describes itself too."""
 
     def __init__(self, providers: Iterable[Provider], caller: Caller) -> None:
         operations = [operation for provider in providers for operation, _ in provider.operations]
         self._document = document([*operations, DESCRIPTION])
-        self._caller = caller
+        super().__init__(caller)
 
     @property
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
         """What it serves."""
         return ((DESCRIPTION, self._describe),)
-
-    def routes(self) -> list[web.RouteDef]:
-        """The same as routes."""
-        return [route(operation, serve, self._caller) for operation, serve in self.operations]
 
     async def _describe(self, _asked: Asked) -> dict[str, Any]:
         return self._document
@@ -97,6 +94,8 @@ def _operation(operation: Operation, of: Mapping[int, Any], components: Mapping[
         responses: dict[str, Any] = {"204": {"description": "Done."}}
     else:
         responses = {"200": {"description": operation.summary, "content": _json(of[id(operation.answer)])}}
+        if operation.nothing:
+            responses["204"] = {"description": operation.nothing}
     return {**described, "responses": responses | _failures(operation.all_problems)}
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
-
-from aiohttp import web
 
 from joyn.edge.http.blocks import BlocksDoor
 from joyn.edge.http.describing import Caller, Provider
@@ -19,22 +16,14 @@ from joyn.services.history import Past
 from joyn.services.push.push import Push
 from joyn.store import Store
 
-__all__ = ["RouteProvider", "own_data"]
-
-
-class RouteProvider(Provider, Protocol):
-    """A described provider that also has routes."""
-
-    def routes(self) -> list[web.RouteDef]:
-        """What the door serves."""
-        ...
+__all__ = ["own_data"]
 
 
 def own_data(
     store: Store, past: Past, push: Push, numbering: Numbering, caller: Caller, others: Sequence[Provider] = ()
-) -> list[RouteProvider]:
+) -> list[Provider]:
     """The providers; `others` are served elsewhere and described here."""
-    providers: list[RouteProvider] = [
+    providers: list[Provider] = [
         HistoryDoor(past, caller),
         BlocksDoor(store.subscribers, numbering, caller),
         ProfileDoor(store.subscribers, caller),

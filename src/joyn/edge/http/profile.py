@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
-from aiohttp import web
 
-from joyn.edge.http.describing import MALFORMED, SIGNED_OUT, Asked, Caller, Operation, ProblemFound, Serve, route
+from joyn.edge.http.describing import MALFORMED, SIGNED_OUT, Asked, Caller, Operation, ProblemFound, Provider, Serve
 from joyn.store import Subscribers
 
 __all__ = ["ProfileDoor"]
@@ -27,21 +26,17 @@ READ: Final = Operation(method="GET", path="/api/profile", summary="How others s
 WRITE: Final = Operation(method="PUT", path="/api/profile", summary="Change it.", body=Profile)
 
 
-class ProfileDoor:
+class ProfileDoor(Provider):
     """The provider."""
 
     def __init__(self, subscribers: Subscribers, caller: Caller) -> None:
         self._subscribers = subscribers
-        self._caller = caller
+        super().__init__(caller)
 
     @property
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
         """What it serves."""
         return ((READ, self._read), (WRITE, self._write))
-
-    def routes(self) -> list[web.RouteDef]:
-        """The same as routes."""
-        return [route(operation, serve, self._caller) for operation, serve in self.operations]
 
     async def _read(self, asked: Asked) -> Profile:
         subscriber = await self._subscribers.get(asked.aor)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
-from aiohttp import web
 
-from joyn.edge.http.describing import MALFORMED, Asked, Caller, Operation, Problem, ProblemFound, Serve, route
+from joyn.edge.http.describing import MALFORMED, Asked, Caller, Operation, Problem, ProblemFound, Provider, Serve
 from joyn.model.push import PushTarget
 from joyn.model.refused import Reason, Refused
 from joyn.services.push.encryption import MAX_KEY, keys_of
@@ -52,23 +51,19 @@ SUBSCRIBE: Final = Operation(
 UNSUBSCRIBE: Final = Operation(method="DELETE", path="/api/push", summary="Do not wake this device any more.")
 
 
-class PushDoor:
+class PushDoor(Provider):
     """The provider."""
 
     def __init__(self, waking: Waking, endpoints: Endpoints, public_key: str, caller: Caller) -> None:
         self._waking = waking
         self._endpoints = endpoints
         self._public_key = public_key
-        self._caller = caller
+        super().__init__(caller)
 
     @property
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
         """What it serves."""
         return ((KEY, self._key), (SUBSCRIBE, self._subscribe), (UNSUBSCRIBE, self._unsubscribe))
-
-    def routes(self) -> list[web.RouteDef]:
-        """The same as routes."""
-        return [route(operation, serve, self._caller) for operation, serve in self.operations]
 
     async def _key(self, _asked: Asked) -> PushKey:
         return PushKey(key=self._public_key)

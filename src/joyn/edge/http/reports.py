@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
-from aiohttp import web
 
 from joyn import telemetry
 from joyn.edge.http.blocks import BAD_ADDRESS
-from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Serve, route
+from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Provider, Serve
 from joyn.model.aor import Aor, Numbering
 from joyn.protocol.cpim import MAX_MESSAGE_ID
 from joyn.store import Mailboxes
@@ -46,7 +45,7 @@ REPORT: Final = Operation(
 )
 
 
-class ReportsDoor:
+class ReportsDoor(Provider):
     """The provider."""
 
     def __init__(
@@ -54,7 +53,7 @@ class ReportsDoor:
     ) -> None:
         self._mailboxes = mailboxes
         self._numbering = numbering
-        self._caller = caller
+        super().__init__(caller)
         self._now = now
         self._begun = now()
         # Emptied every period, so no larger than the number of subscribers.
@@ -64,10 +63,6 @@ class ReportsDoor:
     def operations(self) -> Sequence[tuple[Operation, Serve]]:
         """What it serves."""
         return ((REPORT, self._report),)
-
-    def routes(self) -> list[web.RouteDef]:
-        """The same as routes."""
-        return [route(operation, serve, self._caller) for operation, serve in self.operations]
 
     async def _report(self, asked: Asked) -> None:
         report: Report = asked.body

@@ -6,15 +6,24 @@ time and stays in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from joyn.edge.http import cookies, source_of
-from joyn.edge.http.describing import ProblemFound, failed, read_json
+from joyn.edge.http.describing import (
+    SIGNED_OUT,
+    Asked,
+    Operation,
+    Problem,
+    ProblemFound,
+    Provider,
+    Serve,
+    answer_of,
+    failed,
+)
 from joyn.model.aor import Aor, Numbering
 from joyn.model.device import Device
 from joyn.model.refused import Reason, Refused
@@ -69,6 +78,84 @@ class OperatorFacts(msgspec.Struct, frozen=True):
     help_url: str = ""
 
 
+class CodeSent(msgspec.Struct, frozen=True):
+    """A code of `length` digits is on its way to a number; another may be asked for from `again` on (Unix seconds)."""
+
+    aor: str
+    number: str
+    length: int
+    again: float
+
+
+class SignedIn(msgspec.Struct, frozen=True):
+    """Who is signed in now, and the id of this device."""
+
+    aor: str
+    device: str
+
+
+class SessionShown(msgspec.Struct, frozen=True):
+    """Who is signed in here, on which device, with which operator."""
+
+    aor: str
+    number: str
+    profile_name: str
+    device: str
+    operator: OperatorFacts
+
+
+BAD_NUMBER: Final = Problem(400, "bad-number", "That is no telephone number.")
+OPERATOR_UNKNOWN: Final = Problem(404, "operator-unknown", "The number is none of this operator's.")
+NOT_ELIGIBLE: Final = Problem(403, "not-eligible", "The operator has switched the service off for this number.")
+TOO_MANY: Final = Problem(429, "too-many", "No code now, but `until` at the latest.")
+SERVICE_DOWN: Final = Problem(503, "service-down", "The SMS cannot leave.")
+WRONG: Final = Problem(401, "wrong", "That is not the code; there are `tries_left`.")
+EXPIRED: Final = Problem(410, "expired", "The code is over, or was none of this browser's.")
+LOCKED: Final = Problem(429, "locked", "Too many wrong codes; the number is locked `until` then.")
+SIGNED_OUT_ELSEWHERE: Final = Problem(401, "signed-out-elsewhere", "The session was ended, here or from elsewhere.")
+
+ASK: Final = Operation(
+    method="POST",
+    path="/api/sign-in",
+    summary="Send a code by SMS to a number.",
+    body=NumberGiven,
+    max_body=MAX_BODY,
+    answer=CodeSent,
+    problems=(BAD_NUMBER, OPERATOR_UNKNOWN, NOT_ELIGIBLE, TOO_MANY, SERVICE_DOWN),
+    signed_in=False,
+)
+ENTER: Final = Operation(
+    method="POST",
+    path="/api/sign-in/code",
+    summary="Sign in with the code that this browser asked for.",
+    body=CodeGiven,
+    max_body=MAX_BODY,
+    answer=SignedIn,
+    problems=(WRONG, EXPIRED, LOCKED),
+    signed_in=False,
+)
+SESSION: Final = Operation(
+    method="GET",
+    path="/api/session",
+    summary="Who is signed in here.",
+    answer=SessionShown,
+    nothing="Nobody is signed in here.",
+    problems=(SIGNED_OUT_ELSEWHERE,),
+    signed_in=False,
+)
+SIGN_OUT: Final = Operation(method="DELETE", path="/api/session", summary="Sign this device out.", signed_in=False)
+TERMS: Final = Operation(
+    method="POST",
+    path="/api/terms",
+    summary="Accept the operator's terms; refusing them signs out.",
+    body=TermsAnswered,
+    max_body=MAX_BODY,
+)
+OPERATOR: Final = Operation(
+    method="GET", path="/api/operator", summary="Who this operator is.", answer=OperatorFacts, signed_in=False
+)
+
+
 class SessionCaller:
     """Who a request is from, by its session. See joyn.edge.http.describing.Caller."""
 
@@ -88,7 +175,7 @@ class SessionCaller:
         return found[0].aor, found[0].id
 
 
-class SignInDoor:
+class SignInDoor(Provider):
     """The provider. `shown` writes a number as its country's people do."""
 
     def __init__(
@@ -106,124 +193,107 @@ class SignInDoor:
         self._numbering = numbering
         self._codes = codes
         self._devices = devices
-        self._caller = caller
+        super().__init__(caller)
+        self._sessions = caller
         self._operator = operator
         self._shown = shown
 
-    def routes(self) -> list[web.RouteDef]:
+    @property
+    def operations(self) -> Sequence[tuple[Operation, Serve]]:
         """What it serves."""
-        return [
-            web.post("/api/sign-in", _read(self._number)),
-            web.post("/api/sign-in/code", _read(self._code)),
-            web.get("/api/session", self._session),
-            web.delete("/api/session", self._sign_out),
-            web.post("/api/terms", _read(self._terms)),
-            web.get("/api/operator", self._facts),
-        ]
+        return (
+            (ASK, self._ask),
+            (ENTER, self._enter),
+            (SESSION, self._session),
+            (SIGN_OUT, self._sign_out),
+            (TERMS, self._terms),
+            (OPERATOR, self._facts),
+        )
 
-    async def _facts(self, _request: web.Request) -> web.Response:
-        return _json(self._operator)
+    async def _facts(self, _asked: Asked) -> OperatorFacts:
+        return self._operator
 
-    async def _number(self, request: web.Request) -> web.Response:
-        given: NumberGiven = await read_json(request, NumberGiven, MAX_BODY)
+    async def _ask(self, asked: Asked) -> web.Response:
+        given: NumberGiven = asked.body
         numbering = self._numbering
         if len(given.country) == 2 and given.country.upper() != numbering.country:
             numbering = Numbering(given.country, (numbering.domain,))
         digits = numbering.number(given.number[:40])
         if digits is None:
-            return _problem(400, "bad-number")
+            raise ProblemFound(BAD_NUMBER)
         aor = Aor(f"tel:{digits}")
+        source = source_of(asked.request)
         subscriber = await self._subscribers.get(aor)
-        if subscriber is None:
-            return _problem(404, "operator-unknown")
-        if subscriber.blocked:
-            return _problem(403, "not-eligible")
         try:
+            if subscriber is None:
+                await self._codes.asked_in_vain(source)
+                raise ProblemFound(OPERATOR_UNKNOWN)
+            if subscriber.blocked:
+                raise ProblemFound(NOT_ELIGIBLE)
             about = msgspec.json.encode(given.device).decode()
-            sending = await self._codes.send(aor, about=about, source=source_of(request))
+            sending = await self._codes.send(aor, about=about, source=source)
         except TooMany as error:
-            return _problem(429, "too-many", until=error.until)
+            raise ProblemFound(TOO_MANY, until=error.until) from None
         except OSError:
-            return _problem(503, "service-down")
-        response = _json({"aor": aor, "number": self._shown(aor), "length": sending.length, "again": sending.again})
-        cookies.write(request, response, cookies.CHALLENGE, sending.cookie, CHALLENGE_SECONDS)
+            raise ProblemFound(SERVICE_DOWN) from None
+        response = answer_of(CodeSent(aor=aor, number=self._shown(aor), length=sending.length, again=sending.again))
+        cookies.write(asked.request, response, cookies.CHALLENGE, sending.cookie, CHALLENGE_SECONDS)
         return response
 
-    async def _code(self, request: web.Request) -> web.Response:
-        given: CodeGiven = await read_json(request, CodeGiven, MAX_BODY)
+    async def _enter(self, asked: Asked) -> web.Response:
+        given: CodeGiven = asked.body
+        request = asked.request
         try:
             code = await self._codes.check(cookies.read(request, cookies.CHALLENGE), given.code[:20])
         except Wrong as error:
-            return _problem(401, "wrong", tries_left=error.tries_left)
+            raise ProblemFound(WRONG, tries_left=error.tries_left) from None
         except Expired:
-            return _problem(410, "expired")
+            raise ProblemFound(EXPIRED) from None
         except Locked as error:
-            return _problem(429, "locked", until=error.until)
+            raise ProblemFound(LOCKED, until=error.until) from None
         said = msgspec.json.decode(code.about or "{}", type=DeviceFacts)
         about = About(name=said.name, agent=said.browser, system=said.system)
         try:
             device, token = await self._devices.set_up(code.aor, "browser", about)
-        except Refused:
-            return _problem(410, "expired")
-        response = _json({"aor": device.aor, "device": device.id})
+        except Refused as refused:
+            if refused.reason is not Reason.UNKNOWN_RECIPIENT:
+                raise
+            raise ProblemFound(EXPIRED) from None
+        response = answer_of(SignedIn(aor=device.aor, device=device.id))
         cookies.write(request, response, cookies.SESSION, token, SESSION_SECONDS)
         cookies.drop(request, response, cookies.CHALLENGE)
         return response
 
-    async def _session(self, request: web.Request) -> web.Response:
-        found = await self._caller.session(request)
+    async def _session(self, asked: Asked) -> SessionShown | web.Response:
+        request = asked.request
+        found = await self._sessions.session(request)
         if found is None:
             if not cookies.read(request, cookies.SESSION):
-                return web.Response(status=204)  # nobody has signed in here, which is no failure
-            response = _problem(401, "signed-out-elsewhere")
+                return answer_of(None)  # nobody has signed in here, which is no failure
+            response = failed(SIGNED_OUT_ELSEWHERE)
             cookies.drop(request, response, cookies.SESSION)
             return response
         device, subscriber = found
-        return _json(
-            {
-                "aor": device.aor,
-                "number": self._shown(device.aor),
-                "profile_name": subscriber.display_name,
-                "device": device.id,
-                "operator": self._operator,
-            }
+        return SessionShown(
+            aor=device.aor,
+            number=self._shown(device.aor),
+            profile_name=subscriber.display_name,
+            device=device.id,
+            operator=self._operator,
         )
 
-    async def _sign_out(self, request: web.Request) -> web.Response:
-        found = await self._caller.session(request)
+    async def _sign_out(self, asked: Asked) -> web.Response:
+        found = await self._sessions.session(asked.request)
         if found is not None:
             await self._devices.sign_out(found[0])
-        response = web.Response(status=204)
-        cookies.drop(request, response, cookies.SESSION)
+        response = answer_of(None)
+        cookies.drop(asked.request, response, cookies.SESSION)
         return response
 
-    async def _terms(self, request: web.Request) -> web.Response:
-        found = await self._caller.session(request)
-        if found is None:
-            return _problem(401, "signed-out")
-        answered: TermsAnswered = await read_json(request, TermsAnswered, MAX_BODY)
+    async def _terms(self, asked: Asked) -> web.Response | None:
+        answered: TermsAnswered = asked.body
         if not answered.accept:
-            return await self._sign_out(request)
-        if not await self._devices.accept_terms(found[0]):
-            return _problem(401, "signed-out")
-        return web.Response(status=204)
-
-
-def _read(serve: Handler) -> Handler:
-    """The handler, with the answer to a body that cannot be read."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await serve(request)
-        except ProblemFound as found:
-            return failed(found.problem)
-
-    return handle
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json")
-
-
-def _problem(status: int, word: str, **more: object) -> web.Response:
-    return web.json_response({"error": word, **more}, status=status)
+            return await self._sign_out(asked)
+        if not await self._devices.accept_terms(asked.device):
+            raise ProblemFound(SIGNED_OUT)
+        return None

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from aiohttp import WSCloseCode, web
 
-from joyn import telemetry
 from joyn.edge.http import is_https, origin_of, source_of
+from joyn.edge.http.describing import CROSS_SITE, ProblemFound
 from joyn.transport.http import PATH, WebSocketTransport
 from joyn.transport.msrp import MsrpEndpoint
 from joyn.transport.sip import Endpoint, Listener, websocket
@@ -21,7 +21,6 @@ __all__ = ["PATH", "WebSocketDoor"]
 
 HEARTBEAT: Final = 60.0
 """Seconds between pings: a browser that is gone is noticed, and NATs keep the connection open."""
-ORIGIN_REFUSED = telemetry.counter("http.refused")
 
 
 class WebSocketDoor:
@@ -64,8 +63,7 @@ class WebSocketDoor:
         origin = request.headers.get("Origin")
         if origin is not None and origin != origin_of(request) and origin not in self._origins:
             # RFC 6455 §10.2: another site's page would speak with the rights of whoever looks at it.
-            ORIGIN_REFUSED.inc()
-            return web.json_response({"error": "cross-site"}, status=403)
+            raise ProblemFound(CROSS_SITE)
         # No permessage-deflate: what is compressed together with a guess tells whether the guess was right (CRIME).
         socket = web.WebSocketResponse(
             protocols=("sip", "msrp"), heartbeat=HEARTBEAT, max_msg_size=self._max_message, compress=False

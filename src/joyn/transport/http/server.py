@@ -10,6 +10,7 @@ import asyncio
 import logging
 import ssl
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import cast
 
@@ -18,6 +19,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from joyn import telemetry
 
+log = logging.getLogger(__name__)
+MALFORMED = telemetry.counter("request.malformed")
 LIMITED = telemetry.counter("flow.limited")
 STALLED = telemetry.counter("connection.stalled")
 
@@ -158,6 +161,27 @@ class _Connection(RequestHandler):
             self._begun = self._begun[-3:]
         if self._source is not None:
             super().data_received(data)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is no HTTP is told so in our words: aiohttp's repeat the line, codes, tokens and all."""
+        MALFORMED.inc()
+        log.debug("no HTTP: %s", type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        headers = {"Server": "joyn", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        response = web.Response(status=status, text=f"{HTTPStatus(status).phrase}\n", headers=headers)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """A fault inside aiohttp: its kind, and none of what it was about."""
+        log.error("serving HTTP failed: %s", type(kw.get("exc_info")).__name__)
 
     def _stalled(self) -> None:
         STALLED.inc()
