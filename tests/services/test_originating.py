@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from joyn.model.aor import Aor
-from joyn.model.message import Accepted, EntryKind, Kind, State
+from joyn.model.message import Accepted, EntryKind, Kind, Message, State
 from joyn.model.refused import Reason, Refused
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage
@@ -70,6 +70,19 @@ async def test_a_copy_goes_to_the_sender_s_own_mailbox_when_another_device_wants
         (BOB, EntryKind.INCOMING),
         (ALICE, EntryKind.COPY),
     ]
+
+
+@at_a_desk
+async def test_what_the_server_reports_goes_wherever_the_message_was_copied_to(desk: Desk) -> None:
+    def addressed(message: Message) -> list[tuple[Aor, str]]:
+        told = desk.originating.notification(message, BOB, State.FAILED)
+        assert told is not None
+        return [(one.mailbox, one.instance) for one in told.addresses]
+
+    message = (await desk.send()).message
+    assert addressed(message) == [(ALICE, message.instance)]
+    desk.syncing.add(ALICE)
+    assert addressed(message) == [(ALICE, "")]
 
 
 @at_a_desk

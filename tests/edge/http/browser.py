@@ -152,12 +152,10 @@ class Browser:
             if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 return self.socket.close_code
 
-    async def register(self) -> SipResponse:
-        """Become Carol's device."""
-        contact = (
-            "Contact",
-            f'<{CONTACT}>;reg-id=1;+sip.instance="<urn:uuid:browser>";{TAGS}',
-        )
+    async def register(self, instance: str = "urn:uuid:browser") -> SipResponse:
+        """Become Carol's device, one without a name of its own when `instance` is empty."""
+        named = f'reg-id=1;+sip.instance="<{instance}>";' if instance else ""
+        contact = ("Contact", f"<{CONTACT}>;{named}{TAGS}")
         uri, supported = f"sip:{DOMAIN}", ("Supported", "outbound")
         await self.say(self.request("REGISTER", uri, "", contact, supported))
         assert self.digest.challenged(await self.answer())

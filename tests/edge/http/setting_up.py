@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.cookies import Morsel, SimpleCookie
-from typing import Any
+from typing import Any, NoReturn
 
 from edge.http.browser import Office
+from joyn.model.refused import Reason, Refused
 from joyn.sms.outbox import Sent, read
 from phone.node import CAROL
 
@@ -56,6 +57,11 @@ class Visitor:
         asked = await self.ask("POST", "/api/sign-in", {"number": number, "device": {"name": name}})
         assert asked.status == 200, asked.json
         return await self.ask("POST", "/api/sign-in/code", {"code": texts(self.office)[-1].text.split()[0]})
+
+
+async def busy(*_asked: object) -> NoReturn:
+    """What a store does that takes nothing now."""
+    raise Refused(Reason.OVERLOADED)
 
 
 def texts(office: Office) -> list[Sent]:

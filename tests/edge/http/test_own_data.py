@@ -267,6 +267,8 @@ async def test_a_browser_subscribes_and_unsubscribes_for_its_own_device(door):
         P256DH,
         AUTH,
     )
+    # One that was signed out meanwhile does not come back by this.
+    assert await door.ask("PUT", "/api/push", device="d9", json=SUBSCRIPTION) == (401, {"error": "signed-out"})
     assert await door.ask("DELETE", "/api/push", device="d2") == (204, None)
     assert len(await door.store.push_targets.all()) == 1
     assert await door.ask("DELETE", "/api/push", BOB) == (204, None)

@@ -6,12 +6,11 @@ import json
 import pytest
 
 from edge.http.browser import Office, at_office
-from edge.http.setting_up import Visitor, texts
+from edge.http.setting_up import Visitor, busy, texts
 from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.protocol.config_document import understand
 from joyn.protocol.sip.digest import Authenticator
-from joyn.services.provisioning.devices import About
 from phone.node import BOB, CAROL
 
 CAROL_AOR = Aor(f"tel:{CAROL}")
@@ -108,6 +107,40 @@ def test_one_source_asks_for_so_many_codes() -> None:
     at_office(story, provisioning={"codes_per_source": 2})
 
 
+@pytest.mark.parametrize("path", ["/api/sign-in", "/config"])
+def test_one_source_finds_out_of_so_many_numbers_whether_they_are_ours(path: str) -> None:
+    """Nobody lists the operator's subscribers by asking for every number."""
+
+    async def ask(office: Office, number: str) -> int:
+        if path == "/config":
+            return (await Visitor(office).ask("GET", f"/config?vers=0&msisdn=%2B{number[1:]}")).status
+        return (await Visitor(office).ask("POST", path, {"number": number})).status
+
+    async def story(office: Office) -> None:
+        unknown, busy = (403, 503) if path == "/config" else (404, 429)
+        strangers = [await ask(office, f"+3363998010{one}") for one in range(3)]
+        assert strangers == [unknown, unknown, busy]
+        # From now on the answer says nothing, whoever's number it is.
+        assert await ask(office, CAROL) == busy
+
+    at_office(story, provisioning={"codes_per_source": 2})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/api/sign-in"), ("GET", f"/config?vers=0&msisdn=%2B{CAROL[1:]}")]
+)
+def test_while_the_store_is_busy_a_code_is_asked_for_later(
+    method: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(office: Office) -> None:
+        monkeypatch.setattr(office.node.store.devices, "reserve_code", busy)
+        asked = await Visitor(office).ask(method, path, {"number": CAROL} if method == "POST" else None)
+        assert (asked.status, asked.json, int(asked.headers["Retry-After"]) > 0) == (503, {"error": "overloaded"}, True)
+        assert texts(office) == []
+
+    at_office(story)
+
+
 @pytest.mark.parametrize("path", ["/api/sign-in", "/api/sign-in/code"])
 @pytest.mark.parametrize(
     ("kind", "body", "status", "word"),
@@ -152,31 +185,6 @@ def test_another_site_s_page_signs_nobody_in() -> None:
         asked = await Visitor(office).ask("POST", "/api/sign-in", {"number": CAROL}, Sec_Fetch_Site="cross-site")
         assert (asked.status, asked.json) == (403, {"error": "cross-site"})
         assert texts(office) == []
-
-    at_office(story)
-
-
-def test_signing_the_others_out_takes_effect_at_once() -> None:
-    async def story(office: Office) -> None:
-        # A person cannot be sent two codes at once, so the other device is made by hand.
-        page = Visitor(office)
-        await page.sign_in()
-        other = Visitor(office)
-        _, token = await office.node.setting_up.devices.set_up(CAROL_AOR, "browser", About(name="Phone"))
-        other.cookies["joyn-session"] = token
-        configuration = await other.ask("GET", "/config?vers=0&rcs_profile=UP_2.4")
-        read = understand(configuration.body)
-        assert read.ims is not None
-        assert read.web_socket_uri == office.url
-        async with office.browser() as device:
-            device.digest = Authenticator(read.ims.username, read.ims.password, lambda: "0a4f113b")
-            assert (await device.register()).status == 200
-            assert (await page.ask("POST", "/api/devices/sign-out-others")).status == 204
-            assert await device.ended() is not None
-        assert office.node.registrar.of(CAROL_AOR) == ()
-        told = await other.ask("GET", "/api/session")
-        assert (told.status, told.json, other.cookies) == (401, {"error": "signed-out-elsewhere"}, {})
-        assert (await page.ask("GET", "/api/session")).status == 200
 
     at_office(story)
 

@@ -1,6 +1,7 @@
 """HTTP listeners: what they bound, what they wait for, and how they end."""
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -162,6 +163,30 @@ def test_a_head_that_comes_in_pieces_is_in_time() -> None:
         assert (await reader.read()).endswith(b"hello over http")
 
     at_site(story, head_timeout=0.2)
+
+
+SECRET = "SECRET418902"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"GET /config?token={SECRET} HTTP/9.9x\r\nHost: x\r\n\r\n",
+        f"GET /config?token={SECRET}{'a' * 9000} HTTP/1.1\r\nHost: x\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: x\r\nCookie : joyn-session={SECRET}\r\n\r\n",
+        f"GET / HTTP/1.1\r\nHost: x\r\nCookie: joyn-session={SECRET}\x01\r\n\r\n",
+    ],
+)
+def test_of_what_is_no_http_nothing_is_repeated(said: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(site: Site) -> None:
+        told = await site.say(said.encode())
+        head, _, body = told.partition(b"\r\n\r\n")
+        assert (b" 400 " in head, body) == (True, b"Bad Request\n")
+
+    with caplog.at_level(logging.DEBUG):
+        at_site(story)
+    assert "no HTTP" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_an_unused_connection_is_closed() -> None:
