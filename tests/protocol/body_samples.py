@@ -1,6 +1,7 @@
 """Read the wire samples of one format: what `tests/vectors/README.md` describes."""
 
 import base64
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -42,15 +43,22 @@ def value_or_error(parse: Callable[[bytes], Any], data: bytes) -> Any:
 def growth(parse: Callable[[bytes], Any], make: Callable[[int], bytes], size: int) -> float:
     """How many times longer parsing takes for an eightfold size: near 8 when linear, near 64 when quadratic.
 
-    Processor time, the best of a few runs, so that a busy machine does not count.
+    Processor time of this thread, without the garbage collector; eight of the small against one of the large, so that
+    both measure as long; the best of many runs, so that what else the machine does counts in none of them.
     """
 
-    def seconds(data: bytes) -> float:
-        best = float("inf")
-        for _ in range(5):
-            started = time.process_time()
+    def seconds(data: bytes, times: int) -> float:
+        started = time.thread_time()
+        for _ in range(times):
             value_or_error(parse, data)
-            best = min(best, time.process_time() - started)
-        return max(best, 1e-6)
+        return time.thread_time() - started
 
-    return seconds(make(8 * size)) / seconds(make(size))
+    small, large = make(size), make(8 * size)
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        runs = [(seconds(small, 8), seconds(large, 1)) for _ in range(12)]
+    finally:
+        if collecting:
+            gc.enable()
+    return 8 * max(min(run[1] for run in runs), 1e-6) / max(min(run[0] for run in runs), 1e-6)
