@@ -23,17 +23,18 @@ export class Correspondence {
   }
 
   async send(conversation: Aor, text: string, reply?: string): Promise<void> {
-    const at = this.#environment.now();
+    const now = this.#environment.now();
     const id = this.#environment.random(32);
     const reference: Reference | undefined = reply === undefined ? undefined : { kind: "reply", target: reply };
     const by = await this.#own();
-    const message = { conversation, id, own: true, by, at, kind: "text" as const, text };
+    const message = { conversation, id, own: true, by, kind: "text" as const, text };
     await this.#change(async () => {
-      await this.#threads.add({ ...message, ...(reply === undefined ? {} : { reply }) });
+      const at = await this.#threads.timeOf(conversation, now);
+      await this.#threads.add({ ...message, at, ...(reply === undefined ? {} : { reply }) });
       await this.#threads.alter(conversation, (row) => {
         row.draft = "";
       });
-      await this.#put(conversation, id, "chat", wrapText(id, at, text, reference));
+      await this.#put(conversation, id, "chat", wrapText(id, now, text, reference));
     });
   }
 

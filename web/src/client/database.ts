@@ -14,8 +14,10 @@ export interface MessageRow {
   own: boolean;
   /** Who wrote it. */
   by: Aor;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970: its time and its place. A later arrival never has an earlier one. */
   at: number;
+  /** When it came, by our clock, or by the server's when the history says it. Nothing of it is the sender's to choose. */
+  arrived: number;
   kind: Message["kind"];
   /** As it is now; `original` as it came. */
   text: string;
@@ -54,6 +56,7 @@ export interface MarkRow {
 
 export interface ConversationRow {
   id: Aor;
+  /** When its newest message came. */
   at: number;
   last?: { own: boolean; text: string; at: number; state: DeliveryState; kind: Message["kind"] };
   unread: number;

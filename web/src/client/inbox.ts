@@ -64,12 +64,13 @@ export class Inbox {
     const own = way.from === this.#own();
     const conversation = own ? way.to : way.from;
     const id = idOf(cpim, way);
+    const now = this.#environment.now();
     const message = {
       conversation,
       id,
       own,
       by: way.from,
-      at: past?.at ?? writtenAt(cpim, this.#environment.now()),
+      arrived: past?.at ?? now,
       kind,
       text: kind === "text" ? cpim.text : "",
       // A copy of what another device of ours sent: the network has it.
@@ -80,7 +81,8 @@ export class Inbox {
     };
     const isNew = await this.#db.transaction("rw", this.#db.tables, async () => {
       if (!own && past === undefined && id === cpim.messageId) await this.#acknowledge(cpim, conversation);
-      return this.#threads.add(message);
+      const at = past?.at ?? (await this.#threads.timeOf(conversation, writtenAt(cpim, now)));
+      return this.#threads.add({ ...message, at });
     });
     if (past !== undefined && !isNew) await this.#catchUp(conversation, id, own, past);
     if (past === undefined && !own) {

@@ -17,7 +17,7 @@ export const MAX_MARKS = 100;
 const ORDER: readonly DeliveryState[] = ["pending", "sent", "stored", "failed", "delivered", "displayed"];
 
 export type NewMessage = Pick<MessageRow, "conversation" | "id" | "own" | "by" | "at" | "kind" | "text"> &
-  Partial<Pick<MessageRow, "state" | "reply" | "unseen" | "wantsDisplay">>;
+  Partial<Pick<MessageRow, "arrived" | "state" | "reply" | "unseen" | "wantsDisplay">>;
 
 export class Threads {
   readonly #db: Database;
@@ -26,6 +26,16 @@ export class Threads {
   constructor(db: Database, now: () => number) {
     this.#db = db;
     this.#now = now;
+  }
+
+  /**
+   * The time of what comes now: the one it claims, if that is after everything here. A sender whose clock is wrong would
+   * else be placed where nobody looks.
+   */
+  async timeOf(conversation: Aor, claimed: number): Promise<number> {
+    const [newest] = await this.#db.newest(conversation, 1);
+    if (newest === undefined || claimed > newest.at) return claimed;
+    return Math.max(this.#now(), newest.at + 1);
   }
 
   /** Keeps a message; false when it is here already, or was deleted here. */
@@ -42,6 +52,7 @@ export class Threads {
       const state = message.state ?? (own ? "pending" : "delivered");
       const row: MessageRow = {
         original: message.text,
+        arrived: this.#now(),
         state,
         reached: { [state]: this.#now() },
         reactions: [],
@@ -213,9 +224,9 @@ export class Threads {
       row.unread = await this.#db.messages.where({ conversation, unseen: 1 }).count();
       if (last === undefined) delete row.last;
       else {
-        const { own, text, at, state, kind } = last;
+        const { own, text, at, state, kind, arrived } = last;
         row.last = { own, text, at, state, kind };
-        row.at = at;
+        row.at = arrived;
       }
     }
     change?.(row);

@@ -308,6 +308,25 @@ describe("receiving", () => {
     expect(node.taken[0]?.way).toBe("session");
   });
 
+  test("a message from a phone whose clock is wrong stands where it came, and its conversation first", async () => {
+    const client = await online();
+    const other = "tel:+33639980003";
+    await node.message(PEER, chat("m1", "one"));
+    await node.message(other, chat("n1", "another"));
+    await clock.advance(60_000);
+    await node.message(PEER, chat("m2", "from 2001", { at: "2001-01-01T00:00:00Z" }));
+    await node.message(PEER, chat("m3", "from tomorrow", { at: "2026-11-23T12:00:00Z" }));
+    await client.send(PEER, "ours");
+    await node.message(other, chat("n2", "written before", { at: "2026-11-22T11:58:00Z" }));
+    const all = await messages(client, ({ length }) => length === 4);
+    expect(all.map(({ text }) => text)).toEqual(["one", "from 2001", "from tomorrow", "ours"]);
+    expect(all[1]?.at).toBe(clock.now);
+    await clock.advance(1_000);
+    await node.message("tel:+33639980004", chat("o1", "a clock that lags", { at: "2020-01-01T00:00:00Z" }));
+    const [first] = await list(client, ({ length }) => length === 3);
+    expect(first?.last?.text).toBe("a clock that lags");
+  });
+
   test("what comes again is shown once and said delivered again", async () => {
     const client = await online();
     await node.message(PEER, chat("m1", "hello"));

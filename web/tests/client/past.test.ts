@@ -171,6 +171,7 @@ describe("search", () => {
       own: false,
       by: PEER,
       at: count,
+      arrived: count,
       kind: "text" as const,
       text: `Message numéro ${count}, on se retrouve à la gare vers midi ?`,
       original: "",
