@@ -115,7 +115,7 @@ export class Database extends Dexie {
   declare contacts: Table<ContactRow, Aor>;
   declare settings: Table<{ key: string; value: unknown }, string>;
   declare facts: Table<{ key: string; value: unknown }, string>;
-  /** Messages deleted here, which the history must not bring back; an empty id stands for all until `at`. */
+  /** Messages deleted here, which nothing must bring back; an empty id stands for all of the history until `at`. */
   declare gone: Table<{ conversation: Aor; id: string; at: number }, [Aor, string]>;
 
   constructor(name: string) {

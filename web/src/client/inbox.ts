@@ -70,19 +70,24 @@ export class Inbox {
       id,
       own,
       by: way.from,
-      arrived: past?.at ?? now,
       kind,
       text: kind === "text" ? cpim.text : "",
       // A copy of what another device of ours sent: the network has it.
       state: past?.state ?? (own ? ("sent" as const) : ("delivered" as const)),
+      ...(past === undefined ? {} : { arrived: past.at }),
       ...(reply === undefined ? {} : { reply }),
       unseen: own || past?.seen ? (0 as const) : (1 as const),
       wantsDisplay: !own && cpim.dispositionNotification.has("display"),
     };
     const isNew = await this.#db.transaction("rw", this.#db.tables, async () => {
-      if (!own && past === undefined && id === cpim.messageId) await this.#acknowledge(cpim, conversation);
       const at = past?.at ?? (await this.#threads.timeOf(conversation, writtenAt(cpim, now)));
-      return this.#threads.add({ ...message, at });
+      const added = await this.#threads.add({ ...message, at });
+      const answer = !own && past === undefined && id === cpim.messageId;
+      // Only what is kept, or was before.
+      if (answer && (added || (await this.#threads.knows(conversation, id, true)))) {
+        await this.#acknowledge(cpim, conversation);
+      }
+      return added;
     });
     if (past !== undefined && !isNew) await this.#catchUp(conversation, id, own, past);
     if (past === undefined && !own) {

@@ -38,16 +38,17 @@ export class Threads {
     return Math.max(this.#now(), newest.at + 1);
   }
 
-  /** Keeps a message; false when it is here already, or was deleted here. */
+  /** Keeps a message; false when it is here already, or was deleted here. `arrived` is given only by the history. */
   async add(message: NewMessage): Promise<boolean> {
-    const { conversation, id, own } = message;
+    const { conversation, id, own, arrived } = message;
     const { messages, gone } = this.#db;
     return this.#change(async () => {
       const deleted = await gone.bulkGet([
         [conversation, id],
         [conversation, ""],
       ]);
-      if (deleted[0] !== undefined || (deleted[1]?.at ?? -1) >= message.at) return false;
+      if (deleted[0] !== undefined) return false;
+      if (arrived !== undefined && deleted[1] !== undefined && arrived <= deleted[1].at) return false;
       if ((await messages.get([conversation, id])) !== undefined) return false;
       const state = message.state ?? (own ? "pending" : "delivered");
       const row: MessageRow = {
@@ -73,9 +74,11 @@ export class Threads {
     });
   }
 
-  /** Whether a message is here, or was. */
-  async knows(conversation: Aor, id: string): Promise<boolean> {
-    return (await this.#db.messages.get([conversation, id])) !== undefined;
+  /** Whether a message is here, or was; one of theirs only, if that is asked. */
+  async knows(conversation: Aor, id: string, theirs = false): Promise<boolean> {
+    const here = await this.#db.messages.get([conversation, id]);
+    if (here !== undefined) return !theirs || !here.own;
+    return (await this.#db.gone.get([conversation, id])) !== undefined;
   }
 
   /** Lays a reaction, an edit or a deletion on its message, now or when that comes. */
@@ -165,10 +168,10 @@ export class Threads {
       });
   }
 
-  /** Takes a whole conversation away, with what of it has not left yet. */
+  /** Takes a whole conversation away, with what of it has not left yet; that theirs came is still said. */
   async clear(conversation: Aor): Promise<() => Promise<void>> {
     const { messages, gone, conversations, outbox, marks } = this.#db;
-    const leaving = () => outbox.where({ conversation });
+    const leaving = () => outbox.where({ conversation }).and(({ kind }) => kind !== "receipt");
     const rows = () =>
       messages.where("[conversation+at+id]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
     const pieces = () =>
@@ -181,12 +184,14 @@ export class Threads {
         leaving: await leaving().toArray(),
       };
       await Promise.all([rows().delete(), pieces().delete(), leaving().delete(), conversations.delete(conversation)]);
-      await gone.put({ conversation, id: "", at: this.#now() });
+      // What was here does not come back; nor does what of the history is older, and had not been fetched.
+      const at = Math.max(0, ...before.rows.slice(-1).map(({ arrived }) => arrived));
+      await gone.bulkPut(["", ...before.rows.map(({ id }) => id)].map((id) => ({ conversation, id, at })));
       return before;
     });
     return () =>
       this.#change(async () => {
-        await gone.delete([conversation, ""]);
+        await gone.bulkDelete(["", ...kept.rows.map(({ id }) => id)].map((id) => [conversation, id]));
         if (kept.row !== undefined) await conversations.put(kept.row);
         await messages.bulkPut(kept.rows.map((row) => ({ ...row, touched: this.#now() })));
         await marks.bulkPut(kept.marks);

@@ -327,6 +327,29 @@ describe("receiving", () => {
     expect(first?.last?.text).toBe("a clock that lags");
   });
 
+  test("what comes after a conversation was deleted is shown, however old its sender's clock says it is", async () => {
+    const client = await online();
+    await node.message(PEER, chat("m1", "old"));
+    await client.deleteConversation(PEER);
+    await clock.advance(5_000);
+    expect(await node.message(PEER, chat("m1", "old"))).toBe(200);
+    expect(await node.message(PEER, chat("m2", "new", { at: "2026-11-22T11:00:00Z" }))).toBe(200);
+    const all = await messages(client, ({ length }) => length > 0);
+    expect(all.map(({ text }) => text)).toEqual(["new"]);
+    await eventually(() => node.receipts.length === 3, "receipts");
+    expect(node.receipts).toEqual(["m1 delivered", "m1 delivered", "m2 delivered"]);
+  });
+
+  test("what is not kept is not said delivered", async () => {
+    const client = await online();
+    await client.send(PEER, "ours");
+    const [{ id } = { id: "" }] = await messages(client, ({ length }) => length === 1);
+    await node.message(PEER, chat(id, "theirs, by the name of ours"));
+    await settle(60);
+    expect((await messages(client, ({ length }) => length === 1))[0]?.text).toBe("ours");
+    expect(node.receipts).toEqual([]);
+  });
+
   test("what comes again is shown once and said delivered again", async () => {
     const client = await online();
     await node.message(PEER, chat("m1", "hello"));

@@ -198,8 +198,16 @@ describe("taking away", () => {
     expect((await row("m"))?.text).toBe("m");
     expect(await db.outbox.count()).toBe(1);
     await threads.clear(PEER);
-    clock.now += 1;
     expect(await threads.add(theirs("next"))).toBe(true);
+  });
+
+  test("of the history, only what is newer than a deleted conversation comes", async () => {
+    const past = (id: string, arrived: number) => theirs(id, { at: arrived, arrived });
+    await threads.add(past("m", clock.now - 1000));
+    await threads.clear(PEER);
+    expect(await threads.add(past("older", clock.now - 2000))).toBe(false);
+    expect(await threads.add(past("m", clock.now - 1000))).toBe(false);
+    expect(await threads.add(past("newer", clock.now - 500))).toBe(true);
   });
 });
 
