@@ -90,7 +90,7 @@ export class Correspondence {
   async #refer(kind: ReferenceKind, { conversation, id: target }: MessageRow, text: string): Promise<void> {
     const at = this.#environment.now();
     const id = this.#environment.random(32);
-    const mark = markOf({ kind, target }, { conversation, by: await this.#own(), at, id }, text);
+    const mark = markOf({ kind, target }, { conversation, by: await this.#own(), at, arrived: at, id }, text);
     if (mark === null) return;
     await this.#change(async () => {
       await this.#threads.mark(mark);

@@ -46,6 +46,8 @@ export interface MarkRow {
   what: string;
   /** The newer of two counts. */
   at: number;
+  /** When it came, as `MessageRow.arrived`: whether it was in time. */
+  arrived: number;
   /** Its own imdn.Message-ID. */
   id: string;
   /** The new text of an edit. */

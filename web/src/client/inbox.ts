@@ -110,9 +110,10 @@ export class Inbox {
   /** A reaction, an edit or a deletion. */
   async #takeMark(cpim: Cpim, way: Way, { kind, target }: Reference): Promise<void> {
     const conversation = way.from === this.#own() ? way.to : way.from;
-    const at = way.past?.at ?? writtenAt(cpim, this.#environment.now());
-    const id = idOf(cpim, way);
-    const mark = markOf({ kind, target }, { conversation, by: way.from, at, id }, cpim.text);
+    const now = this.#environment.now();
+    const at = way.past?.at ?? writtenAt(cpim, now);
+    const about = { conversation, by: way.from, at, arrived: way.past?.at ?? now, id: idOf(cpim, way) };
+    const mark = markOf({ kind, target }, about, cpim.text);
     if (mark === null) return;
     await this.#db.transaction("rw", this.#db.tables, async () => {
       // No word about what we never had: it would tell a stranger that this device is there.
@@ -180,7 +181,7 @@ export class Inbox {
 /** The mark that a message with a reference is; null when it says nothing. */
 export function markOf(
   { kind, target }: Reference,
-  about: Pick<MarkRow, "conversation" | "by" | "at" | "id">,
+  about: Pick<MarkRow, "conversation" | "by" | "at" | "arrived" | "id">,
   text: string,
 ): MarkRow | null {
   if (kind === "edit") return { ...about, target, what: `edit:${about.id}`, text, on: true };

@@ -8,7 +8,7 @@ import Dexie from "dexie";
 import { type ConversationRow, type Database, emptyConversation, type MarkRow, type MessageRow } from "./database";
 import type { Aor, DeliveryState, FailureReason } from "./model";
 
-/** Milliseconds after sending in which a message may be edited or deleted for everyone (facts §12). */
+/** Milliseconds after it came in which a message may be edited or deleted for everyone (facts §12). */
 export const EDIT_WINDOW = 15 * 60_000;
 /** Marks kept of one person about one message, and reactions shown of it. */
 export const MAX_MARKS = 100;
@@ -87,14 +87,17 @@ export class Threads {
     await this.#change(async () => {
       const { marks, messages } = this.#db;
       const old = await marks.get([conversation, target, mark.by, mark.what]);
-      if (old !== undefined && newer(old, mark)) return;
+      const again = old?.id === mark.id;
+      if (old !== undefined && !again && newer(old, mark)) return;
       const all = await marks.where({ conversation, target }).toArray();
       if (old === undefined && all.filter(({ by }) => by === mark.by).length >= MAX_MARKS) return;
-      await marks.put(mark);
+      // One that waited for us in the network was in time when the history says so.
+      const laid = again ? { ...mark, arrived: Math.min(old.arrived, mark.arrived) } : mark;
+      await marks.put(laid);
       const row = await messages.get([conversation, target]);
       if (row === undefined) return;
       const others = all.filter(({ by, what }) => by !== mark.by || what !== mark.what);
-      await messages.put(marked({ ...row, touched: this.#now() }, [...others, mark]));
+      await messages.put(marked({ ...row, touched: this.#now() }, [...others, laid]));
       await this.#touch(conversation);
     });
   }
@@ -247,7 +250,7 @@ export class Threads {
 /** The row with its marks: the newest counts, and only a message's author may edit or delete it. */
 export function marked(row: MessageRow, marks: readonly MarkRow[]): MessageRow {
   const ordered = marks.toSorted((one, other) => (newer(one, other) ? 1 : -1));
-  const byAuthor = ordered.filter(({ by, at }) => by === row.by && at <= row.at + EDIT_WINDOW);
+  const byAuthor = ordered.filter(({ by, arrived }) => by === row.by && arrived <= row.arrived + EDIT_WINDOW);
   if (row.kind === "deleted" || byAuthor.some(({ what }) => what === "delete")) {
     const { editedAt: _at, earlier: _earlier, ...rest } = row;
     return { ...rest, kind: "deleted", text: "", original: "", reactions: [] };

@@ -123,7 +123,7 @@ export class View {
 /** What the person may do with a message now. */
 export function canBeDone(row: MessageRow, now: number): Message["can"] {
   const left = row.own && row.state !== "pending" && row.state !== "failed";
-  const changeable = left && row.kind === "text" && now <= row.at + EDIT_WINDOW;
+  const changeable = left && row.kind === "text" && now <= row.arrived + EDIT_WINDOW;
   return {
     edit: changeable,
     deleteForEveryone: changeable,

@@ -477,6 +477,16 @@ describe("replies, reactions, edits, deletions", () => {
     expect(node.receipts).toEqual([]);
   });
 
+  test("dating an edit back does not make it in time", async () => {
+    const client = await online();
+    await node.message(PEER, chat("m1", "I owe you 100"));
+    await clock.advance(24 * 3_600_000);
+    await node.message(PEER, refer("e1", "Edit", "m1", "I owe you nothing", "2026-11-22T12:00:00Z"));
+    await settle(60);
+    const [message] = await messages(client, ({ length }) => length === 1);
+    expect(message?.text).toBe("I owe you 100");
+  });
+
   test("a message cannot be changed by anybody but its author", async () => {
     const client = await online();
     await client.send(PEER, "mine");

@@ -156,7 +156,7 @@ describe("search", () => {
     expect(await found("ete")).toEqual(["m"]);
     const other = new Threads(db, () => clock.now);
     clock.now += 1;
-    const mark = { conversation: PEER, target: "m", by: PEER, at: clock.now, id: "e", on: true };
+    const mark = { conversation: PEER, target: "m", by: PEER, at: clock.now, arrived: clock.now, id: "e", on: true };
     await other.mark({ ...mark, what: "edit:e", text: "hiver" });
     expect([await found("ete"), await found("hiv")]).toEqual([[], ["m"]]);
     await other.remove(PEER, "m");

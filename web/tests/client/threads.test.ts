@@ -30,7 +30,18 @@ function theirs(id: string, more: Partial<NewMessage> = {}): NewMessage {
 }
 
 function mark(target: string, what: string, more: Partial<MarkRow> = {}): MarkRow {
-  return { conversation: PEER, target, by: PEER, what, at: clock.now, id: what, text: "", on: true, ...more };
+  return {
+    conversation: PEER,
+    target,
+    by: PEER,
+    what,
+    at: clock.now,
+    arrived: clock.now,
+    id: what,
+    text: "",
+    on: true,
+    ...more,
+  };
 }
 
 async function row(id: string): Promise<MessageRow | undefined> {
@@ -151,10 +162,21 @@ describe("marks", () => {
     await threads.add(theirs("m"));
     await threads.mark(mark("m", "edit:1", { by: OWN, text: "ours" }));
     await threads.mark(mark("m", "delete", { by: "tel:+33639980009" }));
-    await threads.mark(mark("m", "edit:2", { at: clock.now + EDIT_WINDOW + 1, text: "late" }));
+    await threads.mark(mark("m", "edit:2", { arrived: clock.now + EDIT_WINDOW + 1, text: "late" }));
     expect(await row("m")).toMatchObject({ kind: "text", text: "m" });
-    await threads.mark(mark("m", "edit:3", { at: clock.now + EDIT_WINDOW, text: "in time" }));
+    await threads.mark(mark("m", "edit:3", { arrived: clock.now + EDIT_WINDOW, text: "in time" }));
     expect((await row("m"))?.text).toBe("in time");
+  });
+
+  test("an edit that came late but waited in the network was in time when the history says so", async () => {
+    await threads.add(theirs("m"));
+    const edit = mark("m", "edit:1", { at: clock.now + 5000, arrived: clock.now + 2 * EDIT_WINDOW, text: "edited" });
+    await threads.mark(edit);
+    expect((await row("m"))?.text).toBe("m");
+    await threads.mark({ ...edit, at: clock.now + 4000, arrived: clock.now + 4000 });
+    expect((await row("m"))?.text).toBe("edited");
+    await threads.mark(edit);
+    expect((await row("m"))?.text).toBe("edited");
   });
 
   test("one person can lay only so many on a message", async () => {
