@@ -10,10 +10,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.config import BuilderConfig
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class WebClient(BuildHookInterface):  # type: ignore[type-arg]
+class WebClient(BuildHookInterface[BuilderConfig]):
     """Builds the client before a wheel is put together."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

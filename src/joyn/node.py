@@ -33,6 +33,7 @@ from joyn.model.binding import Binding
 from joyn.model.device import Device
 from joyn.model.message import Deposit, Entry, Kind, Message, State, Trace
 from joyn.model.refused import Refused
+from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.services.capabilities import Capabilities
 from joyn.services.history import CURSOR_KEY_BYTES, Cursors, Past
@@ -338,7 +339,7 @@ class Node:
         self.terminating.attached(binding, fresh)
         self.watching.changed(binding.aor)
 
-    def _unbound(self, binding: Binding, event: str) -> None:
+    def _unbound(self, binding: Binding, event: Event) -> None:
         self.terminating.detached(binding)
         self._left(binding)
         self.watching.changed(binding.aor, binding, event)

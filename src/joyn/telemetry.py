@@ -184,7 +184,7 @@ def mask(text: str) -> str:
     return masked if masked != text else _USER.sub(r"\1…@", text)
 
 
-def configure(level: str = "info", format: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:  # noqa: A002
+def configure(level: str = "info", format: Literal["text", "json"] = "text", stream: TextIO | None = None) -> None:  # noqa: A002 - the setting's word
     """Send events from `level` upwards to `stream` (default: standard error), as text or one JSON object a line."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonFormatter() if format == "json" else _TextFormatter())
@@ -221,7 +221,7 @@ class _TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's word
         return _timestamp(record.created)
 
 

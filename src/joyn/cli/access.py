@@ -1,5 +1,8 @@
 """The node's data for a command: through the admin door while the node runs, else from the store itself."""
 
+# The methods of Door and Alone are those of Access, which says what they mean.
+# ruff: noqa: D102
+
 from __future__ import annotations
 
 import errno
@@ -120,20 +123,20 @@ class Door:
         except (OSError, http.client.HTTPException, ValueError, KeyError) as error:
             raise Trouble(f"the admin door {self._path} does not answer: {error}", "", UNABLE) from None
 
-    async def get(self, aor: Aor) -> dict[str, Any] | None:  # noqa: D102 - see Access
+    async def get(self, aor: Aor) -> dict[str, Any] | None:
         status, found = self.ask("GET", _place(aor))
         return None if status == 404 else self._good(status, found)
 
-    async def put(self, aor: Aor, changes: Mapping[str, Any]) -> None:  # noqa: D102
+    async def put(self, aor: Aor, changes: Mapping[str, Any]) -> None:
         self._good(*self.ask("PUT", _place(aor), dict(changes)))
 
-    async def remove(self, aor: Aor) -> bool:  # noqa: D102
+    async def remove(self, aor: Aor) -> bool:
         status, answer = self.ask("DELETE", _place(aor))
         if status != 404:
             self._good(status, answer or {})
         return status != 404
 
-    async def subscribers(self) -> list[dict[str, Any]]:  # noqa: D102
+    async def subscribers(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         after = ""
         while True:
@@ -144,7 +147,7 @@ class Door:
                 return found
             after = page[-1]["aor"]
 
-    async def bindings(self, aor: Aor | None) -> list[dict[str, Any]]:  # noqa: D102
+    async def bindings(self, aor: Aor | None) -> list[dict[str, Any]]:
         if aor is not None:
             return list(self._good(*self.ask("GET", f"/bindings?{urlencode({'aor': aor})}"))["bindings"])
         found: list[dict[str, Any]] = []
@@ -156,16 +159,16 @@ class Door:
             if not after:
                 return found
 
-    async def devices(self, aor: Aor) -> list[dict[str, Any]]:  # noqa: D102
+    async def devices(self, aor: Aor) -> list[dict[str, Any]]:
         return list(self._good(*self.ask("GET", f"{_place(aor)}/devices"))["devices"])
 
-    async def sign_out(self, aor: Aor, device: str) -> bool:  # noqa: D102
+    async def sign_out(self, aor: Aor, device: str) -> bool:
         status, answer = self.ask("DELETE", f"{_place(aor)}/devices/{quote(device, safe='')}")
         if status != 404:
             self._good(status, answer or {})
         return status != 404
 
-    async def trace(self, message_id: str) -> list[dict[str, Any]]:  # noqa: D102
+    async def trace(self, message_id: str) -> list[dict[str, Any]]:
         return list(self._good(*self.ask("GET", f"/trace?{urlencode({'id': message_id})}"))["messages"])
 
     def _good(self, status: int, answer: Any) -> dict[str, Any]:
@@ -196,13 +199,13 @@ class Alone:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def get(self, aor: Aor) -> dict[str, Any] | None:  # noqa: D102 - see Access
+    async def get(self, aor: Aor) -> dict[str, Any] | None:
         from joyn.edge.admin import shown
 
         found = await self._store.subscribers.get(aor)
         return None if found is None else shown(found)
 
-    async def put(self, aor: Aor, changes: Mapping[str, Any]) -> None:  # noqa: D102
+    async def put(self, aor: Aor, changes: Mapping[str, Any]) -> None:
         from joyn.edge.admin import changed
 
         old = await self._store.subscribers.get(aor)
@@ -211,10 +214,10 @@ class Alone:
         except ValueError as error:
             raise Trouble(str(error)) from None
 
-    async def remove(self, aor: Aor) -> bool:  # noqa: D102
+    async def remove(self, aor: Aor) -> bool:
         return await self._store.subscribers.remove(aor)
 
-    async def subscribers(self) -> list[dict[str, Any]]:  # noqa: D102
+    async def subscribers(self) -> list[dict[str, Any]]:
         from joyn.edge.admin import shown
 
         found: list[dict[str, Any]] = []
@@ -226,7 +229,7 @@ class Alone:
                 return found
             after = page[-1].aor
 
-    async def bindings(self, aor: Aor | None) -> list[dict[str, Any]]:  # noqa: D102
+    async def bindings(self, aor: Aor | None) -> list[dict[str, Any]]:
         from joyn.model.aor import Aor
 
         asked = [aor] if aor is not None else [Aor(one["aor"]) for one in await self.subscribers()]
@@ -238,16 +241,16 @@ class Alone:
             if binding.expires_at > now
         ]
 
-    async def devices(self, aor: Aor) -> list[dict[str, Any]]:  # noqa: D102
+    async def devices(self, aor: Aor) -> list[dict[str, Any]]:
         from joyn.edge.admin import device_shown
 
         return [device_shown(one) for one in await self._store.devices.of(aor)]
 
-    async def sign_out(self, aor: Aor, device: str) -> bool:  # noqa: D102
+    async def sign_out(self, aor: Aor, device: str) -> bool:
         found = await self._store.devices.get(device)
         return found is not None and found.aor == aor and await self._store.devices.remove(device) is not None
 
-    async def trace(self, message_id: str) -> list[dict[str, Any]]:  # noqa: D102
+    async def trace(self, message_id: str) -> list[dict[str, Any]]:
         from joyn.edge.admin import hops
 
         return [hops(one) for one in await self._store.mailboxes.trace(message_id)]

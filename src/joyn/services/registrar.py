@@ -14,6 +14,7 @@ from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.refused import Reason, Refused
 from joyn.model.value import value
+from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.headers import NameAddr, emit_parameters
 from joyn.store import Bindings
 
@@ -70,7 +71,7 @@ class Registrar:
         self._interned: dict[str, str] = {}
         self.on_bound: Callable[[Binding, bool], None] = lambda _binding, _fresh: None
         self.on_moved: Callable[[Binding], None] = lambda _binding: None
-        self.on_unbound: Callable[[Binding, str], None] = lambda _binding, _event: None
+        self.on_unbound: Callable[[Binding, Event], None] = lambda _binding, _event: None
 
     def __len__(self) -> int:
         return sum(map(len, self._by_aor.values()))
@@ -238,7 +239,7 @@ class Registrar:
             await self._remove(late, "expired")
         return len(late)
 
-    async def remove(self, aor: Aor, event: str = "rejected") -> None:
+    async def remove(self, aor: Aor, event: Event = "rejected") -> None:
         """Drop every binding of an AOR: it was blocked or removed."""
         await self._remove(self._by_aor.get(aor, ()), event)
 
@@ -246,17 +247,17 @@ class Registrar:
         """Drop the bindings that these credentials made: they hold no more."""
         await self._remove([one for one in self._by_aor.get(aor, ()) if one.username == username], "rejected")
 
-    def forget(self, aor: Aor, username: str, event: str = "rejected") -> None:
+    def forget(self, aor: Aor, username: str, event: Event = "rejected") -> None:
         """Drop the bindings that these credentials made, which the store has forgotten already."""
         self._forget([one for one in self._by_aor.get(aor, ()) if one.username == username], event)
 
-    async def _remove(self, bindings: Sequence[Binding], event: str) -> None:
+    async def _remove(self, bindings: Sequence[Binding], event: Event) -> None:
         # Also when the store takes nothing now: they are gone from here, and whoever relies on them hears of it.
         self._forget(bindings, event)
         if bindings:
             await self._store.update(remove=bindings)
 
-    def _forget(self, bindings: Sequence[Binding], event: str) -> None:
+    def _forget(self, bindings: Sequence[Binding], event: Event) -> None:
         for binding in bindings:
             self._drop(binding)
         for binding in bindings:

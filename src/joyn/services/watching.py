@@ -82,7 +82,7 @@ class Watching:
         if not here:
             del self._by_flow[watcher.flow]
 
-    def changed(self, aor: Aor, gone: Binding | None = None, event: str = "") -> None:
+    def changed(self, aor: Aor, gone: Binding | None = None, event: reginfo.Event | None = None) -> None:
         """The bindings of an AOR have changed; `gone` was removed by `event`: tell who watches."""
         for watcher in list(self._by_aor.get(aor, ())):
             self.notify(watcher, gone, event)
@@ -100,7 +100,12 @@ class Watching:
             self.close(watcher)
 
     def notify(
-        self, watcher: Watcher, gone: Binding | None = None, event: str = "", *, reason: str = "timeout"
+        self,
+        watcher: Watcher,
+        gone: Binding | None = None,
+        event: reginfo.Event | None = None,
+        *,
+        reason: str = "timeout",
     ) -> None:
         """Send the full state; a watcher whose time is over gets it for the last time, with the reason."""
         left = int(watcher.expires_at - self._wall())
@@ -127,7 +132,7 @@ class Watching:
         if left <= 0:
             self.close(watcher)
 
-    def _document(self, watcher: Watcher, gone: Binding | None, event: str) -> bytes:
+    def _document(self, watcher: Watcher, gone: Binding | None, event: reginfo.Event | None) -> bytes:
         bindings = self._bindings(watcher.aor)
         contacts = [self._contact(binding) for binding in bindings]
         if gone is not None:
@@ -137,12 +142,12 @@ class Watching:
         )
         return reginfo.RegInfo(version=watcher.version, state="full", registrations=(registration,)).emit()
 
-    def _contact(self, binding: Binding, event: str = "") -> reginfo.Contact:
+    def _contact(self, binding: Binding, event: reginfo.Event | None = None) -> reginfo.Contact:
         return reginfo.Contact(
             id=f"{binding.device}-{binding.reg_id}"[:200],
             uri=binding.contact,
             state="terminated" if event else "active",
-            event=event or "registered",  # type: ignore[arg-type]  # the registrar's events are reginfo's words
+            event=event or "registered",
             expires=None if event else max(int(binding.expires_at - self._wall()), 0),
             call_id=binding.call_id,
             cseq=binding.cseq,

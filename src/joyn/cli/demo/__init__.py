@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from joyn.cli.demo.scene import Scene
     from joyn.cli.demo.story import Actor
     from joyn.model.binding import Binding
+    from joyn.protocol.reginfo import Event
 
 BEAT: Final = 1.0
 """Seconds: time to read a line before the next one."""
@@ -134,7 +135,7 @@ def _watch(operator: Operator, scene: Scene) -> None:
         if fresh:
             scene.tell(scene.name(_number(binding)), f"registered from {_device(binding)}")
 
-    def on_unbound(binding: Binding, event: str) -> None:
+    def on_unbound(binding: Binding, event: Event) -> None:
         unbound(binding, event)
         scene.tell(scene.name(_number(binding)), "is gone")
 

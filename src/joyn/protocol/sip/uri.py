@@ -32,7 +32,7 @@ _LOCAL_NUMBER = _DIGITS | frozenset("abcdefABCDEF*#")
 _SEPARATORS = str.maketrans("", "", "-.() ")
 # RFC 3261 §25.1: what may stand unescaped, besides letters, digits and `_.-~`.
 _USER_SAFE = "!*'()&=+$,;?/"
-_PASSWORD_SAFE = "!*'()&=+$,"  # noqa: S105
+_PASSWORD_SAFE = "!*'()&=+$,"  # noqa: S105 - characters, no password
 _PARAMETER_SAFE = "!*'()[]/:&+$"
 _HEADER_SAFE = "!*'()[]/?:+$"
 # RFC 3261 §19.1.4: when only one of two URIs has one of these, they differ.

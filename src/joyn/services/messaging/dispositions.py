@@ -10,7 +10,7 @@ from __future__ import annotations
 from joyn.model.aor import ANONYMOUS
 from joyn.model.message import State
 from joyn.protocol.cpim import build
-from joyn.protocol.imdn import Imdn
+from joyn.protocol.imdn import Imdn, Kind
 
 CONTENT_TYPE = "message/imdn+xml"
 
@@ -25,7 +25,7 @@ _STATES: dict[tuple[str, str], State] = {
     ("processing", "stored"): State.STORED,
     ("processing", "processed"): State.STORED,
 }
-_NAMES = {
+_NAMES: dict[State, tuple[Kind, str]] = {
     State.STORED: ("processing", "stored"),
     State.FAILED: ("delivery", "failed"),
     State.DELIVERED: ("delivery", "delivered"),
@@ -46,7 +46,7 @@ def state_of(imdn: Imdn) -> State | None:
 def notification(message_id: str, state: State, *, own_id: str, date_time: str) -> bytes:
     """A CPIM message with an IMDN of the server's own, shaped as clients send theirs (facts §4.5)."""
     kind, status = _NAMES[state]
-    body = Imdn(message_id=message_id, kind=kind, status=status, datetime=date_time).emit()  # type: ignore[arg-type]
+    body = Imdn(message_id=message_id, kind=kind, status=status, datetime=date_time).emit()
     return build(
         from_=f"<{ANONYMOUS}>",
         to=f"<{ANONYMOUS}>",

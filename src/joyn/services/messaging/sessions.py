@@ -17,7 +17,7 @@ from joyn.protocol.errors import ParseError
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.protocol.msrp.setup import Setup, answer_setup, connects
 from joyn.protocol.msrp.uri import parse_path
-from joyn.protocol.sdp import MsrpMedia, SessionDescription, build_msrp
+from joyn.protocol.sdp import Direction, MsrpMedia, SessionDescription, build_msrp
 from joyn.protocol.sip.dialog import Dialog, DialogId
 from joyn.protocol.sip.message import SipRequest
 from joyn.transport.msrp import Handler, MsrpEndpoint, MsrpLeg
@@ -27,6 +27,8 @@ ACCEPT_TYPES = ("message/cpim", COMPOSING)
 WRAPPED_TYPES = ("*",)
 MAX_LEGS_PER_DEVICE = 64
 """Open chats of one device; opening one more ends the one unused for longest."""
+ANSWERED: dict[Direction, Direction] = {"sendonly": "recvonly", "recvonly": "sendonly"}
+"""RFC 3264 §6.1: what answers a direction of one side only."""
 CALL_COMPLETED = 'SIP;cause=200;text="Call completed"'
 OPENED = telemetry.counter("session.opened")
 CLOSED = telemetry.counter("session.closed")
@@ -174,7 +176,7 @@ class Sessions:
         """Accept the INVITE a leg was prepared for: the leg is there when this returns, the 200 is on its way."""
         assert leg.dialog is not None
         setup = answer_setup(offer.media.setup)
-        direction = {"sendonly": "recvonly", "recvonly": "sendonly"}.get(offer.media.direction, "sendrecv")
+        direction = ANSWERED.get(offer.media.direction, "sendrecv")
         leg.sdp = self._describe(leg.media, setup, direction).emit()
         self._add(leg)
         headers = [
@@ -206,11 +208,11 @@ class Sessions:
         except (OSError, TimeoutError, ParseError):
             self.end(leg, reason="")
 
-    def describe(self, leg: Leg, direction: str = "sendrecv") -> bytes:
+    def describe(self, leg: Leg, direction: Direction = "sendrecv") -> bytes:
         """Our offer for a session we open. A browser cannot be connected to: there we wait."""
         return self._describe(leg.media, offered_setup(leg), direction).emit()
 
-    def _describe(self, media: MsrpLeg, setup: str | None, direction: str) -> SessionDescription:
+    def _describe(self, media: MsrpLeg, setup: Setup | None, direction: Direction) -> SessionDescription:
         listener = media.listener
         assert listener is not None
         return build_msrp(
@@ -220,8 +222,8 @@ class Sessions:
             session_id=self._session_id(),
             accept_types=ACCEPT_TYPES,
             accept_wrapped_types=WRAPPED_TYPES,
-            setup=setup,  # type: ignore[arg-type]  # answer_setup gives one of the same words
-            direction=direction,  # type: ignore[arg-type]
+            setup=setup,
+            direction=direction,
             # A browser checks the certificate itself, by the page's own origin.
             fingerprint=listener.fingerprint if listener.transport == "TLS" else None,
             secure=media.local.secure,

@@ -282,7 +282,7 @@ class Writer:
             if refusal is None:
                 return self._fail(jobs, error)
             return self._write_apart(jobs, refusal) if riding else [refusal] * len(jobs)
-        except Exception as error:  # noqa: BLE001 (this loop owns the connection)
+        except Exception as error:  # noqa: BLE001 - this loop owns the connection
             if type(error) is sqlite3.DatabaseError:
                 # SQLITE_CORRUPT, SQLITE_NOTADB: what is wrong is the file, not a piece of work.
                 return self._fail(jobs, error)
