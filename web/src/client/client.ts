@@ -205,8 +205,8 @@ export class JoynClient implements model.Client {
     return this.#correspondence.react(id, message, emoji);
   }
 
-  deleteForMe(id: Aor, message: string): Promise<Undo> {
-    return this.#threads.remove(id, message);
+  async deleteForMe(id: Aor, message: string): Promise<Undo> {
+    return this.#waking(await this.#threads.remove(id, message));
   }
 
   async deleteForEveryone(id: Aor, message: string): Promise<void> {
@@ -254,8 +254,16 @@ export class JoynClient implements model.Client {
     return this.#shelf.archive(id, archived);
   }
 
-  deleteConversation(id: Aor): Promise<Undo> {
-    return this.#threads.clear(id);
+  async deleteConversation(id: Aor): Promise<Undo> {
+    return this.#waking(await this.#threads.clear(id));
+  }
+
+  /** Taking the step back may put something into the outbox again. */
+  #waking(undo: Undo): Undo {
+    return async () => {
+      await undo();
+      this.#tabs.ask({ do: "wake" });
+    };
   }
 
   /** Shown at once; taken back, and rejected with HttpProblem, when the node does not take it. */

@@ -57,7 +57,6 @@ export class Correspondence {
       if (row.state === "pending") {
         const waiting = await this.#db.outbox.where({ id }).toArray();
         if (waiting.some(({ away }) => away)) return; // too late
-        await this.#db.outbox.where({ id }).delete();
         await this.#threads.remove(conversation, id);
       } else {
         const { random, now } = this.#environment;

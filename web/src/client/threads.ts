@@ -154,19 +154,22 @@ export class Threads {
     });
   }
 
-  /** Takes a message away from this device, for good; `restore` brings it back. */
+  /** Takes a message away from this device, for good, and from the outbox; the result brings it back. */
   async remove(conversation: Aor, id: string): Promise<() => Promise<void>> {
-    const { messages, gone } = this.#db;
-    const row = await messages.get([conversation, id]);
-    await this.#change(async () => {
-      await messages.delete([conversation, id]);
+    const { messages, gone, outbox } = this.#db;
+    const leaving = () => outbox.where({ id }).and(({ kind }) => kind === "chat");
+    const kept = await this.#change(async () => {
+      const before = { row: await messages.get([conversation, id]), leaving: await leaving().toArray() };
+      await Promise.all([messages.delete([conversation, id]), leaving().delete()]);
       await gone.put({ conversation, id, at: this.#now() });
       await this.#touch(conversation);
+      return before;
     });
     return () =>
       this.#change(async () => {
         await gone.delete([conversation, id]);
-        if (row !== undefined) await messages.put({ ...row, touched: this.#now() });
+        if (kept.row !== undefined) await messages.put({ ...kept.row, touched: this.#now() });
+        await outbox.bulkPut(kept.leaving);
         await this.#touch(conversation);
       });
   }

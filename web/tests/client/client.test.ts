@@ -74,6 +74,10 @@ function messages(client: JoynClient, fits: (all: Message[]) => boolean, id = PE
   return shown(client.messages(id), fits);
 }
 
+function hasOne({ length }: readonly unknown[]): boolean {
+  return length === 1;
+}
+
 function list(client: JoynClient, fits: (all: Conversation[]) => boolean): Promise<Conversation[]> {
   return shown(client.conversations, fits);
 }
@@ -227,6 +231,23 @@ describe("sending", () => {
     await clock.advance(60_000);
     expect(node.texts).toEqual([]);
     await messages(client, (all) => all.length === 0);
+  });
+
+  test.each([
+    ["its conversation", (client: JoynClient) => client.deleteConversation(PEER)],
+    ["it", async (client: JoynClient) => client.deleteForMe(PEER, (await messages(client, hasOne))[0]?.id ?? "")],
+  ])("what has not left does not leave when %s is deleted, but does when that is undone", async (_, remove) => {
+    const client = await online();
+    node.answers.INVITE = node.answers.MESSAGE = 480;
+    await client.send(PEER, "regretted");
+    await settle(60);
+    const undo = await remove(client);
+    node.answers.INVITE = node.answers.MESSAGE = 200;
+    await clock.advance(600_000);
+    expect(node.texts).toEqual([]);
+    await undo();
+    await eventually(() => node.texts.length === 1, "it leaves");
+    await messages(client, ([message]) => message?.state === "sent");
   });
 
   test("a message that the network keeps can be taken back", async () => {
