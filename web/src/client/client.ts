@@ -354,10 +354,10 @@ export class JoynClient implements model.Client {
         const newest = new Live(() => this.#db.fact("newest"), undefined);
         await until(newest, (cursor) => cursor !== undefined);
       },
-      left: async () => {
+      left: async (leaving) => {
         this.#tabs.stop();
         await this.#push.forget().catch(() => {});
-        await this.#db.wipe();
+        await this.#db.wipe(leaving);
         this.#index.clear();
         this.#pages.clear();
         this.#tabs.announce({ is: "session" });

@@ -107,6 +107,8 @@ export interface Facts {
   newest: string;
   oldest: string;
   blocked: Aor[];
+  /** Signed out here, and the node does not know yet. */
+  leaving: true;
 }
 
 export class Database extends Dexie {
@@ -157,9 +159,12 @@ export class Database extends Dexie {
       .toArray();
   }
 
-  /** Forgets everything. The tables stay, since other tabs have them open. */
-  async wipe(): Promise<void> {
-    await this.transaction("rw", this.tables, () => Promise.all(this.tables.map((table) => table.clear())));
+  /** Forgets everything, but that the node is to be told. The tables stay, since other tabs have them open. */
+  async wipe(leaving = false): Promise<void> {
+    await this.transaction("rw", this.tables, async () => {
+      await Promise.all(this.tables.map((table) => table.clear()));
+      if (leaving) await this.setFact("leaving", true);
+    });
   }
 }
 

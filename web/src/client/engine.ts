@@ -90,6 +90,7 @@ export class Engine {
 
   /** Connects as this subscriber, and stays connected. */
   start(own: Aor): void {
+    if (this.#own !== own) this.stop();
     this.#own = own;
     this.line.start();
   }

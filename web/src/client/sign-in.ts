@@ -27,8 +27,8 @@ export interface Provisioning {
   connected(): Promise<void>;
   /** The newest conversations are here. */
   filled(): Promise<void>;
-  /** The session is over: stop, and forget everything. */
-  left(): Promise<void>;
+  /** The session is over: stop, and forget everything, but `leaving`: that the node is to be told. */
+  left(leaving?: boolean): Promise<void>;
 }
 
 export class SignInMachine implements SignIn {
@@ -62,6 +62,10 @@ export class SignInMachine implements SignIn {
 
   /** What is known here is shown at once; then the node says whether it still holds. */
   async start(): Promise<void> {
+    if (!(await this.#leave())) {
+      this.#session.set({ phase: "number", problem: "service-down" });
+      return;
+    }
     const known = await this.#db.fact("identity");
     if (known !== undefined) this.#enter(known);
     try {
@@ -79,6 +83,7 @@ export class SignInMachine implements SignIn {
     const turn = this.#begin();
     this.#number = number;
     try {
+      if (!(await this.#leave())) throw new HttpProblem(0, "offline");
       const answer = await this.#http.requestCode(number, country, this.#device);
       if (turn !== this.#turn) return;
       this.#number = answer.number;
@@ -149,13 +154,14 @@ export class SignInMachine implements SignIn {
     }
   }
 
-  /** Wipes this device even when the node cannot be told: the next start finds out that the session is over. */
+  /** Wipes this device even when the node cannot be told; until it is, nobody gets in here. */
   async signOut(): Promise<void> {
-    this.#begin();
-    const told = this.#http.signOut().catch(() => {});
-    await this.#provisioning.left();
-    await told;
+    const turn = this.#begin();
+    await this.#provisioning.left(true);
     this.#session.set({ phase: "number" });
+    if (!(await this.#leave()) && turn === this.#turn) {
+      this.#session.set({ phase: "number", problem: "service-down" });
+    }
   }
 
   /** The node said that there will be no connection. */
@@ -184,6 +190,18 @@ export class SignInMachine implements SignIn {
     else if (known === undefined && phase === "in") this.#session.set({ phase: "number" });
   }
 
+  /** Tells the node that somebody has signed out here, if it does not know; false when it cannot be told. */
+  async #leave(): Promise<boolean> {
+    if ((await this.#db.fact("leaving")) === undefined) return true;
+    try {
+      await this.#http.signOut();
+    } catch (error) {
+      if (problem(error).status !== 401) return false; // 401: it is over already
+    }
+    await this.#db.facts.delete("leaving");
+    return true;
+  }
+
   #enter(known: Facts["identity"]): void {
     const { aor, number, profileName, operator } = known;
     this.#session.set({ phase: "in", aor, number, profileName, operator });
@@ -192,8 +210,18 @@ export class SignInMachine implements SignIn {
 
   async #refresh(answer: SessionAnswer): Promise<void> {
     const identity = identityOf(answer);
-    await this.#db.setFact("identity", identity);
+    const another = await this.#become(identity);
     if (this.#session.value.phase === "in") this.#session.set({ phase: "in", ...identity });
+    if (another) this.#provisioning.connect();
+  }
+
+  /** From now on this device is theirs; nothing of somebody else's is left to them. True when it was somebody else's. */
+  async #become(identity: Facts["identity"]): Promise<boolean> {
+    const former = await this.#db.fact("identity");
+    const another = former !== undefined && former.aor !== identity.aor;
+    if (another) await this.#provisioning.left();
+    await this.#db.setFact("identity", identity);
+    return another;
   }
 
   async #provision(answer: SessionAnswer): Promise<void> {
@@ -239,7 +267,7 @@ export class SignInMachine implements SignIn {
           return await this.refused({ why: "terms", terms: { title, text, accept, reject } });
         }
         if (vers <= 0) return await this.refused(notEligible(msg?.title, msg?.message));
-        await this.#db.setFact("identity", identity);
+        await this.#become(identity);
         this.#provisioning.connect();
         return;
       } catch (error) {

@@ -2,6 +2,7 @@ import "fake-indexeddb/auto";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { JoynClient } from "../../src/client/client";
+import { Database } from "../../src/client/database";
 import type { Environment } from "../../src/client/environment";
 import type { Conversation, Message, Readable } from "../../src/client/model";
 import { makeSipJs } from "../../src/client/sip";
@@ -72,6 +73,17 @@ async function shown<T>(source: Readable<T>, fits: (value: T) => boolean): Promi
 
 function messages(client: JoynClient, fits: (all: Message[]) => boolean, id = PEER): Promise<Message[]> {
   return shown(client.messages(id), fits);
+}
+
+/** How much of anybody's there is in a database. */
+async function kept(name: string): Promise<number> {
+  const db = new Database(name);
+  try {
+    const counts = [db.messages, db.conversations, db.outbox].map((table) => table.count());
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count);
+  } finally {
+    db.close();
+  }
 }
 
 function hasOne({ length }: readonly unknown[]): boolean {
@@ -560,14 +572,62 @@ describe("signing out", () => {
     await second.signIn.signOut();
     await eventually(() => current(first.session).phase === "number", "first follows");
     expect(current(second.session)).toEqual({ phase: "number" });
-    expect(await first.loadEarlier(PEER)).toBe(false);
-    await messages(first, (all) => all.length === 0);
+    expect(await kept(shared.database)).toBe(0);
     await clock.advance(60_000);
     expect(current(first.connection).state).toBe("offline");
   });
 
+  test("another subscriber gets nothing of the former one's", async () => {
+    const shared = { database: database() };
+    const client = await online(shared);
+    node.answers.INVITE = node.answers.MESSAGE = 480;
+    await client.send(PEER, "waits, written by A");
+    await settle(60);
+    node.routes.set("GET /config", { status: 403 });
+    node.cut();
+    await clock.advance(2_000);
+    await eventually(() => current(client.session).phase === "not-eligible", "not eligible");
+    node.answers.INVITE = node.answers.MESSAGE = 200;
+    const aor = "tel:+33639980009";
+    const operator = { name: "Example", theme: "joyn", country: "FR" };
+    const asked = { aor, number: "09", length: 6, again: 0 };
+    node.routes.set("POST /api/sign-in", { status: 200, body: asked });
+    node.routes.set("POST /api/sign-in/code", { status: 200, body: { aor } });
+    node.routes.set("GET /api/session", { status: 200, body: { ...asked, profile_name: "", device: "d9", operator } });
+    node.routes.set("GET /config", () => ({ status: 200, body: configuration(node.password) }));
+    await client.signIn.changeNumber();
+    await client.signIn.requestCode("09", "FR");
+    void client.signIn.enterCode("123456");
+    await eventually(async () => {
+      await clock.advance(0);
+      return current(client.session).phase === "in";
+    }, "signed in");
+    await clock.advance(600_000);
+    expect(current(client.session)).toMatchObject({ aor });
+    expect(current(client.connection).state).toBe("online");
+    expect(node.texts).toEqual([]);
+    expect(await kept(shared.database)).toBe(0);
+  });
+
+  test("another subscriber's session that is found on starting wipes what was here", async () => {
+    const shared = { database: database() };
+    const former = await online(shared);
+    await node.message(PEER, chat("m1", "secret"));
+    await messages(former, hasOne);
+    former.close();
+    const operator = { name: "Example", theme: "joyn", country: "FR" };
+    const body = { aor: "tel:+33639980009", number: "09", profile_name: "", device: "d9", operator };
+    node.routes.set("GET /api/session", { status: 200, body });
+    const next = await online(shared);
+    await clock.advance(2_000);
+    await eventually(() => current(next.connection).state === "online", "connected");
+    expect(current(next.session)).toMatchObject({ aor: body.aor });
+    expect(await kept(shared.database)).toBe(0);
+  });
+
   test("elsewhere ends everything here", async () => {
-    const client = await online();
+    const shared = { database: database() };
+    const client = await online(shared);
     await node.message(PEER, chat("m1", "secret"));
     await messages(client, (all) => all.length === 1);
     node.routes.set("GET /config", { status: 403 });
@@ -575,7 +635,7 @@ describe("signing out", () => {
     node.cut();
     await clock.advance(2_000);
     await eventually(() => current(client.session).phase === "signed-out-elsewhere", "told");
-    await messages(client, (all) => all.length === 0);
+    expect(await kept(shared.database)).toBe(0);
   });
 
   test("new terms are asked for before the next connection", async () => {

@@ -37,9 +37,9 @@ beforeEach(() => {
       new Promise((resolve) => {
         release.filled = resolve;
       }),
-    left: async () => {
+    left: async (leaving) => {
       done.push("left");
-      await db.wipe();
+      await db.wipe(leaving);
     },
   };
   const parts = { after: clock.after, fetch: node.fetch };
@@ -266,11 +266,30 @@ describe("coming back", () => {
     expect(await db.facts.count()).toBe(0);
   });
 
-  test("signing out wipes the device even when the node cannot be told", async () => {
-    node.reachable = false;
-    await machine.start();
-    await machine.signOut();
-    expect(session.value).toEqual({ phase: "number" });
-    expect(await db.facts.count()).toBe(0);
-  });
+  test.each(["offline", "503"])(
+    "signing out wipes the device at once and holds once the node is told (%s)",
+    async (how) => {
+      signedIn();
+      node.reachable = how !== "offline";
+      answer("DELETE /api/session", 503);
+      await machine.start();
+      await machine.signOut();
+      expect(session.value).toEqual({ phase: "number", problem: "service-down" });
+      expect(await db.fact("identity")).toBeUndefined();
+      // The browser still has the cookie: neither a reload nor Retry nor another number gets in with it.
+      for (const again of [() => machine.start(), () => machine.retry(), () => machine.requestCode("1", "FR")]) {
+        await again();
+        expect(session.value).toEqual({ phase: "number", problem: "service-down" });
+      }
+      expect(node.requests.every(({ path }) => path === "/api/session")).toBe(true);
+      node.reachable = true;
+      node.routes.set("DELETE /api/session", () => {
+        answer("GET /api/session", 401, { error: "signed-out" });
+        return { status: 204 };
+      });
+      await machine.start();
+      expect(session.value).toEqual({ phase: "number" });
+      expect(await db.facts.count()).toBe(0);
+    },
+  );
 });
