@@ -24,6 +24,8 @@ import { SETTINGS, View } from "./view";
 export const PAGE = 60;
 /** Milliseconds after the last key stroke in which a draft is saved (design §6). */
 export const SAVE_DRAFT_AFTER = 250;
+/** Milliseconds after signing in at which what may be needed later is fetched. */
+export const FETCH_AHEAD_AFTER = 5_000;
 /** Messages that a report names. */
 const REPORTED = 10;
 
@@ -67,9 +69,12 @@ export class JoynClient implements model.Client {
   readonly #pages = new Map<Aor, Page>();
   readonly #defaults: Settings;
   readonly #drafts = new Map<Aor, () => void>();
+  readonly #loadSip: () => Promise<MakeSip>;
 
-  constructor({ environment, loadSip, push, device }: Parts) {
+  constructor({ environment, push, device, ...parts }: Parts) {
     const { now } = environment;
+    const loadSip = once(parts.loadSip);
+    this.#loadSip = loadSip;
     const db = new Database(environment.database);
     const http = new Http(environment);
     const threads = new Threads(db, now);
@@ -374,6 +379,8 @@ export class JoynClient implements model.Client {
   /** What is wanted once somebody is signed in, and can wait. */
   async #settleIn(country: string): Promise<void> {
     this.#numbers.country = country;
+    // Any tab may have to take over the connection, and the node may have another version of the client by then.
+    this.#environment.after(FETCH_AHEAD_AFTER, () => void this.#loadSip().catch(() => {}));
     await Promise.allSettled([this.#numbers.load(), this.#push.resume(), this.#readBlocks()]);
     this.#refresh();
   }
@@ -395,6 +402,18 @@ export class JoynClient implements model.Client {
   async #readBlocks(): Promise<void> {
     await this.#db.setFact("blocked", await this.#http.blocks());
   }
+}
+
+/** What is fetched is kept; what could not be fetched is tried again. */
+function once<T>(fetch: () => Promise<T>): () => Promise<T> {
+  let fetched: Promise<T> | undefined;
+  return () => {
+    fetched ??= fetch().catch((error: unknown) => {
+      fetched = undefined;
+      throw error;
+    });
+    return fetched;
+  };
 }
 
 function isUnread({ unread, markedUnread, mutedUntil, archived }: Conversation, now: number): boolean {

@@ -47,11 +47,12 @@ export class Delivery {
     if (row.kind === "revocation") return this.#message(row, service("systemmsg"));
     const { conversation, cpim } = row;
     const { status, invited } = await this.#sessions.send(conversation, CPIM_CONTENT_TYPE, cpim);
-    if (invited) return status === 200 ? { is: "sent" } : outcomeOfMsrp(status);
+    if (invited && status === 200) return { is: "sent" };
+    const im = this.#up()?.configuration.im;
+    if (invited) return outcomeOfMsrp(status, cpim.length > (im?.maxSize ?? PAGER_LIMIT));
     const why = REASONS[status];
     if (why !== undefined) return { is: "failed", why };
-    const limit = this.#up()?.configuration.im.switchoverSize ?? PAGER_LIMIT;
-    if (cpim.length > limit) return outcomeOf(status);
+    if (cpim.length > (im?.switchoverSize ?? PAGER_LIMIT)) return outcomeOf(status);
     return this.#message(row, [
       ...service("msg"),
       ["Conversation-ID", this.#sessions.conversation(conversation)],
@@ -87,9 +88,11 @@ function outcomeOf(status: number, answer?: SipAnswer): Outcome {
   return { is: "failed", why: REASONS[status] ?? "refused" };
 }
 
-/** RFC 4975 §10: what is said of the message is final; the rest is the session's trouble, and another one may do. */
-function outcomeOfMsrp(status: number): Outcome {
-  if (status === 400 || status === 415) return { is: "failed", why: "refused" };
-  if (status === 403 || status === 413) return { is: "failed", why: REASONS[status] ?? "refused" };
-  return { is: "later" };
+/**
+ * RFC 4975 §10: what is said of the message is final; the rest is the session's trouble, and another one may do. So is
+ * 413 about a message that is not too large: it says that the other side wants no more of it now.
+ */
+function outcomeOfMsrp(status: number, large: boolean): Outcome {
+  const final = status === 400 || status === 403 || status === 415 || (status === 413 && large);
+  return final ? { is: "failed", why: REASONS[status] ?? "refused" } : { is: "later" };
 }

@@ -1,8 +1,9 @@
 import "fake-indexeddb/auto";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { JoynClient } from "../../src/client/client";
+import { FETCH_AHEAD_AFTER, JoynClient } from "../../src/client/client";
 import { Database } from "../../src/client/database";
+import { PAGER_LIMIT } from "../../src/client/delivery";
 import type { Environment } from "../../src/client/environment";
 import type { Conversation, Message, Readable } from "../../src/client/model";
 import { makeSipJs } from "../../src/client/sip";
@@ -24,12 +25,12 @@ afterEach(async () => {
   await settle();
 });
 
-function tab(parts: Partial<Environment> = {}): JoynClient {
+function tab(parts: Partial<Environment> = {}, loadSip = async () => makeSipJs): JoynClient {
   const { fetch, openSocket } = node;
   const surroundings = environment({ clock, fetch, openSocket, ...parts });
   const client = new JoynClient({
     environment: surroundings,
-    loadSip: async () => makeSipJs,
+    loadSip,
     push: undefined,
     device: { name: "Test" },
   });
@@ -209,6 +210,20 @@ describe("sending", () => {
     const [sent] = await messages(client, ([one]) => one?.state === "sent");
     expect(sent?.failure).toBeUndefined();
     expect(node.taken.map(({ cpim }) => cpim.messageId)).toEqual([failed?.id]);
+  });
+
+  test("413 in a session ends only a message that is too large; another has its turn later", async () => {
+    const client = await online();
+    node.msrpAnswer = 413;
+    await client.send(PEER, "x".repeat(PAGER_LIMIT));
+    const [large] = await messages(client, ([message]) => message?.state === "failed");
+    expect(large?.failure).toBe("too-large");
+    await client.send(PEER, "small");
+    await settle(60);
+    node.msrpAnswer = 200;
+    await clock.advance(5_000);
+    await messages(client, ([, message]) => message?.state === "sent");
+    expect(node.texts).toEqual(["small"]);
   });
 
   test("what is written offline leaves in its order when the connection is back, after a restart too", async () => {
@@ -557,6 +572,22 @@ describe("several tabs", () => {
       await eventually(() => current(second.connection).state === "online", "second online");
     });
   }
+});
+
+test("a tab takes over although the files of its version are gone from the node by then", async () => {
+  const shared = { database: database(), openChannel: new Ether().open, locks: new Locks() };
+  const first = await online(shared);
+  let there = true;
+  const second = tab(shared, async () => {
+    if (!there) throw new TypeError("Failed to fetch dynamically imported module");
+    return makeSipJs;
+  });
+  await second.start();
+  await clock.advance(FETCH_AHEAD_AFTER);
+  there = false;
+  first.close();
+  await clock.advance(60_000);
+  await eventually(() => current(second.connection).state === "online", "takes over");
 });
 
 describe("signing out", () => {
