@@ -28,8 +28,12 @@ export class History {
   /** Brings the newest here; older pages follow by themselves. Rejects with HttpProblem. */
   async catchUp(): Promise<void> {
     const newest = await this.#db.fact("newest");
-    if (newest === undefined) await this.#first();
-    else await this.#after(newest);
+    if (newest === undefined) {
+      await this.#first();
+    } else {
+      await this.#after(newest);
+      await this.#again();
+    }
     this.#filling ??= this.#before()
       .catch(() => {}) // the next connection goes on from there
       .finally(() => {
@@ -64,6 +68,12 @@ export class History {
       if (!page.more) return;
       after = last;
     }
+  }
+
+  /** The newest once more: what became of them while this device was away. */
+  async #again(): Promise<void> {
+    const { items } = await this.#http.history({ limit: PAGE });
+    for (const item of items.toReversed()) await this.#keep(item, item.state === "displayed");
   }
 
   async #before(): Promise<void> {

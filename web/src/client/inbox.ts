@@ -98,12 +98,14 @@ export class Inbox {
 
   /** What the history says of a message that is here. */
   async #catchUp(conversation: Aor, id: string, own: boolean, past: NonNullable<Way["past"]>): Promise<void> {
+    const row = await this.#db.messages.get([conversation, id]);
     if (own) {
+      // What failed and is being tried again has a new fate, which the history does not know yet.
+      if (past.state === "failed" && row?.state === "pending") return;
       const failure = past.state === "failed" ? { failure: "refused" as const } : {};
-      await this.#threads.advance(conversation, id, past.state, { at: past.at, ...failure });
-    } else if (past.seen) {
-      const row = await this.#db.messages.get([conversation, id]);
-      if (row?.unseen) await this.#threads.see(conversation, row.at);
+      await this.#threads.advance(conversation, id, past.state, { at: "unknown", ...failure });
+    } else if (past.seen && row?.unseen) {
+      await this.#threads.see(conversation, row.at);
     }
   }
 

@@ -51,11 +51,13 @@ export class Threads {
       if (arrived !== undefined && deleted[1] !== undefined && arrived <= deleted[1].at) return false;
       if ((await messages.get([conversation, id])) !== undefined) return false;
       const state = message.state ?? (own ? "pending" : "delivered");
+      // The history says when the network took a message, not when it became what it is.
+      const reached = arrived === undefined ? { [state]: this.#now() } : own ? { sent: arrived } : {};
       const row: MessageRow = {
         original: message.text,
         arrived: this.#now(),
         state,
-        reached: { [state]: this.#now() },
+        reached,
         reactions: [],
         unseen: 0,
         wantsDisplay: false,
@@ -88,6 +90,7 @@ export class Threads {
       const { marks, messages } = this.#db;
       const old = await marks.get([conversation, target, mark.by, mark.what]);
       const again = old?.id === mark.id;
+      if (again && old.at === mark.at && old.arrived <= mark.arrived) return;
       if (old !== undefined && !again && newer(old, mark)) return;
       const all = await marks.where({ conversation, target }).toArray();
       if (old === undefined && all.filter(({ by }) => by === mark.by).length >= MAX_MARKS) return;
@@ -102,12 +105,12 @@ export class Threads {
     });
   }
 
-  /** A state was reached. Nothing happens when the message is further already; true when something did. */
+  /** A state was reached, at a time if that is known. True when the message was not as far, so that something changed. */
   async advance(
     conversation: Aor,
     id: string,
     state: DeliveryState,
-    how: { at?: number; failure?: FailureReason } = {},
+    how: { at?: number | "unknown"; failure?: FailureReason } = {},
   ): Promise<boolean> {
     return this.#change(async () => {
       const row = await this.#db.messages.get([conversation, id]);
@@ -118,7 +121,7 @@ export class Threads {
         ...rest,
         state,
         ...(state === "failed" && how.failure !== undefined ? { failure: how.failure } : {}),
-        reached: { ...row.reached, [state]: how.at ?? this.#now() },
+        ...(how.at === "unknown" ? {} : { reached: { ...row.reached, [state]: how.at ?? this.#now() } }),
         touched: this.#now(),
       });
       await this.#touch(conversation);

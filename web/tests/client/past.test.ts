@@ -70,7 +70,7 @@ describe("history", () => {
     expect(pages).toHaveLength(3);
     await history.catchUp();
     await history.settled();
-    expect(pages.slice(3)).toEqual([`after ${2 * PAGE + 5}`]);
+    expect(pages.slice(3)).toEqual([`after ${2 * PAGE + 5}`, "before now"]);
   });
 
   test("goes on with older pages where an interruption left it", async () => {
@@ -91,7 +91,7 @@ describe("history", () => {
     await history.catchUp();
     item("m1");
     await history.catchUp();
-    expect(pages).toEqual(["before now", "after 0"]);
+    expect(pages).toEqual(["before now", "after 0", "before now"]);
     expect(await texts()).toEqual(["m1"]);
   });
 
@@ -115,6 +115,28 @@ describe("history", () => {
     expect((await db.messages.get([PEER, "o"]))?.at).toBe(at);
     expect((await db.conversations.get(PEER))?.unread).toBe(0);
     expect(await db.outbox.count()).toBe(0);
+  });
+
+  test("what became of the newest messages meanwhile shows, but not at a time that nobody knows", async () => {
+    const sent = item("o", { direction: "outgoing", state: "sent" });
+    const seen = item("i");
+    await history.catchUp();
+    expect((await db.conversations.get(PEER))?.unread).toBe(1);
+    sent.state = "displayed";
+    seen.state = "displayed";
+    await history.catchUp();
+    const row = await db.messages.get([PEER, "o"]);
+    expect([row?.state, row?.reached]).toEqual(["displayed", { sent: Math.round(sent.at * 1000) }]);
+    expect((await db.conversations.get(PEER))?.unread).toBe(0);
+  });
+
+  test("a message that is tried again has not failed, whatever the history says", async () => {
+    const failed = item("o", { direction: "outgoing", state: "failed" });
+    await history.catchUp();
+    expect(await db.messages.get([PEER, "o"])).toMatchObject({ state: "failed" });
+    await threads.revive(PEER, failed.message_id);
+    await history.catchUp();
+    expect(await db.messages.get([PEER, "o"])).toMatchObject({ state: "pending" });
   });
 
   test("of a first past only what follows our own last word, and nobody has looked at, is unread", async () => {
