@@ -98,6 +98,7 @@ export class Inbox {
 
   /** What the history says of a message that is here. */
   async #catchUp(conversation: Aor, id: string, own: boolean, past: NonNullable<Way["past"]>): Promise<void> {
+    await this.#threads.place(conversation, id, past.at);
     const row = await this.#db.messages.get([conversation, id]);
     if (own) {
       // What failed and is being tried again has a new fate, which the history does not know yet.

@@ -76,6 +76,13 @@ export class Threads {
     });
   }
 
+  /** The network's time of a message that is here: where it stands is then the same on all devices. */
+  async place(conversation: Aor, id: string, at: number): Promise<void> {
+    await this.#change(async () => {
+      if ((await this.#db.messages.update([conversation, id], { at })) > 0) await this.#touch(conversation);
+    });
+  }
+
   /** Whether a message is here, or was; one of theirs only, if that is asked. */
   async knows(conversation: Aor, id: string, theirs = false): Promise<boolean> {
     const here = await this.#db.messages.get([conversation, id]);

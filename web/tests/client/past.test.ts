@@ -7,12 +7,14 @@ import type { HistoryItem } from "../../src/client/http";
 import { Inbox } from "../../src/client/inbox";
 import { fold, matches, SearchIndex } from "../../src/client/search";
 import { Threads } from "../../src/client/threads";
+import { parseCpim } from "../../src/protocol/cpim";
 import { chat, OWN, PEER, refer } from "./node";
 import { Clock, counted, database } from "./world";
 
 let clock: Clock;
 let db: Database;
 let threads: Threads;
+let inbox: Inbox;
 let history: History;
 let items: HistoryItem[];
 let pages: string[];
@@ -23,7 +25,7 @@ beforeEach(() => {
   threads = new Threads(db, () => clock.now);
   items = [];
   pages = [];
-  const inbox = new Inbox({ now: () => clock.now, random: counted }, db, threads, () => OWN);
+  inbox = new Inbox({ now: () => clock.now, random: counted }, db, threads, () => OWN);
   history = new History({ history: serve }, db, inbox, () => OWN);
 });
 
@@ -73,6 +75,22 @@ describe("history", () => {
     expect(pages.slice(3)).toEqual([`after ${2 * PAGE + 5}`, "before now"]);
   });
 
+  test("what comes by itself while the history comes, the newest first, stands where the network has it", async () => {
+    for (const id of ["one", "two", "three"]) item(id);
+    const [newest, older] = [items[2], items.slice(0, 2)];
+    if (newest === undefined) throw new Error("no newest");
+    items = [newest];
+    await history.catchUp();
+    await inbox.take(parseCpim(chat("one", "one")), { from: PEER, to: OWN });
+    expect(await texts()).toEqual(["three", "one"]);
+    items = [...older, newest];
+    await db.setFact("oldest", "3");
+    await history.catchUp();
+    await history.settled();
+    expect(await texts()).toEqual(["one", "two", "three"]);
+    expect((await db.conversations.get(PEER))?.last?.text).toBe("three");
+  });
+
   test("goes on with older pages where an interruption left it", async () => {
     for (let count = 0; count < PAGE + 5; count++) item(`m${count}`);
     await history.catchUp();
@@ -108,11 +126,11 @@ describe("history", () => {
       text: "i",
       unseen: 1,
     });
-    item("o", { direction: "outgoing", state: "displayed" });
+    const known = item("o", { direction: "outgoing", state: "displayed" });
     item("i", { state: "displayed" });
     await history.catchUp();
     expect((await db.messages.get([PEER, "o"]))?.state).toBe("displayed");
-    expect((await db.messages.get([PEER, "o"]))?.at).toBe(at);
+    expect((await db.messages.get([PEER, "o"]))?.at).toBe(known.at * 1000);
     expect((await db.conversations.get(PEER))?.unread).toBe(0);
     expect(await db.outbox.count()).toBe(0);
   });
