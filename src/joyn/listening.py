@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from ipaddress import ip_network
 
 from joyn.config import HttpListener as HttpListenerSettings
@@ -14,13 +15,17 @@ from joyn.transport.sip import Limits, Listener
 from joyn.transport.tls import fingerprint_of, server_context
 
 
+def _tls(listener: SipListener | MsrpListenerSettings | HttpListenerSettings) -> ssl.SSLContext | None:
+    """What a listener that is spoken to in secret shows who it is with; the settings have no such one without files."""
+    if listener.transport not in ("tls", "https"):
+        return None
+    assert listener.certificate is not None
+    assert listener.key is not None
+    return server_context(listener.certificate, listener.key)
+
+
 def sip_listener(listener: SipListener) -> Listener:
     """A listener of the settings as the endpoint wants it."""
-    tls = None
-    if listener.transport == "tls":
-        assert listener.certificate is not None
-        assert listener.key is not None
-        tls = server_context(listener.certificate, listener.key)
     return Listener(
         name=listener.name,
         transport=listener.transport.upper(),
@@ -29,7 +34,7 @@ def sip_listener(listener: SipListener) -> Listener:
         advertise=listener.advertise,
         trusted=listener.access == "trusted",
         algorithms=listener.algorithms,
-        tls=tls,
+        tls=_tls(listener),
     )
 
 
@@ -51,32 +56,22 @@ def sip_limits(settings: Settings) -> Limits:
 
 def msrp_listener(listener: MsrpListenerSettings) -> MsrpListener:
     """A listener of the settings as the MSRP endpoint wants it."""
-    tls = fingerprint = None
-    if listener.transport == "tls":
-        assert listener.certificate is not None
-        assert listener.key is not None
-        tls = server_context(listener.certificate, listener.key)
-        fingerprint = ("sha-256", fingerprint_of(listener.certificate))
+    certificate = listener.certificate if listener.transport == "tls" else None
     return MsrpListener(
         name=listener.name,
         transport=listener.transport.upper(),
         host=listener.host,
         port=listener.port,
         advertise=listener.advertise,
-        tls=tls,
-        fingerprint=fingerprint,
+        tls=_tls(listener),
+        fingerprint=("sha-256", fingerprint_of(certificate)) if certificate else None,
     )
 
 
 def http_listener(listener: HttpListenerSettings) -> HttpListener:
     """A listener of the settings as the HTTP server wants it."""
-    tls = None
-    if listener.transport == "https":
-        assert listener.certificate is not None
-        assert listener.key is not None
-        tls = server_context(listener.certificate, listener.key)
     return HttpListener(
-        name=listener.name, host=listener.host, port=listener.port, advertise=listener.advertise, tls=tls
+        name=listener.name, host=listener.host, port=listener.port, advertise=listener.advertise, tls=_tls(listener)
     )
 
 
