@@ -22,6 +22,9 @@ __all__ = ["PATH", "WebSocketDoor"]
 HEARTBEAT: Final = 60.0
 """Seconds between pings: a browser that is gone is noticed, and NATs keep the connection open."""
 
+GOODBYE: Final = 1.0
+"""Seconds in which browsers take their leave when the node stops."""
+
 
 class WebSocketDoor:
     """Upgrades connections and hands them to the SIP and MSRP endpoints.
@@ -44,7 +47,7 @@ class WebSocketDoor:
         self._listener = listener
         self._origins = frozenset(origins)
         self._max_message = max_message
-        self._open: set[WebSocketTransport] = set()
+        self._open: dict[WebSocketTransport, asyncio.Event] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The one path."""
@@ -52,12 +55,13 @@ class WebSocketDoor:
 
     async def close(self) -> None:
         """The node stops: browsers are told to come back."""
+        over = [asyncio.ensure_future(over.wait()) for over in self._open.values()]
         for transport in list(self._open):
             transport.close(WSCloseCode.GOING_AWAY)
-        for _ in range(20):
-            if not self._open:
-                break
-            await asyncio.sleep(0.05)
+        if over:
+            _, waiting = await asyncio.wait(over, timeout=GOODBYE)
+            for one in waiting:
+                one.cancel()
 
     async def _upgrade(self, request: web.Request) -> web.StreamResponse:
         origin = request.headers.get("Origin")
@@ -88,10 +92,11 @@ class WebSocketDoor:
             # Behind a proxy the TLS is the proxy's, and as good.
             extra["ssl_object"] = request.transport.get_extra_info("ssl_object") or True
         transport = WebSocketTransport(socket, request.transport, protocol, **extra)
-        self._open.add(transport)
+        over = self._open[transport] = asyncio.Event()
         try:
             transport.start()
             await transport.run()
         finally:
-            self._open.discard(transport)
+            del self._open[transport]
+            over.set()
         return socket
