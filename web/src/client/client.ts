@@ -346,6 +346,11 @@ export class JoynClient implements model.Client {
     this.#tabs.ask({ do: "reconnect" });
   }
 
+  /** The browser has no network any more. */
+  cut(): void {
+    this.#tabs.cut();
+  }
+
   #provisioning(): Provisioning {
     return {
       connect: () => {

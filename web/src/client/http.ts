@@ -93,6 +93,10 @@ export class Http {
     return response.json();
   }
 
+  operator(): Promise<SessionAnswer["operator"]> {
+    return this.#json("GET", "/api/operator");
+  }
+
   async signOut(): Promise<void> {
     await this.#call("DELETE", "/api/session");
   }

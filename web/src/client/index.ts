@@ -14,6 +14,7 @@ export function createClient(): Client {
     push: browserPush(),
     device: describeDevice(navigator.userAgent),
   });
+  window.addEventListener("offline", () => client.cut());
   window.addEventListener("online", () => client.reconnect());
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") client.reconnect();

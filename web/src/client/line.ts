@@ -88,6 +88,13 @@ export class Line {
     this.#again(0);
   }
 
+  /** The browser has no network any more: what connection there is will say nothing, not even that it is over. */
+  cut(): void {
+    if (!this.#running || this.up === undefined) return;
+    this.#down("offline");
+    this.#retry();
+  }
+
   stop(): void {
     if (!this.#running) return;
     this.#running = false;

@@ -150,6 +150,8 @@ export interface Contact {
 export type Undo = () => Promise<void>;
 
 export interface SignIn {
+  /** The operator's own country; undefined when it cannot be asked. */
+  country(): Promise<string | undefined>;
   /** The country whose numbers are read without a prefix, as ISO 3166. */
   requestCode(number: string, country: string): Promise<void>;
   enterCode(code: string): Promise<void>;

@@ -79,6 +79,10 @@ export class SignInMachine implements SignIn {
     }
   }
 
+  async country(): Promise<string | undefined> {
+    return (await this.#http.operator().catch(() => undefined))?.country;
+  }
+
   async requestCode(number: string, country: string): Promise<void> {
     const turn = this.#begin();
     this.#number = number;

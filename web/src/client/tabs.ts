@@ -36,6 +36,7 @@ export class Tabs {
   /** Another tab has signed in or out. */
   onSession: () => void = () => {};
   readonly #db: Database;
+  readonly #now: () => number;
   /** It runs in the tab that leads; its inbox and history serve in every one. */
   readonly engine: Engine;
   readonly #leader: Leader;
@@ -43,6 +44,7 @@ export class Tabs {
   /** `makeEngine` is given whom to tell. */
   constructor(environment: Environment, db: Database, makeEngine: (events: EngineEvents) => Engine) {
     this.#db = db;
+    this.#now = environment.now;
     this.connection = new Held<Connection>({ state: "connecting", since: environment.now() });
     this.#leader = new Leader(environment);
     this.engine = makeEngine({
@@ -69,6 +71,12 @@ export class Tabs {
   close(): void {
     this.#leader.resign();
     this.engine.stop();
+  }
+
+  /** The browser has no network any more. Each tab hears of it, and says so without waiting for another. */
+  cut(): void {
+    if (this.#leader.leads) this.engine.line.cut();
+    else this.#hear({ is: "connection", connection: { state: "offline", since: this.#now() } });
   }
 
   /** Has the leading tab do something. */

@@ -574,6 +574,23 @@ describe("several tabs", () => {
   }
 });
 
+test("a browser that goes offline says so at once in every tab, and connects again when it is back", async () => {
+  const shared = { database: database(), openChannel: new Ether().open, locks: new Locks() };
+  const first = await online(shared);
+  const second = tab(shared);
+  await second.start();
+  await eventually(() => current(second.connection).state === "online", "told");
+  for (const each of [second, first]) {
+    node.reachable = false;
+    each.cut();
+    expect(current(each.connection)).toEqual({ state: "offline", since: clock.now });
+  }
+  node.reachable = true;
+  second.reconnect();
+  await clock.advance(100);
+  for (const each of [first, second]) await eventually(() => current(each.connection).state === "online", "back");
+});
+
 test("a tab takes over although the files of its version are gone from the node by then", async () => {
   const shared = { database: database(), openChannel: new Ether().open, locks: new Locks() };
   const first = await online(shared);

@@ -78,6 +78,13 @@ describe("the number", () => {
     expect(session.value).toEqual({ phase: "code", number: "+33 6 39 98 00 01", again: 1_800_000 });
   });
 
+  test("is read as in the operator's country, when that can be asked", async () => {
+    answer("GET /api/operator", 200, { name: "Example", theme: "joyn", country: "RE" });
+    expect(await machine.country()).toBe("RE");
+    node.reachable = false;
+    expect(await machine.country()).toBeUndefined();
+  });
+
   test.each([
     [400, { error: "bad-number" }, { phase: "number", problem: "bad-number" }],
     [404, { error: "operator-unknown" }, { phase: "operator-unknown", number: "1" }],
