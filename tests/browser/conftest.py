@@ -3,6 +3,7 @@
 Where it is missing, or the client was not built, the tests are left out; with JOYN_BROWSER=required they fail instead.
 """
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.fixture(scope="session", autouse=True)
 def needed() -> None:
-    """Chromium and the built client are there."""
+    """Chromium, what drives it, and the built client are there."""
     missing = []
     if CHROMIUM is None:
         missing.append("Chromium (apt-get install chromium)")
+    if importlib.util.find_spec("playwright") is None:
+        missing.append("Playwright (the group dev of pyproject.toml)")
     if built_client() is None:
         missing.append("the built web client (make web)")
     if missing:

@@ -49,7 +49,6 @@ def test_signing_in_with_a_wrong_code_and_then_the_right_one(people: Any, place:
     page.get_by_label("6-digit code").fill("000000" if right != "000000" else "000001")
     page.get_by_text("2 tries left").wait_for()
     page.get_by_label("6-digit code").fill(right)
-    page.get_by_role("button", name="Continue").click()
     page.get_by_role("heading", name="Chats").wait_for()
     # The browser itself reports answers like 401; it is the page that must not.
     bob.errors[:] = [error for error in bob.errors if "Failed to load resource" not in error]
@@ -129,6 +128,41 @@ def test_two_tabs_share_one_registration(people: Any) -> None:
     carol.sees("from the second")
     bob.sees("from the second")
     assert carol.texts() == ["to both tabs", "from the second"]
+
+
+def test_the_banner_says_at_once_in_every_tab_that_there_is_no_network(people: Any) -> None:
+    bob = people(BOB).sign_in()
+    tabs = [bob.page, bob.tab()]
+    tabs[1].goto(bob.place.url)
+    tabs[1].get_by_role("heading", name="Chats").wait_for()
+    bob.context.set_offline(True)
+    for page in tabs:
+        page.get_by_text("Reconnecting").wait_for(timeout=4_000)  # it holds its peace for two seconds
+    bob.context.set_offline(False)
+    for page in tabs:
+        page.get_by_text("Reconnecting").wait_for(state="detached")
+    bob.errors[:] = [error for error in bob.errors if "ERR_INTERNET_DISCONNECTED" not in error]
+
+
+def test_deleting_for_everyone_and_blocking_reach_the_other_side(people: Any) -> None:
+    bob, carol = people(BOB).sign_in(), people(CAROL).sign_in()
+    bob.open(CAROL)
+    bob.write("regretted")
+    carol.open(BOB)
+    carol.sees("regretted")
+    bob.has_state("regretted", "Delivered")
+    bob.page.get_by_role("article", name="You, regretted").click(button="right")
+    bob.page.get_by_role("menuitem", name="Delete for everyone").click()
+    bob.page.get_by_role("alertdialog").get_by_role("button", name="Delete for everyone").click()
+    carol.sees("Message deleted")
+    assert carol.page.get_by_text("regretted").count() == 0
+    bob.page.locator("main header").get_by_role("button", name="More").click()
+    bob.page.get_by_role("menuitem", name="Block").click()
+    bob.page.get_by_role("alertdialog").get_by_role("button", name="Block").click()
+    bob.page.get_by_text("You blocked").wait_for()
+    carol.write("unheard")
+    carol.page.wait_for_timeout(1_000)
+    assert "unheard" not in bob.texts()
 
 
 def test_a_second_device_shows_the_history_and_what_the_first_one_sends(people: Any, place: Place) -> None:

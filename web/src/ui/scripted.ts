@@ -89,6 +89,7 @@ export class Scripted implements Model.Client {
   }
 
   readonly signIn: Model.SignIn = {
+    country: async () => "FR",
     requestCode: async (number, country) => {
       const digits = number.replace(/\D/g, "");
       if (digits.length < 9 && country) this.session.set({ phase: "number", problem: "bad-number" });
