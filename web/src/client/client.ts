@@ -3,7 +3,7 @@
 import { Correspondence } from "./correspondence";
 import { Database } from "./database";
 import { Engine } from "./engine";
-import type { Environment } from "./environment";
+import { type Environment, once } from "./environment";
 import { Finder } from "./finder";
 import { Http } from "./http";
 import type { Inbox } from "./inbox";
@@ -303,7 +303,7 @@ export class JoynClient implements model.Client {
   // Finding.
 
   readNumber(text: string): { id: Aor; number: string } | undefined {
-    void this.#numbers.load();
+    void this.#numbers.load().catch(() => {});
     return this.#numbers.read(text);
   }
 
@@ -407,18 +407,6 @@ export class JoynClient implements model.Client {
   async #readBlocks(): Promise<void> {
     await this.#db.setFact("blocked", await this.#http.blocks());
   }
-}
-
-/** What is fetched is kept; what could not be fetched is tried again. */
-function once<T>(fetch: () => Promise<T>): () => Promise<T> {
-  let fetched: Promise<T> | undefined;
-  return () => {
-    fetched ??= fetch().catch((error: unknown) => {
-      fetched = undefined;
-      throw error;
-    });
-    return fetched;
-  };
 }
 
 function isUnread({ unread, markedUnread, mutedUntil, archived }: Conversation, now: number): boolean {

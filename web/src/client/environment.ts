@@ -54,7 +54,24 @@ export function browserEnvironment(): Environment {
   };
 }
 
-export function randomHex(count: number): string {
+/** A UUID (RFC 9562 §5.4: version 4, variant 10). */
+export function uuid({ random }: Pick<Environment, "random">): string {
+  return `${random(8)}-${random(4)}-4${random(3)}-a${random(3)}-${random(12)}`;
+}
+
+/** What is fetched is kept; what could not be fetched is tried again. */
+export function once<T>(fetch: () => Promise<T>): () => Promise<T> {
+  let fetched: Promise<T> | undefined;
+  return () => {
+    fetched ??= fetch().catch((error: unknown) => {
+      fetched = undefined;
+      throw error;
+    });
+    return fetched;
+  };
+}
+
+function randomHex(count: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(Math.ceil(count / 2)));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0"))
     .join("")

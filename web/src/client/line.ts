@@ -6,7 +6,7 @@
 
 import { type Configuration, parseConfiguration } from "../protocol/config";
 import type { Database } from "./database";
-import type { Environment } from "./environment";
+import { type Environment, uuid } from "./environment";
 import { type Http, HttpProblem } from "./http";
 import type { Aor, Connection, Terms } from "./model";
 import { Msrp } from "./msrp";
@@ -121,7 +121,7 @@ export class Line {
       if (error instanceof HttpProblem && error.status === 401) {
         up = { why: error.word === "signed-out-elsewhere" ? error.word : "signed-out" };
       } else if (error instanceof HttpProblem && error.status === 403) {
-        up = refusal(error.text("title"), error.text("text"));
+        up = notEligible(error.text("title"), error.text("text"));
       }
     }
     if (!current()) {
@@ -163,7 +163,7 @@ export class Line {
       const { title, message, accept, reject } = msg;
       return { why: "terms", terms: { title, text: message, accept, reject } };
     }
-    if (vers <= 0) return refusal(msg?.title, msg?.message);
+    if (vers <= 0) return notEligible(msg?.title, msg?.message);
     const identity = await this.#db.fact("identity");
     if (ims === null || webSocketUri === "" || identity === undefined || !current()) return undefined;
     const { aor } = identity;
@@ -228,18 +228,17 @@ export class Line {
   }
 
   async #instance(): Promise<string> {
-    const { random } = this.#environment;
     return this.#db.transaction("rw", this.#db.facts, async () => {
       const known = await this.#db.fact("instance");
       if (known !== undefined) return known;
-      // RFC 9562 §5.4: version 4, variant 10.
-      const made = `urn:uuid:${random(8)}-${random(4)}-4${random(3)}-a${random(3)}-${random(12)}`;
+      const made = `urn:uuid:${uuid(this.#environment)}`;
       await this.#db.setFact("instance", made);
       return made;
     });
   }
 }
 
-function refusal(title?: string, text?: string): Refusal {
+/** In the operator's words, where there are any. */
+export function notEligible(title?: string, text?: string): Refusal {
   return { why: "not-eligible", ...(title ? { title } : {}), ...(text ? { text } : {}) };
 }

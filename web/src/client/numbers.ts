@@ -1,6 +1,7 @@
 /** Numbers as people of the operator's country write them. The metadata is large, so it is loaded when it is needed. */
 
 import type { CountryCode } from "libphonenumber-js/min";
+import { once } from "./environment";
 import type { Aor } from "./model";
 
 type Library = Pick<typeof import("libphonenumber-js/min"), "parsePhoneNumberFromString">;
@@ -9,19 +10,15 @@ export class Numbers {
   /** It can write numbers better now than before. */
   onReady: () => void = () => {};
   country: string;
+  /** Fetches what it needs. Rejects when that cannot be had now. */
+  readonly load = once(async () => {
+    this.#library = await import("libphonenumber-js/min");
+    this.onReady();
+  });
   #library: Library | undefined;
-  #loading: Promise<void> | undefined;
 
   constructor(country: string) {
     this.country = country;
-  }
-
-  async load(): Promise<void> {
-    this.#loading ??= import("libphonenumber-js/min").then((library) => {
-      this.#library = library;
-      this.onReady();
-    });
-    await this.#loading;
   }
 
   /** Reads a number; undefined when it is none. Before the library is there only international ones are. */

@@ -20,7 +20,7 @@ import {
   TCP_MSRP,
   TLS_MSRP,
 } from "../protocol/sdp";
-import type { Environment } from "./environment";
+import { type Environment, uuid } from "./environment";
 import type { Up } from "./line";
 import type { Aor } from "./model";
 import type { MsrpLeg } from "./msrp";
@@ -76,7 +76,7 @@ export class Sessions {
 
   /** The Conversation-ID of the thread with somebody: the same as long as we live. */
   conversation(peer: Aor): string {
-    const known = this.#conversations.get(peer) ?? this.#uuid();
+    const known = this.#conversations.get(peer) ?? uuid(this.#environment);
     this.#conversations.set(peer, known);
     return known;
   }
@@ -147,7 +147,7 @@ export class Sessions {
       ["Accept-Contact", `*;+g.3gpp.icsi-ref="${encodeURIComponent(CPM_SESSION)}"`],
       ["P-Preferred-Service", CPM_SESSION],
       ["Conversation-ID", this.conversation(peer)],
-      ["Contribution-ID", this.#uuid()],
+      ["Contribution-ID", uuid(this.#environment)],
     ];
     const { answer, dialog } = await up.sip.invite(peer, headers, describe(up, chat.leg, "sendrecv"));
     if (dialog === undefined) {
@@ -207,11 +207,6 @@ export class Sessions {
     if (this.#open.get(chat.peer) === chat) this.#open.delete(chat.peer);
     if (reason !== undefined && this.#up() !== undefined) chat.dialog?.bye(reason || undefined);
     chat.leg.close();
-  }
-
-  #uuid(): string {
-    const { random } = this.#environment;
-    return `${random(8)}-${random(4)}-4${random(3)}-a${random(3)}-${random(12)}`;
   }
 }
 

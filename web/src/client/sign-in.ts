@@ -8,7 +8,7 @@ import { parseConfiguration } from "../protocol/config";
 import type { Database, Facts } from "./database";
 import type { Environment } from "./environment";
 import { type Http, HttpProblem, type SessionAnswer } from "./http";
-import type { Refusal } from "./line";
+import { notEligible, type Refusal } from "./line";
 import type { Operator, Session, SignIn } from "./model";
 import type { Held } from "./store";
 
@@ -17,6 +17,8 @@ export const LONGER_AFTER = 15_000;
 export const RETRY_AFTER = 60_000;
 /** Milliseconds between attempts of a step. */
 export const ATTEMPT_EVERY = 3_000;
+/** Milliseconds until a node that could not be reached is asked again who is signed in here. */
+export const ASK_AGAIN_AFTER = 10_000;
 
 type Step = Extract<Session, { phase: "provisioning" }>["step"];
 
@@ -63,7 +65,7 @@ export class SignInMachine implements SignIn {
   /** What is known here is shown at once; then the node says whether it still holds. */
   async start(): Promise<void> {
     if (!(await this.#leave())) {
-      this.#session.set({ phase: "number", problem: "service-down" });
+      this.#down();
       return;
     }
     const known = await this.#db.fact("identity");
@@ -75,7 +77,7 @@ export class SignInMachine implements SignIn {
     } catch (error) {
       const { status, word } = problem(error);
       if (status === 401) await this.refused({ why: word === "signed-out-elsewhere" ? word : "signed-out" });
-      else if (known === undefined) this.#session.set({ phase: "number", problem: "service-down" });
+      else if (known === undefined) this.#down();
     }
   }
 
@@ -163,9 +165,7 @@ export class SignInMachine implements SignIn {
     const turn = this.#begin();
     await this.#provisioning.left(true);
     this.#session.set({ phase: "number" });
-    if (!(await this.#leave()) && turn === this.#turn) {
-      this.#session.set({ phase: "number", problem: "service-down" });
-    }
+    if (!(await this.#leave()) && turn === this.#turn) this.#down();
   }
 
   /** The node said that there will be no connection. */
@@ -192,6 +192,15 @@ export class SignInMachine implements SignIn {
     const { phase } = this.#session.value;
     if (known !== undefined && phase !== "in" && phase !== "provisioning") this.#enter(known);
     else if (known === undefined && phase === "in") this.#session.set({ phase: "number" });
+  }
+
+  /** The node cannot be reached. It is asked again by itself, as the words on the screen say. */
+  #down(): void {
+    const turn = this.#begin();
+    this.#session.set({ phase: "number", problem: "service-down" });
+    this.#environment.after(ASK_AGAIN_AFTER, () => {
+      if (turn === this.#turn) void this.start();
+    });
   }
 
   /** Tells the node that somebody has signed out here, if it does not know; false when it cannot be told. */
@@ -294,10 +303,6 @@ export class SignInMachine implements SignIn {
     this.#hurry();
     return this.#turn;
   }
-}
-
-function notEligible(title?: string, text?: string): Refusal {
-  return { why: "not-eligible", ...(title ? { title } : {}), ...(text ? { text } : {}) };
 }
 
 function afterNumber(found: HttpProblem, number: string): Session {

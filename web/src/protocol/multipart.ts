@@ -33,7 +33,7 @@ export function makePart(contentType: string, body: Uint8Array, headers: readonl
 }
 
 /** The first header of this name in any case; empty when there is none. */
-export function partHeader(part: Part, name: string): string {
+function partHeader(part: Part, name: string): string {
   const wanted = name.toLowerCase();
   return part.headers.find(([candidate]) => candidate.toLowerCase() === wanted)?.[1] ?? "";
 }

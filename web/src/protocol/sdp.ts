@@ -148,12 +148,12 @@ export function withAttribute<Level extends Sdp | Media>(level: Level, name: str
 }
 
 /** Which way a medium goes: its own word, else the session's, else both ways (RFC 8866 §6.7). */
-export function directionOf(sdp: Sdp, medium: Media): Direction {
+function directionOf(sdp: Sdp, medium: Media): Direction {
   return ownDirection(medium) ?? ownDirection(sdp) ?? "sendrecv";
 }
 
 /** Where a medium goes: its own `c=`, else the session's; empty when neither is there. */
-export function addressOf(sdp: Sdp, medium: Media): string {
+function addressOf(sdp: Sdp, medium: Media): string {
   return connectionAddress(medium) || connectionAddress(sdp);
 }
 
@@ -166,7 +166,7 @@ export function msrpMedia(sdp: Sdp): MsrpMedia | null {
 }
 
 /** Reads one MSRP medium of a description. */
-export function msrpMediaOf(sdp: Sdp, medium: Media): MsrpMedia {
+function msrpMediaOf(sdp: Sdp, medium: Media): MsrpMedia {
   const either = (name: string): string | null => attribute(medium, name) ?? attribute(sdp, name);
   const setup = (either("setup") ?? "").trim().toLowerCase();
   const fingerprint = /^(\S+) (.+)$/.exec((either("fingerprint") ?? "").trim());

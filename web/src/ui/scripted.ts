@@ -5,6 +5,7 @@
 
 import type * as Model from "../client/model";
 import * as fixtures from "./fixtures";
+import { plain } from "./text";
 
 type Aor = Model.Aor;
 
@@ -297,7 +298,6 @@ export class Scripted implements Model.Client {
   }
 
   async search(text: string, more: (found: Model.Found) => void): Promise<Model.Found> {
-    const plain = (value: string) => value.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
     const has = (value: string) => plain(value).includes(plain(text));
     const name = (id: Aor) => this.conversations.get().find((one) => one.id === id)?.name ?? id;
     const number = this.readNumber(text);

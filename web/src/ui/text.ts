@@ -42,6 +42,14 @@ export function loneEmoji(text: string): boolean {
   return letters.length <= 3 && letters.every(({ segment }) => EMOJI.test(segment));
 }
 
+/** As names and numbers are compared while one is typed: without case, accents and spaces. */
+export function plain(text: string): string {
+  return text
+    .normalize("NFD")
+    .replace(/\p{M}|\s/gu, "")
+    .toLowerCase();
+}
+
 /** One or two letters for the avatar; none for a bare number. */
 export function initials(name: string): string {
   const words = name

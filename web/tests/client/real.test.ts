@@ -94,6 +94,7 @@ const messages = (client: JoynClient, peer: string, fits: (all: Message[]) => bo
 const conversation = (client: JoynClient, peer: string, fits: (one: Conversation) => boolean, what: string) =>
   value(client.conversation(`tel:${peer}`), (one) => one !== undefined && fits(one), what);
 
+// Without JOYN_NODE there is no node to talk to.
 test.skipIf(JOYN_NODE === "")(
   "two browsers chat over a real node",
   async () => {

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { Database } from "../../src/client/database";
 import { Http } from "../../src/client/http";
 import type { Session } from "../../src/client/model";
-import { LONGER_AFTER, type Provisioning, RETRY_AFTER, SignInMachine } from "../../src/client/sign-in";
+import { ASK_AGAIN_AFTER, LONGER_AFTER, type Provisioning, RETRY_AFTER, SignInMachine } from "../../src/client/sign-in";
 import { Held } from "../../src/client/store";
 import { configuration, OWN, ScriptedNode } from "./node";
 import { Clock, database, eventually, settle } from "./world";
@@ -110,6 +110,25 @@ describe("the number", () => {
     node.reachable = true;
     await machine.retry();
     expect(session.value).toEqual({ phase: "number" });
+  });
+
+  test("a node that cannot be reached is asked again by itself, until a person goes on", async () => {
+    node.reachable = false;
+    await machine.start();
+    await clock.advance(ASK_AGAIN_AFTER);
+    expect(session.value).toEqual({ phase: "number", problem: "service-down" });
+    node.reachable = true;
+    await clock.advance(ASK_AGAIN_AFTER);
+    expect(session.value).toEqual({ phase: "number" });
+    const { length } = node.requests;
+    await clock.advance(10 * ASK_AGAIN_AFTER);
+    expect(node.requests).toHaveLength(length);
+    node.reachable = false;
+    await machine.start();
+    node.reachable = true;
+    await asked();
+    await clock.advance(10 * ASK_AGAIN_AFTER);
+    expect(session.value).toMatchObject({ phase: "code" });
   });
 });
 

@@ -205,7 +205,7 @@ export function parseRange(text: string): ByteRange {
 }
 
 /** The text of a Byte-Range. */
-export function formatRange([first, end, total]: ByteRange): string {
+function formatRange([first, end, total]: ByteRange): string {
   return `${first}-${end ?? "*"}/${total ?? "*"}`;
 }
 
