@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -34,8 +35,7 @@ class Postgres(Peer):
                 stdout=subprocess.DEVNULL,
             )
         command = [bindir / "postgres", "-D", d, "-p", self.pgport, "-k", d, "-c", "listen_addresses=127.0.0.1"]
-        process = self.spawn(command, "postgres", cwd=d)
-        process.is_postgres = True  # type: ignore[attr-defined]
+        process = self.spawn(command, "postgres", cwd=d, stop_with=signal.SIGINT)
         wait_port(self.pgport, process)
         for _ in range(50):
             if self.sql("select 1", check=False).returncode == 0:

@@ -80,6 +80,7 @@ class Peer:
 
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._stop_with: dict[int, signal.Signals] = {}
         self.dir = DATA / "peers" / self.name
         self.dir.mkdir(parents=True, exist_ok=True)
 
@@ -96,9 +97,14 @@ class Peer:
         return [str(DATA / "bin/lg"), self.proto]
 
     def spawn(
-        self, command: list[Any], user: str | None = None, env: dict[str, str] | None = None, cwd: Path | None = None
+        self,
+        command: list[Any],
+        user: str | None = None,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        stop_with: signal.Signals = signal.SIGTERM,
     ) -> subprocess.Popen[bytes]:
-        """Start a process of this server, pinned and counted."""
+        """Start a process of this server, pinned and counted; `stop_with` is the signal that ends it."""
         with (self.dir / "server.log").open("ab") as log:
             process = subprocess.Popen(
                 PIN + [str(word) for word in command],
@@ -112,6 +118,7 @@ class Peer:
                 cwd=cwd,
             )
         self.processes.append(process)
+        self._stop_with[process.pid] = stop_with
         return process
 
     def start(self) -> None:
@@ -121,12 +128,12 @@ class Peer:
     def stop(self) -> None:
         """Stop every process, the last first."""
         for process in reversed(self.processes):
-            process.send_signal(signal.SIGINT if getattr(process, "is_postgres", False) else signal.SIGTERM)
+            process.send_signal(self._stop_with[process.pid])
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 for pid in cpu.tree([process.pid]):
-                    with contextlib.suppress(ProcessLookupError):
+                    with contextlib.suppress(ProcessLookupError):  # it ended just now
                         os.kill(pid, signal.SIGKILL)
                 process.wait()
         self.processes = []

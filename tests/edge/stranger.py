@@ -20,7 +20,12 @@ from joyn.protocol.cpim import build
 from joyn.protocol.sip.digest import Authenticator
 from joyn.protocol.sip.framing import KeepAlive, StreamFramer
 from joyn.protocol.sip.message import SipRequest, SipResponse
+from joyn.store.sqlite.mailboxes import SqliteMailboxes
+from joyn.store.sqlite.writer import Writer
+from joyn.transport.sip import Flow
+from joyn.transport.sip.flow import StreamFlow
 from phone.node import ALICE, BOB, CAROL, PASSWORD, free_port, make_phone, make_subscriber
+from waiting import until
 
 PATIENCE = 5.0
 """Seconds an answer may take."""
@@ -56,13 +61,24 @@ class Door:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Returns when something has come true inside the node, which tells nobody."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition():  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        await until(condition)
 
     def counted(self, name: str) -> int:
         """How far a counter has come since the door was opened."""
         return telemetry.counters().get(name, 0) - self._before.get(name, 0)
+
+
+def connection(flow: Flow) -> StreamFlow:
+    """A flow as the TCP connection that it is."""
+    assert isinstance(flow, StreamFlow)
+    return flow
+
+
+def writer_of(door: Door) -> Writer:
+    """Who writes the store of a node."""
+    mailboxes = door.node.store.mailboxes
+    assert isinstance(mailboxes, SqliteMailboxes)
+    return mailboxes._writer
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge.stranger import DOMAIN, Door, Stranger, make_cpim, meets
+from edge.stranger import DOMAIN, Door, Stranger, connection, make_cpim, meets
 from joyn.protocol.sip.message import MAX_HEAD, MAX_HEADERS, MAX_START_LINE, SipResponse
 from phone.node import ALICE, BOB
 
@@ -177,7 +177,9 @@ def test_a_wrong_head_that_comes_in_pieces_is_answered_like_one_that_comes_whole
             data = wrong(somebody)
             at = data.index(b"Call-ID")
             somebody.say(data[:at])
-            await door.until(lambda: any(flow._framer.buffered for flow in door.node.endpoint.flows.values()))  # type: ignore[attr-defined]
+            await door.until(
+                lambda: any(connection(flow)._framer.buffered for flow in door.node.endpoint.flows.values())
+            )
             somebody.say(data[at:])
             assert (await somebody.answer()).status == status
             assert await somebody.hear() is None

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge.stranger import DOMAIN, Door, aor, make_cpim, meets
+from edge.stranger import DOMAIN, Door, aor, connection, make_cpim, meets, writer_of
 from joyn.phone import Rejected
 from phone.node import BOB, CAROL
 
@@ -51,7 +51,7 @@ def door_looks_at(door: Door, later: float) -> None:
     """The node's look at silent connections, so many seconds later."""
     now = door.node.endpoint.now() + later
     for flow in list(door.node.endpoint.flows.values()):
-        flow.check_silence(now)  # type: ignore[attr-defined]
+        connection(flow).check_silence(now)
 
 
 def test_a_registered_phone_that_keeps_its_flow_alive_no_more_is_closed_and_unregistered() -> None:
@@ -61,9 +61,9 @@ def test_a_registered_phone_that_keeps_its_flow_alive_no_more_is_closed_and_unre
             flow = door.node.endpoint.flows[door.node.registrar.of(aor(CAROL))[0].flow]
             flow.keep_alive_wanted(120.0)
             now = door.node.endpoint.now()
-            flow.check_silence(now + 149)  # type: ignore[attr-defined]
+            connection(flow).check_silence(now + 149)
             assert await carol.status(carol.message()) == 202
-            flow.check_silence(now + 160)  # type: ignore[attr-defined]
+            connection(flow).check_silence(now + 160)
             while await carol.hear() is not None:
                 pass
             await door.until(lambda: not door.node.registrar.of(aor(CAROL)))
@@ -88,7 +88,7 @@ def test_a_flood_of_datagrams_is_told_to_come_later_and_loses_nothing_it_was_pro
     async def story(door: Door) -> None:
         async with door.stranger("trusted") as carol:
             assert (await carol.register()).status == 200
-            writer, go_on = door.node.store.mailboxes._writer, threading.Event()  # type: ignore[attr-defined]
+            writer, go_on = writer_of(door), threading.Event()
             write = writer._write
             writer._write = lambda *work: go_on.wait(PATIENCE) and write(*work)
             for number in range(60):
@@ -156,7 +156,7 @@ def test_a_message_too_large_for_a_session_is_answered_413() -> None:
 
 def test_a_store_that_has_too_much_to_do_makes_senders_come_later() -> None:
     async def story(door: Door) -> None:
-        writer = door.node.store.mailboxes._writer  # type: ignore[attr-defined]
+        writer = writer_of(door)
         limits, writer._limits = writer._limits, replace(writer._limits, queued=0)
         async with door.stranger() as carol:
             assert (await carol.prove("MESSAGE", f"tel:{BOB}", make_cpim("salut"))).status == 503

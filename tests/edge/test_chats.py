@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 from socket import SOCK_DGRAM
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -42,11 +44,11 @@ def invite(carol: Stranger, *, tls: bool = False, without: str = "", **more: str
         ({"Supported": "timer", "Session-Expires": "soon"}, 400),
     ],
 )
-def test_the_first_message_of_a_refused_chat_was_not_taken(fault: dict[str, str], status: int) -> None:
+def test_the_first_message_of_a_refused_chat_was_not_taken(fault: dict[str, Any], status: int) -> None:
     async def story(door: Door) -> None:
         async with door.stranger() as carol:
             assert (await carol.register()).status == 200
-            assert await carol.status(invite(carol, **fault)) == status  # type: ignore[arg-type]
+            assert await carol.status(invite(carol, **fault)) == status
             assert await door.node.store.mailboxes.read(aor(BOB), 0, 10) == []
             assert len(door.node.sessions) == 0
 
@@ -101,8 +103,7 @@ def test_a_blocked_subscriber_is_silenced_also_when_the_store_is_too_busy_for_it
             assert subscriber is not None
             await door.node.store.subscribers.put(replace(subscriber, blocked=True))
             assert await carol.status(invite(carol)) == 200
-            door.node.registrar.remove = busy  # type: ignore[method-assign]
-            with pytest.raises(Refused):
+            with patch.object(door.node.registrar, "remove", busy), pytest.raises(Refused):
                 await door.node._changed(aor(CAROL))
             assert [leg.device[0] for leg in door.node.sessions._media.values() if leg.device[0] == aor(CAROL)] == []
             # The connection speaks for her no longer: she would have to prove who she is, and may not.
@@ -126,10 +127,9 @@ def test_a_chat_whose_device_leaves_while_its_message_is_taken_is_not_kept() -> 
         async with door.stranger() as carol:
             assert (await carol.register()).status == 200
             (flow,) = [one for one in door.node.endpoint.flows.values() if aor(CAROL) in (one.identities or ())]
-            door.node.originating.accept = after_they_left  # type: ignore[method-assign]
-            carol.say(invite(carol))
-            await taken.wait()
-        door.node.originating.accept = accept  # type: ignore[method-assign]
+            with patch.object(door.node.originating, "accept", after_they_left):
+                carol.say(invite(carol))
+                await taken.wait()
         await door.until(lambda: flow.closed)
         left.set()
         assert (await door.bob.receive(timeout=PATIENCE)).text == "the first"

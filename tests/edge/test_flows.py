@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 
@@ -113,9 +114,8 @@ def bindings_written_only_after(door: Door, event: asyncio.Event) -> Iterator[No
             await event.wait()
         await update(put, remove)
 
-    store.update = update_late  # type: ignore[method-assign]
-    yield
-    store.update = update  # type: ignore[method-assign]
+    with patch.object(store, "update", update_late):
+        yield
 
 
 def test_a_registration_that_is_refused_takes_no_flow_from_one_that_is_being_written() -> None:

@@ -8,7 +8,7 @@ import pytest
 from edge.stranger import DOMAIN, Door, Stranger, aor, make_cpim, meets
 from joyn.model.message import State
 from joyn.protocol.cpim import CpimMessage
-from joyn.protocol.imdn import Imdn
+from joyn.protocol.imdn import Imdn, Kind
 from joyn.protocol.sip.auth import parse_auths
 from joyn.protocol.sip.digest import Authenticator
 from joyn.protocol.sip.message import SipRequest
@@ -250,8 +250,8 @@ def test_on_a_shared_connection_only_those_who_registered_over_it_can_be_chosen(
 
 
 def receipt(message_id: str, status: str) -> bytes:
-    kind = "display" if status == "displayed" else "delivery"
-    body = Imdn(message_id=message_id, kind=kind, status=status, datetime="2026-11-22T12:00:00Z").emit()  # type: ignore[arg-type]
+    kind: Kind = "display" if status == "displayed" else "delivery"
+    body = Imdn(message_id=message_id, kind=kind, status=status, datetime="2026-11-22T12:00:00Z").emit()
     return make_cpim(body.decode(), content_type="message/imdn+xml", disposition_request=())
 
 

@@ -70,7 +70,7 @@ KINDS = 13
 
 async def heard_out(somebody: Stranger) -> None:
     """Returns when the node has answered the last request, closed the connection, or waits for more."""
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError):  # it waits for more
         while message := await somebody.hear(0.05):
             if isinstance(message, SipResponse) and message.header("call-id") == "last":
                 return
@@ -176,8 +176,7 @@ def test_chat_frames_that_are_nearly_right(caplog: pytest.LogCaptureFixture) -> 
                 reader, writer = await asyncio.open_connection("127.0.0.1", media.port)
                 every = list(frames(media.path[0], own))
                 writer.write(spoiled(chance, every[number % FRAMES]) + every[0])
-                with contextlib.suppress(TimeoutError):
-                    # It answers, or closes, or waits for the end of a message.
+                with contextlib.suppress(TimeoutError):  # it answers, or closes, or waits for the end of a message
                     await asyncio.wait_for(reader.read(1), 0.05)
                 writer.close()
             assert (await door.bob.receive(timeout=5)).text == "salut"

@@ -24,10 +24,10 @@ class Account(pjsua2.Account):  # type: ignore[misc]  # pjsua2 has no types
     def onRegState(self, prm: Any) -> None:  # noqa: N802 - PJSIP's name
         tell(registered=prm.code)
 
-    def onInstantMessage(self, prm: Any) -> None:  # noqa: N802
+    def onInstantMessage(self, prm: Any) -> None:  # noqa: N802 - PJSIP's name
         tell(received={"from": prm.fromUri, "to": prm.toUri, "type": prm.contentType, "body": prm.msgBody})
 
-    def onInstantMessageStatus(self, prm: Any) -> None:  # noqa: N802
+    def onInstantMessageStatus(self, prm: Any) -> None:  # noqa: N802 - PJSIP's name
         tell(sent=prm.code)
 
 

@@ -8,6 +8,7 @@ import pytest
 from interop.server import Server
 from interop.web_client import registered, started
 from joyn.phone import Phone
+from waiting import until
 
 pytestmark = pytest.mark.interop
 LISTENERS = pytest.mark.parametrize("listener", ["ws", "wss"])
@@ -74,9 +75,11 @@ def test_what_was_sent_while_it_was_away_waits_for_it(server: Server, tmp_path: 
                     await message.delivered(timeout=5)
                 await asyncio.to_thread(client.receive, other, "un")
                 await asyncio.to_thread(client.receive, other, "deux")
+
             # Its process is gone, and the connection with it.
-            async with asyncio.timeout(5):
-                while (await phone.capabilities(account.number)).status != "offline":  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            async def is_offline() -> bool:
+                return (await phone.capabilities(account.number)).status == "offline"
+
+            await until(is_offline)
 
     asyncio.run(story())

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 from joyn.config import HttpListener, HttpSettings, MsrpListener, Settings, SipListener
 from joyn.model.aor import Aor
@@ -41,7 +42,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 @contextmanager
 def node_settings() -> Iterator[Settings]:
     """Settings for a node on free ports, with its store in memory: UDP first, then TCP; and HTTP."""
-    ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port()}
+    ports: dict[Literal["udp", "tcp"], int] = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port()}
     defaults = Settings()
     with tempfile.TemporaryDirectory() as directory:
         yield replace(
@@ -50,8 +51,7 @@ def node_settings() -> Iterator[Settings]:
             sip=replace(
                 defaults.sip,
                 listeners=tuple(
-                    SipListener(name=transport, transport=transport, port=port)  # type: ignore[arg-type]
-                    for transport, port in ports.items()
+                    SipListener(name=transport, transport=transport, port=port) for transport, port in ports.items()
                 ),
             ),
             msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),)),
@@ -85,5 +85,5 @@ def make_subscriber(number: str, realm: str) -> Subscriber:
     )
 
 
-def make_phone(servers: dict[str, str], number: str, transport: str = "tcp", **settings: object) -> Phone:
-    return Phone(number, password=PASSWORD, server=servers[transport], transport=transport, **settings)  # type: ignore[arg-type]
+def make_phone(servers: dict[str, str], number: str, transport: str = "tcp", **settings: Any) -> Phone:
+    return Phone(number, password=PASSWORD, server=servers[transport], transport=transport, **settings)

@@ -4,11 +4,12 @@ import asyncio
 import secrets
 import ssl
 import time
+from typing import Any
 
 from joyn.phone.offers import Invitation, with_first_message
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.msrp.setup import answer_setup, connects
-from joyn.protocol.sdp import SessionDescription, build_msrp
+from joyn.protocol.sdp import Direction, MsrpMedia, SessionDescription, Setup, build_msrp
 from joyn.protocol.sip.building import build_request
 from joyn.protocol.sip.dialog import Dialog
 from joyn.protocol.sip.message import SipRequest, SipResponse
@@ -28,6 +29,7 @@ class ScriptedChat:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
         self.status = 200
         self.closed = ""
+        self.connecting: asyncio.Task[None] | None = None
 
     def on_message(self, leg: MsrpLeg, message: Message) -> None:
         leg.answer(message, self.status)
@@ -52,15 +54,15 @@ class ScriptedChat:
         flow = server.contacts[self.chats.number][1]
         return await server.endpoint.request(flow, self.dialog.request("BYE", [server.via(flow)]))
 
-    def describe(self, setup: str, direction: str) -> bytes:
+    def describe(self, setup: Setup, direction: Direction) -> bytes:
         return build_msrp(
             address="127.0.0.1",
             port=self.chats.port,
             path=[self.media.local_path],
             session_id=1,
             accept_types=["message/cpim"],
-            setup=setup,  # type: ignore[arg-type]
-            direction=direction,  # type: ignore[arg-type]
+            setup=setup,
+            direction=direction,
             fingerprint=self.chats.fingerprint,
         ).emit()
 
@@ -108,10 +110,10 @@ class ScriptedChats:
         self._join(chat, invitation.media, active=connects(invitation.media.setup, setup) == "answerer")
         self.answered.put_nowait(chat)
 
-    def _join(self, chat: ScriptedChat, remote: object, *, active: bool) -> None:
-        path = " ".join(remote.path)  # type: ignore[attr-defined]
+    def _join(self, chat: ScriptedChat, remote: MsrpMedia, *, active: bool) -> None:
+        path = " ".join(remote.path)
         if active:
-            chat.connecting = asyncio.create_task(chat.media.connect(path))  # type: ignore[attr-defined]
+            chat.connecting = asyncio.create_task(chat.media.connect(path))
         else:
             chat.media.expect(path)
 
@@ -125,8 +127,8 @@ class ScriptedChats:
         *,
         first: CpimMessage | None = None,
         headers: tuple[tuple[str, str], ...] = (),
-        setup: str = "actpass",
-        direction: str = "sendrecv",
+        setup: Setup = "actpass",
+        direction: Direction = "sendrecv",
         identity: str = f"<tel:{BOB}>",
     ) -> tuple[SipRequest, asyncio.Task[SipResponse]]:
         """Send an INVITE; the final answer is still to come."""
@@ -154,18 +156,18 @@ class ScriptedChats:
         )
         return request, asyncio.create_task(endpoint.request(flow, request))
 
-    async def invite(self, *, setup: str = "actpass", **more: object) -> ScriptedChat:
+    async def invite(self, *, setup: Setup = "actpass", **more: Any) -> ScriptedChat:
         """Open a chat with the phone, until it stands."""
         chat = ScriptedChat(self)
-        request, answering = await self.ask(chat, setup=setup, **more)  # type: ignore[arg-type]
+        request, answering = await self.ask(chat, setup=setup, **more)
         self.establish(chat, request, await answering, setup)
         return chat
 
-    def establish(self, chat: ScriptedChat, request: SipRequest, answer: SipResponse, setup: str = "actpass") -> None:
+    def establish(self, chat: ScriptedChat, request: SipRequest, answer: SipResponse, setup: Setup = "actpass") -> None:
         assert answer.status == 200, answer
         chat.dialog = Dialog.of_client(request, answer)
         flow = self.server.contacts[self.number][1]
         self.server.endpoint.acknowledge(request, chat.dialog.request("ACK", [self.server.via(flow)]))
         remote = SessionDescription.parse(answer.body).msrp()
         assert remote is not None
-        self._join(chat, remote, active=connects(setup, remote.setup) == "offerer")  # type: ignore[arg-type]
+        self._join(chat, remote, active=connects(setup, remote.setup) == "offerer")

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any
 
 from joyn.phone import Phone, Radio
 from joyn.protocol.cpim import CpimMessage
@@ -159,9 +160,9 @@ async def running(
         await server.endpoint.close()
 
 
-def make_phone(server: ScriptedServer, number: str = ALICE, transport: str = "tcp", **settings: object) -> Phone:
-    arguments: dict[str, object] = {"password": PASSWORD, "radio": Radio(timers=BRISK), **settings}
-    return Phone(number, server=f"127.0.0.1:{server.port}", transport=transport, domain=DOMAIN, **arguments)  # type: ignore[arg-type]
+def make_phone(server: ScriptedServer, number: str = ALICE, transport: str = "tcp", **settings: Any) -> Phone:
+    arguments: dict[str, Any] = {"password": PASSWORD, "radio": Radio(timers=BRISK), **settings}
+    return Phone(number, server=f"127.0.0.1:{server.port}", transport=transport, domain=DOMAIN, **arguments)
 
 
 def make_chat(text: str = "salut", message_id: str = "m1", request: tuple[str, ...] = ()) -> CpimMessage:

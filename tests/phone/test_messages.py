@@ -6,7 +6,7 @@ from joyn.phone import Received, Rejected, Unanswered, Undelivered
 from joyn.phone.inbox import MAX_UNREAD
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage
-from joyn.protocol.imdn import Imdn
+from joyn.protocol.imdn import Imdn, Kind
 from joyn.protocol.sip.transaction import Timers
 from phone.scripted_server import ALICE, BOB, ScriptedServer, make_chat, make_phone, running
 
@@ -53,8 +53,8 @@ def test_a_refused_message_raises_with_its_status() -> None:
     asyncio.run(story())
 
 
-def make_receipt(message_id: str, status: str, kind: str = "delivery") -> CpimMessage:
-    notice = Imdn(message_id=message_id, kind=kind, status=status).emit()  # type: ignore[arg-type]
+def make_receipt(message_id: str, status: str, kind: Kind = "delivery") -> CpimMessage:
+    notice = Imdn(message_id=message_id, kind=kind, status=status).emit()
     return CpimMessage.make(from_="<sip:x>", to="<sip:y>", content_type="message/imdn+xml", body=notice)
 
 
@@ -217,12 +217,14 @@ def test_a_receipt_that_got_no_answer_is_sent_after_the_next_registration() -> N
 
 def test_requests_that_are_challenged_together_all_go_through_with_one_password_proof_each() -> None:
     async def story() -> None:
-        async with running("udp", algorithms=("SHA-256",), challenge_all=True) as server:  # noqa: SIM117
-            async with make_phone(server, transport="udp") as alice:
-                await asyncio.gather(*(alice.send(BOB, str(number)) for number in range(5)))
-                assert len(server.of("MESSAGE")) == 10
-                await alice.send(BOB, "encore")
-                assert len(server.of("MESSAGE")) == 11
+        async with (
+            running("udp", algorithms=("SHA-256",), challenge_all=True) as server,
+            make_phone(server, transport="udp") as alice,
+        ):
+            await asyncio.gather(*(alice.send(BOB, str(number)) for number in range(5)))
+            assert len(server.of("MESSAGE")) == 10
+            await alice.send(BOB, "encore")
+            assert len(server.of("MESSAGE")) == 11
 
     asyncio.run(story())
 
@@ -275,14 +277,14 @@ def test_a_copy_of_what_another_phone_of_ours_sent_is_marked_and_not_reported() 
 
 
 @pytest.mark.parametrize(("result", "withdrawn"), [("success", True), ("failure", False)])
-def test_a_revocation_is_answered(result: str, withdrawn: bool) -> None:
+def test_a_revocation_is_answered(result: revocation.Result, withdrawn: bool) -> None:
     async def story() -> None:
         async with running() as server, make_phone(server) as alice:
             sent = await alice.send(BOB, "trop tôt")
             revoking = asyncio.create_task(alice.revoke(sent, timeout=2))
             request = revocation.parse(CpimMessage.parse((await server.wait_for("MESSAGE", 2)).body).body)
             assert request == revocation.RevokeRequest(message_id=sent.message_id)
-            answer = revocation.RevokeResponse(message_id=sent.message_id, result=result).emit()  # type: ignore[arg-type]
+            answer = revocation.RevokeResponse(message_id=sent.message_id, result=result).emit()
             cpim = CpimMessage.make(from_="<sip:x>", to="<sip:y>", content_type=revocation.CONTENT_TYPE, body=answer)
             await server.deliver(ALICE, cpim)
             assert await revoking is withdrawn

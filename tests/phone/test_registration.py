@@ -126,10 +126,12 @@ def test_over_tls_the_phone_is_reached_on_its_own_connection(tmp_path: Path) -> 
 
     async def story() -> None:
         tls = server_context(tmp_path / "server.pem", tmp_path / "server-key.pem")
-        async with running("tls", tls=tls) as server:  # noqa: SIM117
-            async with make_phone(server, transport="tls", tls=client_context(tmp_path / "ca.pem")) as alice:
-                await server.deliver(ALICE, make_chat("chiffré"))
-                assert (await alice.receive(timeout=2)).text == "chiffré"
+        async with (
+            running("tls", tls=tls) as server,
+            make_phone(server, transport="tls", tls=client_context(tmp_path / "ca.pem")) as alice,
+        ):
+            await server.deliver(ALICE, make_chat("chiffré"))
+            assert (await alice.receive(timeout=2)).text == "chiffré"
 
     asyncio.run(story())
 

@@ -3,10 +3,10 @@
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from joyn.phone import Phone, Rejected, Unanswered
+from joyn.phone import Phone, Received, Rejected, Unanswered
 from scenarios.operator import Operator
 
 SETTLING = 40.0
@@ -87,11 +87,11 @@ async def write(account: Account, phone: Phone, recipient: str, mode: str, stopp
         await asyncio.sleep(0.001)
 
 
-def show(account: Account, device: str) -> Callable[[object], Awaitable[None] | None]:
+def show(account: Account, device: str) -> Callable[[Received], None]:
     """A hook that notes what a phone shows."""
 
-    def on_message(received: object) -> None:
-        account.shown[device].append(received.text)  # type: ignore[attr-defined]
+    def on_message(received: Received) -> None:
+        account.shown[device].append(received.text)
 
     return on_message
 

@@ -53,7 +53,7 @@ class Cast:
             instance=f"urn:uuid:00000000-0000-4000-8000-{len(self.devices):012d}" if style != "plain" else "",
         )
         device = f"{number} {name or style} {transport}"
-        phone.on_message = show(self.account, device)  # type: ignore[assignment]
+        phone.on_message = show(self.account, device)
         self.devices[device] = number
         self.phones[device] = phone
         await self._stack.enter_async_context(phone)

@@ -12,6 +12,7 @@ from joyn.model.subscriber import Subscriber
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.imdn import Imdn
+from joyn.protocol.imdn import Kind as Notice
 from joyn.services.messaging.originating import Originating, Policy, Submission
 from joyn.services.messaging.routing import Routing
 from joyn.store import Store
@@ -67,8 +68,9 @@ class Desk:
 
     async def tell(self, status: str, message_id: str = "m1", own_id: str = "", **fields: Any) -> Accepted:
         """Bob's phone sends Alice a receipt."""
-        kind = {"displayed": "display", "processed": "processing", "stored": "processing"}.get(status, "delivery")
-        body = Imdn(message_id=message_id, kind=kind, status=status, datetime="2026-11-22T12:00:00Z").emit()  # type: ignore[arg-type]
+        kinds: dict[str, Notice] = {"displayed": "display", "processed": "processing", "stored": "processing"}
+        kind = kinds.get(status, "delivery")
+        body = Imdn(message_id=message_id, kind=kind, status=status, datetime="2026-11-22T12:00:00Z").emit()
         cpim = make_cpim(own_id or f"receipt {status} {message_id}", body, IMDN_TYPE)
         values = {"sender": BOB, "instance": "bob's phone", "to": ALICE, "body": cpim}
         return await self.submit(make_submission(**(values | fields)))

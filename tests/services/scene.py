@@ -231,7 +231,7 @@ def played(story: Callable[Concatenate[Scene, P], Awaitable[None]]) -> Callable[
         asyncio.run(play())
 
     parameters = list(signature.parameters.values())[1:]
-    test.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    test.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # pytest asks it for its fixtures
     test.__name__, test.__module__, test.__doc__ = story.__name__, story.__module__, story.__doc__
     return test
 

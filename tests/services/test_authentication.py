@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -37,10 +38,10 @@ class Gate:
     async def enter(self, credentials: Auth | None, *, uri: str = URI, offered: tuple[str, ...] = ()) -> Subscriber:
         return await self.authentication.authenticate(credentials, "REGISTER", uri, b"", offered)
 
-    async def challenge(self, credentials: Auth | None, **fields: object) -> Challenge:
+    async def challenge(self, credentials: Auth | None, **fields: Any) -> Challenge:
         """The challenge somebody meets who does not get in."""
         with pytest.raises(Challenge) as raised:
-            await self.enter(credentials, **fields)  # type: ignore[arg-type]
+            await self.enter(credentials, **fields)
         return raised.value
 
     def answer(self, *, password: str = PASSWORD, method: str = "REGISTER", **changed: str) -> Auth:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -214,8 +215,8 @@ async def test_devices_that_are_removed_while_the_store_is_too_busy_are_gone_all
     async def refuse(*_work: object, **_named: object) -> None:
         raise Refused(Reason.OVERLOADED)
 
-    office.store.bindings.update = refuse  # type: ignore[method-assign]
-    assert (await refusal(office.registrar.remove(ALICE))).reason is Reason.OVERLOADED
+    with patch.object(office.store.bindings, "update", refuse):
+        assert (await refusal(office.registrar.remove(ALICE))).reason is Reason.OVERLOADED
     assert office.instances() == []
     assert office.told[-1] == ("phone", "rejected")
 

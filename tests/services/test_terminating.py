@@ -1,5 +1,7 @@
 """The rules of the cursor: what each device gets, when, in what order, and what the sender is told."""
 
+from unittest.mock import patch
+
 import pytest
 
 from joyn.model.aor import Aor
@@ -177,11 +179,11 @@ async def test_a_message_does_not_fail_while_a_device_is_only_just_coming(scene:
     scene.delivery.answers["phone"] = None
     scene.attach("phone")
     await scene.accept("1")
-    scene.store.mailboxes.first_unacknowledged = slowly  # type: ignore[method-assign]
-    scene.attach("tablet")
-    scene.delivery.last("1").end(Outcome.REFUSED)
-    await scene.quiet()
-    await scene.quiet()
+    with patch.object(scene.store.mailboxes, "first_unacknowledged", slowly):
+        scene.attach("tablet")
+        scene.delivery.last("1").end(Outcome.REFUSED)
+        await scene.quiet()
+        await scene.quiet()
     assert scene.reports == []
     assert await scene.state("1") is State.ACKNOWLEDGED
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 import pytest
 
@@ -117,10 +118,10 @@ async def test_the_cursor_of_a_plain_client_is_on_disk_before_its_next_message(s
 
     for number in range(3):
         await scene.accept(str(number))
-    scene.store.mailboxes.flush = noting  # type: ignore[method-assign]
-    scene.attach("desk phone", PLAIN)
-    while len(flushed) < 3:
-        await scene.quiet()
+    with patch.object(scene.store.mailboxes, "flush", noting):
+        scene.attach("desk phone", PLAIN)
+        while len(flushed) < 3:
+            await scene.quiet()
     assert {1, 2, 3} <= set(flushed)
 
 

@@ -17,6 +17,7 @@ from aiohttp import web
 from joyn.edge.http import application
 from joyn.transport.http import HttpLimits, HttpListener, HttpServer
 from joyn.transport.tls import client_context, issue_certificate, make_development_ca, server_context
+from waiting import until
 
 PATIENCE = 5.0
 HEAD = b"GET / HTTP/1.1\r\nHost: joyn.localhost\r\n"
@@ -127,9 +128,7 @@ def test_connections_over_a_bound_are_closed_at_once(limits: dict[str, int]) -> 
         assert await site.say(HEAD + b"\r\n") == b""
         first[1].close()
         second[1].close()
-        async with asyncio.timeout(PATIENCE):
-            while not await site.say(HEAD + b"Connection: close\r\n\r\n"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: site.say(HEAD + b"Connection: close\r\n\r\n"))
 
     at_site(story, **limits)
 

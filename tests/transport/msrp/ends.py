@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
+import waiting
 from joyn.protocol.msrp import Framer, Request, Response
 from joyn.transport.msrp import Message, MsrpEndpoint, MsrpLeg, MsrpLimits, MsrpListener
 
@@ -29,7 +30,7 @@ def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
             runner.run(asyncio.wait_for(test(**fixtures), 4 * PATIENCE))
 
-    run.__signature__ = _with_loop(test)  # type: ignore[attr-defined]
+    run.__signature__ = _with_loop(test)  # type: ignore[attr-defined]  # pytest asks it for its fixtures
     return pytest.mark.parametrize("loop", ["asyncio", "uvloop"])(run)
 
 
@@ -203,9 +204,7 @@ class Ours:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Returns when the loop has come so far; for what no event tells."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
+    await waiting.until(condition, within=PATIENCE, pause=0)
 
 
 async def joined(leg: MsrpLeg) -> None:

@@ -166,7 +166,7 @@ async def test_who_sends_and_never_reads_the_answers_is_cut_off() -> None:
     async with listening(max_write_buffer=16 << 10) as ours:
         leg, peer = await ours.bound(handler := Recorder(), receive_buffer=SMALL)
         small_send_buffer(leg)
-        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio has no other way to stop reading
         frame = Request("abcd1234", "SEND", leg.local_path, REMOTE, "m1").emit()
         while not leg.closed:
             peer.write(frame * 50)

@@ -1,6 +1,6 @@
 import asyncio
 
-from joyn.protocol.msrp import Request
+from joyn.protocol.msrp import Request, Response
 from joyn.transport.msrp import CONNECTION_LOST, QUEUE_FULL
 from joyn.transport.msrp.leg import MAX_WAITING, MAX_WAITING_BYTES
 from transport.msrp.ends import REMOTE, Peer, Recorder, accepting, listening, make_endpoint, on_both_loops
@@ -31,7 +31,8 @@ async def test_a_message_is_answered_when_its_handler_answers_and_not_before() -
         assert (await peer.frame()).transaction_id == later
         leg.answer(handler.messages[0], 403, "Not today")
         answer = await peer.frame()
-        assert (answer.status, answer.comment) == (403, "Not today")  # type: ignore[union-attr]
+        assert isinstance(answer, Response)
+        assert (answer.status, answer.comment) == (403, "Not today")
 
 
 @on_both_loops
