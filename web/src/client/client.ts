@@ -147,6 +147,7 @@ export class JoynClient implements model.Client {
   }
 
   async look(id: Aor | undefined): Promise<void> {
+    this.#tabs.ask({ do: "look", id });
     if (id === undefined) return;
     const unseen = await this.#db.messages.where({ conversation: id, unseen: 1 }).sortBy("at");
     await this.#threads.adjust(id, (row) => {
@@ -154,7 +155,6 @@ export class JoynClient implements model.Client {
       if (unseen[0] !== undefined) row.unreadFrom = unseen[0].id;
       else delete row.unreadFrom;
     });
-    this.#tabs.ask({ do: "ask", id });
   }
 
   async markRead(id: Aor): Promise<void> {
@@ -250,9 +250,8 @@ export class JoynClient implements model.Client {
     return this.#shelf.mute(id, until);
   }
 
-  async markUnread(id: Aor, unread: boolean): Promise<void> {
-    if (!unread) await this.markRead(id);
-    await this.#shelf.markUnread(id, unread);
+  markUnread(id: Aor): Promise<void> {
+    return this.#shelf.markUnread(id);
   }
 
   archive(id: Aor, archived: boolean): Promise<Undo> {

@@ -111,12 +111,12 @@ export class Engine {
     if (this.line.up !== undefined) this.#typing.compose(peer, text);
   }
 
-  /** Finds out whether somebody is there (RCC.07 §2.6.1.3, OPTIONS). */
-  async ask(peer: Aor): Promise<void> {
+  /** The person looks at somebody, or at nobody: finds out whether they are there (RCC.07 §2.6.1.3, OPTIONS). */
+  async look(peer: Aor | undefined): Promise<void> {
     const { up } = this.line;
     const now = this.#environment.now();
     this.#looked = peer;
-    if (up === undefined || now - (this.#asked.get(peer) ?? -Infinity) < REACH_FOR) return;
+    if (up === undefined || peer === undefined || now - (this.#asked.get(peer) ?? -Infinity) < REACH_FOR) return;
     this.#asked.set(peer, now);
     this.#events.onReach(peer, "checking");
     const { status } = await up.sip.options(peer, service("session").slice(0, 1));
@@ -127,7 +127,7 @@ export class Engine {
     void this.#outbox.start();
     void this.#catchUp();
     // Whoever is looked at was asked for while there was no line, or may have gone since.
-    if (this.#looked !== undefined) void this.ask(this.#looked);
+    void this.look(this.#looked);
   }
 
   /** What the network kept for us comes by itself; the history has the rest. */

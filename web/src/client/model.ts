@@ -45,6 +45,9 @@ export interface Message {
   can: { edit: boolean; deleteForEveryone: boolean; cancelSending: boolean; retry: boolean };
 }
 
+/** Conversations that may be pinned (design §4). */
+export const MAX_PINNED = 5;
+
 export interface Conversation {
   id: Aor;
   /** The name the person gave, or the number as it is written in this country. */
@@ -201,7 +204,7 @@ export interface Client {
   /** Moves a pinned conversation to this place. */
   movePin(id: Aor, place: number): Promise<void>;
   mute(id: Aor, until: number): Promise<void>;
-  markUnread(id: Aor, unread: boolean): Promise<void>;
+  markUnread(id: Aor): Promise<void>;
   archive(id: Aor, archived: boolean): Promise<Undo>;
   deleteConversation(id: Aor): Promise<Undo>;
   block(id: Aor, blocked: boolean): Promise<void>;

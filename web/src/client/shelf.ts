@@ -1,10 +1,8 @@
 /** How the list of conversations is arranged: pinned, muted, archived, marked. */
 
 import type { Database } from "./database";
-import type { Aor, Undo } from "./model";
+import { type Aor, MAX_PINNED, type Undo } from "./model";
 import type { Threads } from "./threads";
-
-export const MAX_PINNED = 5;
 
 export class Shelf {
   readonly #db: Database;
@@ -35,9 +33,9 @@ export class Shelf {
     });
   }
 
-  markUnread(id: Aor, unread: boolean): Promise<void> {
+  markUnread(id: Aor): Promise<void> {
     return this.#threads.adjust(id, (row) => {
-      row.markedUnread = unread;
+      row.markedUnread = true;
     });
   }
 

@@ -15,7 +15,9 @@ import type { Presence } from "./view";
 
 /** For the tab that leads. */
 export type Order =
-  { do: "start" | "wake" | "reconnect" | "hello" } | { do: "ask"; id: Aor } | { do: "compose"; id: Aor; text: string };
+  | { do: "start" | "wake" | "reconnect" | "hello" }
+  | { do: "look"; id: Aor | undefined }
+  | { do: "compose"; id: Aor; text: string };
 
 /** For every tab. */
 export type News =
@@ -130,7 +132,7 @@ export class Tabs {
   }
 
   #obey(order: Order): void {
-    if (order.do === "ask") void this.engine.ask(order.id);
+    if (order.do === "look") void this.engine.look(order.id);
     else if (order.do === "compose") this.engine.compose(order.id, order.text);
     else if (order.do === "wake") void this.engine.wake();
     else if (order.do === "reconnect") this.engine.line.reconnect();

@@ -121,6 +121,7 @@ export class App {
     doing.catch(() => this.notice(this.t("common.problem")));
   }
 
+  /** Opens a dialog over the page; another that was open is gone. */
   ask(dialog: Dialog): void {
     this.dialog = dialog;
   }

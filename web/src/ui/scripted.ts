@@ -158,7 +158,9 @@ export class Scripted implements Model.Client {
   async look(): Promise<void> {}
 
   async markRead(id: Aor): Promise<void> {
-    if (this.conversations.get().some((one) => one.id === id && one.unread > 0)) this.change(id, { unread: 0 });
+    const unread = ({ id: one, unread, markedUnread }: Model.Conversation) =>
+      one === id && (unread > 0 || markedUnread);
+    if (this.conversations.get().some(unread)) this.change(id, { unread: 0, markedUnread: false });
   }
 
   leave(id: Aor): void {
@@ -264,7 +266,7 @@ export class Scripted implements Model.Client {
   }
 
   mute = async (id: Aor, until: number): Promise<void> => this.change(id, { mutedUntil: until });
-  markUnread = async (id: Aor, unread: boolean): Promise<void> => this.change(id, { markedUnread: unread });
+  markUnread = async (id: Aor): Promise<void> => this.change(id, { markedUnread: true });
 
   async archive(id: Aor, archived: boolean): Promise<Model.Undo> {
     this.change(id, { archived });

@@ -130,6 +130,23 @@ describe("registration", () => {
     expect(fetched()).toBe(before + 1);
   });
 
+  test("asks again for whoever is looked at, and for nobody else", async () => {
+    const client = await online();
+    const asked = () => node.sip.filter((head) => head.startsWith("OPTIONS")).length;
+    const again = async () => {
+      node.cut();
+      await clock.advance(2_000);
+      await eventually(() => current(client.connection).state === "online", "back");
+      await settle();
+    };
+    await client.look(PEER);
+    await again();
+    expect(asked()).toBe(2);
+    await client.look(undefined);
+    await again();
+    expect(asked()).toBe(2);
+  });
+
   test("waits ever longer while the node cannot be reached, and tries at once when told to", async () => {
     const client = await online();
     node.reachable = false;

@@ -29,7 +29,7 @@ export function messageActions(app: App, conversation: Conversation, message: Me
       label: t("msg.forward"),
       icon: "forward",
       run: () => {
-        app.dialog = { kind: "forward", message };
+        app.ask({ kind: "forward", message });
       },
     },
     message.kind === "text" && { label: t("msg.copy"), icon: "copy", run: () => copy(app, message.text) },
@@ -37,7 +37,7 @@ export function messageActions(app: App, conversation: Conversation, message: Me
       label: t("msg.info"),
       icon: "info",
       run: () => {
-        app.dialog = { kind: "info", message, name: conversation.name };
+        app.ask({ kind: "info", message, name: conversation.name });
       },
     },
     message.can.edit && { label: t("msg.edit"), icon: "edit", run: () => hooks.edit(message) },
@@ -53,14 +53,14 @@ export function messageActions(app: App, conversation: Conversation, message: Me
       icon: "trash",
       danger: true,
       run: () => {
-        app.dialog = {
+        app.ask({
           kind: "confirm",
           title: t("confirm.delete.all"),
           text: t("confirm.delete.all.text"),
           verb: t("msg.delete.all"),
           icon: "trash",
           run: () => app.run(client.deleteForEveryone(id, message.id)),
-        };
+        });
       },
     },
   ];

@@ -1,11 +1,9 @@
 /** What may be done with a conversation: the menu of a row, and of the conversation's own header. */
 
-import type { Conversation } from "../../client/model";
+import { type Conversation, MAX_PINNED } from "../../client/model";
 import type { App, MenuItem } from "../context.svelte";
 
 const HOUR = 3_600_000;
-/** Design §4. */
-const MAX_PINNED = 5;
 
 export function conversationActions(app: App, conversation: Conversation, inside = false): MenuItem[] {
   const { id, archived } = conversation;
@@ -20,7 +18,7 @@ export function conversationActions(app: App, conversation: Conversation, inside
           {
             label: t(unread ? "menu.read" : "menu.unread"),
             icon: "chats",
-            run: () => app.run(unread ? read(app, conversation) : client.markUnread(id, true)),
+            run: () => app.run(unread ? client.markRead(id) : client.markUnread(id)),
           },
         ]),
     {
@@ -48,11 +46,6 @@ export function conversationActions(app: App, conversation: Conversation, inside
       },
     },
   ];
-}
-
-async function read({ client }: App, { id }: Conversation): Promise<void> {
-  await client.markUnread(id, false);
-  await client.markRead(id);
 }
 
 function leave(app: App, { id }: Conversation): void {
@@ -95,7 +88,7 @@ function muteActions(app: App, { id, mutedUntil }: Conversation): MenuItem[] {
 
 export function block(app: App, { id, name }: Conversation): void {
   const { client, t } = app;
-  app.dialog = {
+  app.ask({
     kind: "confirm",
     title: t("confirm.block", { name }),
     text: t("confirm.block.text"),
@@ -106,7 +99,7 @@ export function block(app: App, { id, name }: Conversation): void {
         t("undo.blocked", { name }),
         client.block(id, true).then(() => () => client.block(id, false)),
       ),
-  };
+  });
 }
 
 export function report(app: App, { id }: Conversation): void {
