@@ -151,7 +151,7 @@ MILLISECONDS = st.integers(1, 10**10).map(lambda amount: amount / 1000)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.builds(
         Settings,
@@ -172,7 +172,7 @@ def test_any_settings_survive_being_written_and_read(written: Settings) -> None:
     assert parse(annotated(written)) == written
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=60))
 def test_any_text_gives_settings_or_a_config_error(text: str) -> None:
     for written in (text, f"[sip]\n{text}", f"[operator]\nname = {text}"):

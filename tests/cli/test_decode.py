@@ -104,7 +104,7 @@ def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -
     assert "no-such-file: No such file" in capsys.readouterr().err
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=120), st.sampled_from(["sip", "msrp", "cpim"]), st.sampled_from([b"", SIP, CPIM, b"MSRP a"]))
 def test_any_bytes_are_valid_or_not(tmp_path: Path, data: bytes, kind: str, before: bytes) -> None:
     (tmp_path / "m").write_bytes(before + data)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from socket import SOCK_DGRAM
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -24,7 +23,8 @@ from joyn.store.sqlite.mailboxes import SqliteMailboxes
 from joyn.store.sqlite.writer import Writer
 from joyn.transport.sip import Flow
 from joyn.transport.sip.flow import StreamFlow
-from phone.node import ALICE, BOB, CAROL, PASSWORD, free_port, make_phone, make_subscriber
+from phone.node import ALICE, BOB, CAROL, PASSWORD, make_phone, make_subscriber
+from ports import free_port
 from waiting import until
 
 PATIENCE = 5.0
@@ -86,7 +86,7 @@ async def at_the_door(
     *, sip: dict[str, Any] | None = None, registrar: dict[str, Any] | None = None, msrp: dict[str, Any] | None = None
 ) -> AsyncIterator[Door]:
     """A running node; the settings change its sections."""
-    ports = {"udp": free_port(SOCK_DGRAM), "tcp": free_port(), "trusted": free_port(SOCK_DGRAM)}
+    ports = {"udp": free_port(), "tcp": free_port(), "trusted": free_port()}
     defaults = Settings()
     listeners = (
         SipListener(name="udp", transport="udp", port=ports["udp"]),

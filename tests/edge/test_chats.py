@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from socket import SOCK_DGRAM
 from typing import Any
 from unittest.mock import patch
 
@@ -17,7 +16,8 @@ from joyn.node import Node
 from joyn.phone import Rejected
 from joyn.protocol.sip.message import SipRequest, SipResponse
 from joyn.services.messaging.originating import Submission
-from phone.node import ALICE, BOB, CAROL, free_port, make_phone, make_subscriber
+from phone.node import ALICE, BOB, CAROL, make_phone, make_subscriber
+from ports import free_port
 
 PATIENCE = 5.0
 SDP = (
@@ -153,7 +153,7 @@ async def last_state(watcher: Stranger) -> str:
 
 def test_what_waits_at_a_restart_goes_the_way_its_device_wants_it(tmp_path: Path) -> None:
     """A UDP device that takes sessions alone is served as soon as the node is back: by INVITE, for MSRP listens."""
-    ports = {"trusted": free_port(SOCK_DGRAM), "tcp": free_port()}
+    ports = {"trusted": free_port(), "tcp": free_port()}
     settings = Settings()
     settings = replace(
         settings,

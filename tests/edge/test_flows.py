@@ -12,9 +12,7 @@ from joyn.model.binding import Binding
 from joyn.model.message import State
 from joyn.protocol.sip.message import SipRequest
 from phone.node import CAROL
-
-ENOUGH = 0.1
-"""Seconds in which an answer would have taken effect."""
+from waiting import until
 
 
 async def states_of(door: Door, number: str) -> list[State]:
@@ -103,26 +101,36 @@ def test_udp_devices_take_no_room_from_connections() -> None:
     meets(story, sip={"max_connections": 3})
 
 
+class Writing:
+    """Bindings being written: `begun`, `allowed` to go on, `done`."""
+
+    def __init__(self) -> None:
+        self.begun, self.allowed, self.done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+
 @contextmanager
-def bindings_written_only_after(door: Door, event: asyncio.Event) -> Iterator[None]:
+def bindings_written_late(door: Door) -> Iterator[Writing]:
     """The store takes its time."""
-    store = door.node.registrar._store
+    store, writing = door.node.registrar._store, Writing()
     update = store.update
 
     async def update_late(put: Sequence[Binding] = (), remove: Sequence[Binding] = ()) -> None:
         if put:
-            await event.wait()
+            writing.begun.set()
+            await writing.allowed.wait()
         await update(put, remove)
+        if put:
+            writing.done.set()
 
     with patch.object(store, "update", update_late):
-        yield
+        yield writing
 
 
 def test_a_registration_that_is_refused_takes_no_flow_from_one_that_is_being_written() -> None:
     async def story(door: Door) -> None:
-        before, written = flows_of(door), asyncio.Event()
+        before = flows_of(door)
         async with door.stranger("udp") as carol:
-            with bindings_written_only_after(door, written):
+            with bindings_written_late(door) as writing:
                 registering = asyncio.ensure_future(carol.register())
                 await door.until(lambda: flows_of(door) != before)
                 more = [("Contact", carol.contact(CAROL)), ("Expires", "5")]
@@ -130,7 +138,7 @@ def test_a_registration_that_is_refused_takes_no_flow_from_one_that_is_being_wri
                 again = carol.digest.authorize("REGISTER", f"sip:{DOMAIN}", b"")
                 carol.say(carol.request("REGISTER", f"sip:{DOMAIN}", to=to, more=[*more, *again]))
                 await door.until(lambda: door.counted("request.refused") == 1)
-                written.set()
+                writing.allowed.set()
                 assert {(await registering).status, (await carol.answer()).status} == {200, 423}
             assert flows_of(door) == (before[0] + 1, before[1] + 1)
             await door.alice.send(CAROL, "salut", mode="pager")
@@ -141,17 +149,19 @@ def test_a_registration_that_is_refused_takes_no_flow_from_one_that_is_being_wri
 
 def test_a_connection_that_breaks_while_its_binding_is_written_leaves_no_binding() -> None:
     async def story(door: Door) -> None:
-        registrar, broken = door.node.registrar, asyncio.Event()
         before = flows_of(door)
-        with bindings_written_only_after(door, broken):
+
+        async def is_unbound() -> bool:
+            return not door.node.registrar.of(aor(CAROL)) and not await door.node.store.bindings.of(aor(CAROL))
+
+        with bindings_written_late(door) as writing:
             async with door.stranger() as carol:
                 registering = asyncio.ensure_future(carol.register())
-                await asyncio.sleep(ENOUGH)
+                await writing.begun.wait()
             await door.until(lambda: flows_of(door) == before)
-            broken.set()
             registering.cancel()
-            await asyncio.sleep(ENOUGH)
-        assert registrar.of(aor(CAROL)) == ()
-        assert await door.node.store.bindings.of(aor(CAROL)) == []
+            writing.allowed.set()
+            await writing.done.wait()
+        await until(is_unbound)
 
     meets(story)

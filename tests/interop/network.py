@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,13 +30,6 @@ def private_network() -> Iterator[bool]:
                 raise OSError(ctypes.get_errno(), "cannot return to the network we came from")
     finally:
         os.close(own)
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of loopback that nobody had a moment ago."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def readable(path: Path) -> str:

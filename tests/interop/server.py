@@ -1,6 +1,5 @@
 """A node as an operator runs it: `joyn init`, a configuration, `joyn run` in a process of its own."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from interop.network import free_port
 from joyn.cli import main
+from ports import free_port
 
 DOMAIN = "joyn.localhost"
 PASSWORD = "correct-horse"
@@ -95,8 +94,7 @@ class Server:
 def running_server(directory: Path) -> Iterator[Server]:
     """A node with every listener of LISTENERS on a free port of loopback, until the block ends."""
     assert main(["init", str(directory), "--domain", DOMAIN]) == 0
-    ports = {name: _free(transport) for name, (transport, _) in LISTENERS.items()}
-    ports |= {name: free_port() for name in ("msrp", "ws", "wss")}
+    ports = {name: free_port() for name in (*LISTENERS, "msrp", "ws", "wss")}
     (directory / "joyn.toml").write_text(_configuration(ports))
     log = directory / "node.log"
     with (
@@ -112,10 +110,6 @@ def running_server(directory: Path) -> Iterator[Server]:
                 process.wait(timeout=10)
             finally:
                 process.kill()
-
-
-def _free(transport: str) -> int:
-    return free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
 
 
 def _configuration(ports: Mapping[str, int]) -> str:

@@ -1,15 +1,14 @@
 """SIPp: digest, capabilities, pager mode and the signalling of a chat, on UDP and TCP."""
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
 
-from interop.network import free_port
 from interop.server import Account, Server
 from interop.sipp_client import play, playing
 from joyn.phone import Phone
+from ports import free_port
 
 pytestmark = pytest.mark.interop
 LISTENER = pytest.mark.parametrize("listener", ["udp", "tcp"])
@@ -101,7 +100,7 @@ def test_its_cpim_message_reaches_a_phone(server: Server, listener: str, tmp_pat
 
 
 def test_a_cpim_message_reaches_it(server: Server, tmp_path: Path) -> None:
-    recipient, sender, port = make_account(server), server.subscriber(), free_port(socket.SOCK_DGRAM)
+    recipient, sender, port = make_account(server), server.subscriber(), free_port()
     play("register-200", server, "udp", recipient, tmp_path, port=port, tags=CPM_TAGS)
 
     async def story() -> None:
@@ -125,7 +124,7 @@ def test_an_offer_without_msrp_is_answered_488(server: Server, listener: str, tm
 
 
 def test_a_chat_reaches_it_with_its_first_message(server: Server, tmp_path: Path) -> None:
-    recipient, sender, port = make_account(server), server.subscriber(), free_port(socket.SOCK_DGRAM)
+    recipient, sender, port = make_account(server), server.subscriber(), free_port()
     play("register-200", server, "udp-trusted", recipient, tmp_path, port=port, tags=";+g.oma.sip-im")
 
     async def story() -> None:

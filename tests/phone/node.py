@@ -1,8 +1,5 @@
 """A node in the test's own process: memory store, free loopback ports, two subscribers."""
 
-import itertools
-import os
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,32 +14,17 @@ from joyn.model.subscriber import Subscriber
 from joyn.node import Node
 from joyn.phone import Phone
 from joyn.protocol.sip.digest import ha1
+from ports import free_port
 
 PASSWORD = "correct horse"
 ALICE, BOB, CAROL = "+33639980001", "+33639980002", "+33639980003"
 ALGORITHMS = ("SHA-256", "MD5")
 
 
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_PORTS = itertools.cycle(range(20_000 + 1_500 * _WORKER, 21_500 + 1_500 * _WORKER))
-"""Below those the system gives to connections, and another range for each worker: nobody takes one in between."""
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    for port in itertools.islice(_PORTS, 1_500):
-        with socket.socket(socket.AF_INET, kind) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no port is free")
-
-
 @contextmanager
 def node_settings() -> Iterator[Settings]:
     """Settings for a node on free ports, with its store in memory: UDP first, then TCP; and HTTP."""
-    ports: dict[Literal["udp", "tcp"], int] = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port()}
+    ports: dict[Literal["udp", "tcp"], int] = {"udp": free_port(), "tcp": free_port()}
     defaults = Settings()
     with tempfile.TemporaryDirectory() as directory:
         yield replace(

@@ -14,6 +14,7 @@ from pathlib import Path
 from joyn.config import load
 from joyn.node import open_store
 from phone.node import PASSWORD, make_subscriber
+from ports import free_port
 
 STARTING = 20.0
 """Seconds the node may take until it accepts connections."""
@@ -104,15 +105,3 @@ class Operator:
     def log(self) -> str:
         """What the node told."""
         return (self.directory / "node.log").read_text()
-
-
-def free_port() -> int:
-    """A port that is free for TCP and UDP."""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-    ):
-        tcp.bind(("127.0.0.1", 0))
-        port = int(tcp.getsockname()[1])
-        udp.bind(("127.0.0.1", port))
-        return port

@@ -79,7 +79,7 @@ class Scene:
         self.reports: list[tuple[str, Aor, State]] = []
         self.start(**settings)
 
-    def start(self, **settings: int) -> None:
+    def start(self, **settings: Any) -> None:
         """A terminating function that knows nothing yet, as after a restart."""
         self.terminating = Terminating(
             self.store.mailboxes,

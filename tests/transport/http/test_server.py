@@ -157,11 +157,11 @@ def test_a_head_that_comes_in_pieces_is_in_time() -> None:
             await asyncio.sleep(0.01)
         assert (await asyncio.wait_for(reader.readline(), PATIENCE)).startswith(b"HTTP/1.1 200")
         # The time for a head is over, and the connection stands.
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
         writer.write(HEAD + b"Connection: close\r\n\r\n")
         assert (await reader.read()).endswith(b"hello over http")
 
-    at_site(story, head_timeout=0.2)
+    at_site(story, head_timeout=0.5)
 
 
 SECRET = "SECRET418902"

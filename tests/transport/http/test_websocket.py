@@ -181,7 +181,7 @@ def test_what_comes_waits_while_reading_is_paused(loop: Callable[[], asyncio.Abs
         # One is being waited for already; what comes after it is not.
         for number in range(3):
             await ends.socket.send_str(str(number))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # it has its chance to come
         assert b"2" not in ends.protocol.events
         ends.transport.resume_reading()
         await ends.protocol.seen(b"2")
