@@ -49,7 +49,7 @@ export class JoynClient implements model.Client {
   readonly contacts: Live<model.Contact[]>;
   readonly unread: Readable<number>;
   readonly blocked: Readable<Aor[]>;
-  readonly notifications: Readable<"unsupported" | "ask" | "on" | "off">;
+  readonly notifications: Readable<model.NotificationState>;
   readonly signIn: SignInMachine;
 
   readonly #environment: Environment;

@@ -126,6 +126,9 @@ export interface Settings {
   singleKeys: boolean;
 }
 
+/** Whether this browser can notify, may still be asked, does, or must not. */
+export type NotificationState = "unsupported" | "ask" | "on" | "off";
+
 export interface Device {
   id: string;
   name: string;
@@ -224,7 +227,7 @@ export interface Client {
   update(settings: Partial<Settings>): Promise<void>;
   /** Asks the browser's permission and subscribes; false when the person or the browser says no. */
   enableNotifications(): Promise<boolean>;
-  notifications: Readable<"unsupported" | "ask" | "on" | "off">;
+  notifications: Readable<NotificationState>;
   /** Try to connect at once. */
   reconnect(): void;
 }

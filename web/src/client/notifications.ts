@@ -1,9 +1,8 @@
 /** Web push: the browser's permission, its subscription, and the node told of it. Spec: RFC 8030, RFC 8292. */
 
 import type { Http } from "./http";
+import type { NotificationState } from "./model";
 import { Held } from "./store";
-
-export type NotificationState = "unsupported" | "ask" | "on" | "off";
 
 /** The part of the browser that is used. */
 export interface PushSurroundings {

@@ -58,7 +58,7 @@ export class Scripted implements Model.Client {
   readonly contacts = new Value<Model.Contact[]>([]);
   readonly unread = new Value(0);
   readonly blocked = new Value<Aor[]>([]);
-  readonly notifications = new Value<"unsupported" | "ask" | "on" | "off">("ask");
+  readonly notifications = new Value<Model.NotificationState>("ask");
   readonly #messages = new Map<Aor, Value<Model.Message[]>>();
   /** Older messages that have not been asked for, oldest first. */
   readonly #older = new Map<Aor, Model.Message[]>();
