@@ -13,6 +13,7 @@ import pytest
 
 from interop.network import private_network
 from interop.server import Server, running_server
+from interop.web_client import LIBRARIES, MODULES
 
 PROGRAMS = {
     "sipp": "sip-tester",
@@ -30,6 +31,7 @@ def tools() -> None:
     missing = [f"{program} (apt-get install {package})" for program, package in PROGRAMS.items() if not which(program)]
     if importlib.util.find_spec("pjsua2") is None:
         missing.append("pjsua2 (uv sync --group interop)")
+    missing += [f"{name} (make web)" for name in LIBRARIES.values() if not (MODULES / name).is_dir()]
     if missing:
         told = f"not installed: {', '.join(missing)}"
         if os.environ.get("JOYN_INTEROP_OPTIONAL") == "1":

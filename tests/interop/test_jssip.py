@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from interop.server import Server
-from interop.web_client import registered, started
+from interop.server import Account, Server
+from interop.web_client import chats_with_a_phone, is_refused_with_a_wrong_password, registered, they_chat
 from joyn.phone import Phone
 from waiting import until
 
@@ -16,39 +16,19 @@ LISTENERS = pytest.mark.parametrize("listener", ["ws", "wss"])
 
 @LISTENERS
 def test_it_chats_with_an_rcs_phone(server: Server, listener: str, tmp_path: Path) -> None:
-    # It knows no digest but MD5, and gives up on a list that has others.
-    account, other = server.subscriber("MD5"), server.subscriber()
+    def phone_of(other: Account) -> Phone:
+        return Phone(other.number, password=other.password, server=server.address("tcp"))
 
-    async def story() -> None:
-        async with Phone(other.number, password=other.password, server=server.address("tcp")) as phone:
-            await asyncio.to_thread(client.send, other, "Salut, ça va ?")
-            message = await phone.receive(timeout=5)
-            assert (message.sender, message.text) == (account.number, "Salut, ça va ?")
-            answer = await phone.send(account.number, "Très bien 🙂")
-            await answer.delivered(timeout=5)
-            await asyncio.to_thread(client.receive, other, "Très bien 🙂")
-
-    with registered("jssip", server, listener, account, tmp_path) as client:
-        asyncio.run(story())
+    chats_with_a_phone("jssip", server, listener, tmp_path, phone_of)
 
 
 @LISTENERS
 def test_two_of_them_chat(server: Server, listener: str, tmp_path: Path) -> None:
-    one, two = server.subscriber("MD5"), server.subscriber("MD5")
-    with (
-        registered("jssip", server, listener, one, tmp_path / "one") as first,
-        registered("jssip", server, listener, two, tmp_path / "two") as second,
-    ):
-        first.send(two, "un")
-        second.receive(one, "un")
-        second.send(one, "deux")
-        first.receive(two, "deux")
+    they_chat(("jssip", "jssip"), server, listener, tmp_path)
 
 
 def test_a_wrong_password_is_answered_401(server: Server, tmp_path: Path) -> None:
-    account = server.subscriber("MD5")
-    with started("jssip", server, "ws", account, tmp_path, password="wrong") as client:
-        client.expect("refused", 401)
+    is_refused_with_a_wrong_password("jssip", server, tmp_path)
 
 
 def test_it_takes_its_registration_back(server: Server, tmp_path: Path) -> None:

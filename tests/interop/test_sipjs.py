@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from interop.server import Server
-from interop.web_client import registered, started
+from interop.server import Account, Server
+from interop.web_client import chats_with_a_phone, is_refused_with_a_wrong_password, registered, they_chat
 from joyn.phone import Phone
 from joyn.protocol.cpim import build
 from joyn.transport.tls import client_context
@@ -18,22 +18,13 @@ ANYBODY = "<sip:anonymous@anonymous.invalid>"
 
 @LISTENERS
 def test_it_chats_with_an_rcs_phone_over_websocket(server: Server, listener: str, tmp_path: Path) -> None:
-    account, other = server.subscriber("MD5"), server.subscriber()
     tls = client_context(server.certificate_authority)
 
-    async def story() -> None:
-        async with Phone(
-            other.number, password=other.password, server=server.address(listener), transport=listener, tls=tls
-        ) as phone:
-            await asyncio.to_thread(client.send, other, "Salut, ça va ?")
-            message = await phone.receive(timeout=5)
-            assert (message.sender, message.text) == (account.number, "Salut, ça va ?")
-            answer = await phone.send(account.number, "Très bien 🙂")
-            await answer.delivered(timeout=5)
-            await asyncio.to_thread(client.receive, other, "Très bien 🙂")
+    def phone_of(other: Account) -> Phone:
+        at = server.address(listener)
+        return Phone(other.number, password=other.password, server=at, transport=listener, tls=tls)
 
-    with registered("sipjs", server, listener, account, tmp_path) as client:
-        asyncio.run(story())
+    chats_with_a_phone("sipjs", server, listener, tmp_path, phone_of)
 
 
 def test_its_cpim_message_reaches_an_rcs_phone_with_its_message_id(server: Server, tmp_path: Path) -> None:
@@ -53,21 +44,11 @@ def test_its_cpim_message_reaches_an_rcs_phone_with_its_message_id(server: Serve
 @LISTENERS
 @pytest.mark.parametrize("program", ["sipjs", "jssip"])
 def test_two_clients_for_browsers_chat(server: Server, listener: str, program: str, tmp_path: Path) -> None:
-    one, two = server.subscriber("MD5"), server.subscriber("MD5")
-    with (
-        registered("sipjs", server, listener, one, tmp_path / "one") as first,
-        registered(program, server, listener, two, tmp_path / "two") as second,
-    ):
-        first.send(two, "un")
-        second.receive(one, "un")
-        second.send(one, "deux")
-        first.receive(two, "deux")
+    they_chat(("sipjs", program), server, listener, tmp_path)
 
 
 def test_a_wrong_password_is_answered_401(server: Server, tmp_path: Path) -> None:
-    account = server.subscriber("MD5")
-    with started("sipjs", server, "ws", account, tmp_path, password="wrong") as client:
-        client.expect("refused", 401)
+    is_refused_with_a_wrong_password("sipjs", server, tmp_path)
 
 
 def test_it_takes_its_registration_back(server: Server, tmp_path: Path) -> None:
