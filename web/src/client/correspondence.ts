@@ -29,7 +29,7 @@ export class Correspondence {
     const by = await this.#own();
     const message = { conversation, id, own: true, by, kind: "text" as const, text };
     await this.#change(async () => {
-      const at = await this.#threads.timeOf(conversation, now);
+      const at = await this.#threads.timeOf(conversation, by, now);
       await this.#threads.add({ ...message, at, ...(reply === undefined ? {} : { reply }) });
       await this.#threads.alter(conversation, (row) => {
         row.draft = "";

@@ -14,7 +14,7 @@ export interface MessageRow {
   own: boolean;
   /** Who wrote it. */
   by: Aor;
-  /** Milliseconds since 1970: its time and its place. A later arrival never has an earlier one. */
+  /** Milliseconds since 1970: its time and its place (`Threads.timeOf`). */
   at: number;
   /** When it came, by our clock, or by the server's when the history says it. Nothing of it is the sender's to choose. */
   arrived: number;

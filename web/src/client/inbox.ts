@@ -80,7 +80,7 @@ export class Inbox {
       wantsDisplay: !own && cpim.dispositionNotification.has("display"),
     };
     const isNew = await this.#db.transaction("rw", this.#db.tables, async () => {
-      const at = past?.at ?? (await this.#threads.timeOf(conversation, writtenAt(cpim, now)));
+      const at = past?.at ?? (await this.#threads.timeOf(conversation, way.from, writtenAt(cpim, now)));
       const added = await this.#threads.add({ ...message, at });
       const answer = !own && past === undefined && id === cpim.messageId;
       // Only what is kept, or was before.

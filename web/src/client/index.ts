@@ -19,6 +19,8 @@ export function createClient(): Client {
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") client.reconnect();
   });
+  // The service worker was woken: something waits for a page that has no connection (worker/sw.ts).
+  if ("serviceWorker" in navigator) navigator.serviceWorker.addEventListener("message", () => client.reconnect());
   window.addEventListener("pagehide", ({ persisted }) => {
     if (!persisted) client.close();
   });

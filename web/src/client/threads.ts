@@ -10,6 +10,10 @@ import type { Aor, DeliveryState, FailureReason } from "./model";
 
 /** Milliseconds after it came in which a message may be edited or deleted for everyone (facts §12). */
 export const EDIT_WINDOW = 15 * 60_000;
+/** Messages of one sender that may have come before an earlier one of theirs. */
+export const OVERTAKING = 10;
+/** Milliseconds for which the network keeps a message: one cannot be older that comes now. */
+export const KEPT_FOR = 7 * 24 * 3_600_000;
 /** Marks kept of one person about one message, and reactions shown of it. */
 export const MAX_MARKS = 100;
 
@@ -29,13 +33,21 @@ export class Threads {
   }
 
   /**
-   * The time of what comes now: the one it claims, if that is after everything here. A sender whose clock is wrong would
-   * else be placed where nobody looks.
+   * The time, and so the place, of what comes now. Its sender's clock orders what they wrote without a word in between,
+   * since of that the network may bring the later first; for the rest it may be wrong, and would put a message where
+   * nobody looks.
    */
-  async timeOf(conversation: Aor, claimed: number): Promise<number> {
-    const [newest] = await this.#db.newest(conversation, 1);
-    if (newest === undefined || claimed > newest.at) return claimed;
-    return Math.max(this.#now(), newest.at + 1);
+  async timeOf(conversation: Aor, by: Aor, claimed: number): Promise<number> {
+    const rows = await this.#db.newest(conversation, OVERTAKING + 1);
+    const before = rows.find((row, place) => row.by !== by || place === OVERTAKING)?.at ?? -Infinity;
+    const now = this.#now();
+    if (claimed >= now || claimed <= Math.max(before, now - KEPT_FOR)) {
+      return Math.max(now, (rows[0]?.at ?? -Infinity) + 1);
+    }
+    const taken = new Set(rows.map(({ at }) => at));
+    let at = claimed;
+    while (taken.has(at)) at += 1; // many clocks tell no more than seconds
+    return at;
   }
 
   /** Keeps a message; false when it is here already, or was deleted here. `arrived` is given only by the history. */

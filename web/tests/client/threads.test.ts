@@ -3,7 +3,7 @@ import "fake-indexeddb/auto";
 import { beforeEach, describe, expect, test } from "vitest";
 import { Database, type MarkRow, type MessageRow } from "../../src/client/database";
 import type { DeliveryState } from "../../src/client/model";
-import { EDIT_WINDOW, MAX_MARKS, type NewMessage, Threads } from "../../src/client/threads";
+import { EDIT_WINDOW, KEPT_FOR, MAX_MARKS, OVERTAKING, type NewMessage, Threads } from "../../src/client/threads";
 import { canBeDone } from "../../src/client/view";
 import { Clock, database } from "./world";
 
@@ -113,6 +113,45 @@ describe("keeping", () => {
     });
     await threads.add(theirs("two"));
     expect((await conversation())?.archived).toBe(false);
+  });
+});
+
+describe("the place of what comes", () => {
+  const MINUTE = 60_000;
+  const comes = async (id: string, claimed: number): Promise<void> => {
+    await threads.add(theirs(id, { at: await threads.timeOf(PEER, PEER, claimed) }));
+  };
+  const order = async () => (await db.newest(PEER, 100)).reverse().map(({ id }) => id);
+
+  test("is before what overtook it on the way", async () => {
+    await comes("1", clock.now - 3 * MINUTE);
+    await comes("3", clock.now - MINUTE);
+    await comes("2", clock.now - 2 * MINUTE);
+    expect(await order()).toEqual(["1", "2", "3"]);
+  });
+
+  test("is behind what it came after, of anybody else, whatever its clock says", async () => {
+    await comes("1", clock.now - 3 * MINUTE);
+    await threads.add(own("question", { at: clock.now - 2 * MINUTE }));
+    await comes("answer", clock.now - 10 * MINUTE);
+    await comes("more", clock.now - 9 * MINUTE);
+    expect(await order()).toEqual(["1", "question", "answer", "more"]);
+  });
+
+  test("is among the newest, and no older than the network keeps anything", async () => {
+    for (let count = 0; count <= OVERTAKING; count++) await comes(String(count), clock.now - MINUTE + count);
+    await comes("late", clock.now - MINUTE - 1);
+    expect((await order()).at(-1)).toBe("late");
+    await db.messages.clear();
+    await comes("1", clock.now - MINUTE);
+    await comes("2001", clock.now - KEPT_FOR);
+    await comes("tomorrow", clock.now);
+    expect(await order()).toEqual(["1", "2001", "tomorrow"]);
+  });
+
+  test("is as they came for a clock that tells only seconds", async () => {
+    for (const id of ["c", "a", "b"]) await comes(id, clock.now - MINUTE);
+    expect(await order()).toEqual(["c", "a", "b"]);
   });
 });
 
