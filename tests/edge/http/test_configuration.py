@@ -207,6 +207,20 @@ def test_a_blocked_subscriber_s_phone_is_reset() -> None:
 # Attacks.
 
 
+def test_a_browser_s_credentials_are_for_tls_too() -> None:
+    async def story(office: Office) -> None:
+        page = Visitor(office)
+        await page.sign_in()
+        # A proxy on this machine that is trusted, and says that the browser came without TLS.
+        answer = await page.ask("GET", "/config?vers=0", X_Forwarded_For="192.0.2.7", X_Forwarded_Proto="http")
+        assert (answer.status, answer.body) == (403, b"")
+        page.cookies["__Host-joyn-session"] = page.cookies["joyn-session"]
+        answer = await page.ask("GET", "/config?vers=0", X_Forwarded_For="192.0.2.7", X_Forwarded_Proto="https")
+        assert understand(answer.body).ims is not None
+
+    at_office(story, trusted_proxies=("127.0.0.0/8",))
+
+
 def test_the_first_answer_over_the_access_network_holds_no_secret_and_gives_no_configuration() -> None:
     async def story(office: Office) -> None:
         phone = Phone(office, RCSJTA.replace("&msisdn=%2B33639980003", ""))

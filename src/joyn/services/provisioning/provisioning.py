@@ -233,7 +233,8 @@ class Provisioning:
     # What it gets.
 
     async def _browser(self, asking: Asking, device: Device, subscriber: Subscriber) -> Answer:
-        if subscriber.blocked:
+        if subscriber.blocked or not asking.secure:
+            # Credentials are for TLS alone, whoever asks.
             return Answer(status=403)
         terms = None if device.terms else self._terms(asking)
         return await self._document(asking, device, terms, self._policy.credentials_for)
