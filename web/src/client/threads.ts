@@ -88,9 +88,20 @@ export class Threads {
     });
   }
 
-  /** The network's time of a message that is here: where it stands is then the same on all devices. */
+  /**
+   * The network's time of a message that is here: where it stands is then the same on all devices. One of ours waits
+   * for that until it passes none of ours, which may be on its way and have no such time yet.
+   */
   async place(conversation: Aor, id: string, at: number): Promise<void> {
     await this.#change(async () => {
+      const row = await this.#db.messages.get([conversation, id]);
+      if (row === undefined || row.at === at) return;
+      const [from, to] = [Math.min(row.at, at), Math.max(row.at, at)];
+      const passed = this.#db.messages
+        .where("[conversation+at+id]")
+        .between([conversation, from, Dexie.minKey], [conversation, to, Dexie.maxKey])
+        .filter((other) => other.own && other.id !== id);
+      if (row.own && (await passed.count()) > 0) return;
       if ((await this.#db.messages.update([conversation, id], { at })) > 0) await this.#touch(conversation);
     });
   }

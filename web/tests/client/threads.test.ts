@@ -149,6 +149,17 @@ describe("the place of what comes", () => {
     expect(await order()).toEqual(["1", "2001", "tomorrow"]);
   });
 
+  test("is the network's, but of ours in the order we wrote them", async () => {
+    await threads.add(own("1", { at: clock.now - 3 }));
+    await threads.add(own("2", { at: clock.now - 2 }));
+    await threads.place(PEER, "1", clock.now + MINUTE);
+    expect(await order()).toEqual(["1", "2"]);
+    await threads.place(PEER, "2", clock.now + 2 * MINUTE);
+    await threads.place(PEER, "1", clock.now + MINUTE);
+    expect(await order()).toEqual(["1", "2"]);
+    expect((await row("1"))?.at).toBe(clock.now + MINUTE);
+  });
+
   test("is as they came for a clock that tells only seconds", async () => {
     for (const id of ["c", "a", "b"]) await comes(id, clock.now - MINUTE);
     expect(await order()).toEqual(["c", "a", "b"]);
