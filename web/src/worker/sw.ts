@@ -89,19 +89,17 @@ async function tell(): Promise<void> {
     icon: "/icon-192.png",
     badge: "/icon-192.png",
     tag: "joyn-messages",
-    data: { path: PAGE },
   });
 }
 
 worker.addEventListener("notificationclick", (event) => {
   event.notification.close();
-  const { path } = (event.notification.data ?? {}) as { path?: string };
-  event.waitUntil(show(path?.startsWith("/") ? path : PAGE));
+  event.waitUntil(show());
 });
 
-/** The page that is open already, else a new one. */
-async function show(path: string): Promise<void> {
+/** The page that is open already, as it is, so that nothing half done there is lost; else a new one. */
+async function show(): Promise<void> {
   const [page] = await worker.clients.matchAll({ type: "window" });
-  if (!page) await worker.clients.openWindow(path);
-  else await (await page.focus()).navigate(path);
+  if (page) await page.focus();
+  else await worker.clients.openWindow(PAGE);
 }
