@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from joyn import telemetry
 from joyn.config import Settings
+from joyn.content import ContentService
 from joyn.edge.admin import AdminDoor
 from joyn.edge.chat import ChatDoor
 from joyn.edge.http import RouteProvider, application
@@ -31,14 +32,14 @@ from joyn.listening import http_limits, http_listener, msrp_limits, msrp_listene
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.device import Device
-from joyn.model.message import Deposit, Entry, Kind, Message, State, Trace
+from joyn.model.message import Deposit, Entry, Kind, Message, State
 from joyn.model.refused import Refused
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.services.capabilities import Capabilities
 from joyn.services.history import CURSOR_KEY_BYTES, Cursors, Past
 from joyn.services.messaging.choosing import Choosing
-from joyn.services.messaging.delivery import Attempts, Note
+from joyn.services.messaging.delivery import Attempts, Tracer
 from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.originating import Originating, Policy
@@ -119,8 +120,10 @@ class Node:
         )
         self._push_key = await self.store.secrets.keep("push", make_key())
         self._cursor_key = await self.store.secrets.keep("history-cursor", secrets.token_bytes(CURSOR_KEY_BYTES))
+        self._files_key = await self.store.secrets.keep("files", secrets.token_bytes(32))
         self._build()
         await self.push.waking.restore()
+        await self.content.start()
         # Before anything can be delivered: how an entry goes to a device depends on whether there is MSRP.
         for media in settings.msrp.listeners:
             await self.msrp.listen(msrp_listener(media))
@@ -155,6 +158,7 @@ class Node:
             # It only has to differ; what nobody can guess is the key.
             make_salt=map("{:x}".format, itertools.count(1)).__next__,
         )
+        self.content = ContentService(settings, store, self.authentication, self._files_key)
         self.setting_up = SettingUp(settings, store, self.numbering, Outbox(settings.sms_outbox, wall=time.time))
         self.authentication.find_device = self.setting_up.devices.find
         self.setting_up.devices.on_signed_out = self._signed_out
@@ -236,7 +240,7 @@ class Node:
             settings.admin_socket,
             subscribers=store.subscribers,
             bindings=self.registrar,
-            tracer=Tracer(store, self.attempts),
+            tracer=Tracer(store.mailboxes, self.attempts),
             devices=self.setting_up.devices,
             after_change=self._changed,
         )
@@ -465,6 +469,7 @@ class Node:
         await self.admin.stop()
         await self.websockets.close()
         await self.http.close()
+        await self.content.stop()
         await self.door.close()
         await self.msrp_door.close()
         self.sessions.close()
@@ -477,19 +482,3 @@ class Node:
             await asyncio.wait(self._reports, timeout=5)
         await self.store.close()
         telemetry.event("node.stopped")
-
-
-class Tracer:
-    """What is known of a message: the store's rows, and the attempts this node remembers."""
-
-    def __init__(self, store: Store, attempts: Attempts) -> None:
-        self._store = store
-        self._attempts = attempts
-
-    async def trace(self, message_id: str) -> list[Trace]:
-        """Every message with this Message-ID."""
-        return await self._store.mailboxes.trace(message_id)
-
-    def attempts(self, message: int) -> list[Note]:
-        """The attempts to deliver one message."""
-        return self._attempts.of(message)

@@ -53,6 +53,8 @@ _FREQUENT: Final[Mapping[str, str]] = {
     "code.sent": "A one-time code was sent by SMS.",
     "configuration.announced": "A phone was told by SMS to fetch its configuration anew.",
     "configuration.served": "A device fetched its configuration, or a code was sent to it.",
+    "file.received": "A file was uploaded whole.",
+    "file.removed": "Content that nobody has any more was deleted.",
     "http.served": "An HTTP request was answered.",
     "subscription.opened": "Somebody watches an event package (reg-event).",
     "subscription.closed": "A watcher left.",

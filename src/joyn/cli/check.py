@@ -109,6 +109,7 @@ def _certificates(settings: Settings) -> Iterator[Finding]:
         *settings.sip.listeners,
         *settings.msrp.listeners,
         *settings.http.listeners,
+        *settings.files.listeners,
     ]
     for one in listeners:
         secure = one.transport in ("tls", "https")
@@ -141,7 +142,9 @@ def _dates(path: Path, not_before: datetime, not_after: datetime, now: datetime)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    for section in ("sip", "msrp", "http"):
+    from joyn.config import SPOKEN
+
+    for section in SPOKEN:
         for one in getattr(settings, section).listeners:
             yield _port(f"{section} {one.name}", one)
 

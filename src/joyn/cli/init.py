@@ -82,6 +82,7 @@ def _address(target: str, host: str) -> str:
 
 def _settings(domain: str, name: str, country: str, host: str) -> Settings:
     from joyn.config import (
+        FilesSettings,
         HttpListener,
         HttpSettings,
         MsrpListener,
@@ -106,6 +107,12 @@ def _settings(domain: str, name: str, country: str, host: str) -> Settings:
             listeners=(
                 MsrpListener(name="tcp", transport="tcp", host=host),
                 MsrpListener(name="tls", transport="tls", host=host, port=2856, certificate=certificate, key=key),
+            )
+        ),
+        files=FilesSettings(
+            listeners=(
+                HttpListener(name="http", transport="http", host=host, port=8081),
+                HttpListener(name="https", transport="https", host=host, port=8444, certificate=certificate, key=key),
             )
         ),
         http=HttpSettings(

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 from joyn.config.sections import (
     MEMORY,
     AdminSettings,
+    FilesSettings,
     HttpListener,
     HttpSettings,
     LogSettings,
@@ -40,8 +41,10 @@ from joyn.config.sections import (
 
 __all__ = [
     "MEMORY",
+    "SPOKEN",
     "AdminSettings",
     "ConfigError",
+    "FilesSettings",
     "HttpListener",
     "HttpSettings",
     "LogSettings",
@@ -67,6 +70,8 @@ _DURATIONS: Final[Mapping[str, int]] = {"d": 86_400_000, "h": 3_600_000, "m": 60
 _SIZES: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
+SPOKEN: Final = ("sip", "msrp", "http", "files")
+"""Sections with listeners."""
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
@@ -256,7 +261,7 @@ def _amount(value: int, units: Mapping[str, int]) -> str:
 
 def _check(settings: Settings) -> None:
     """What no field can know alone."""
-    for name in ("sip", "msrp", "http"):
+    for name in SPOKEN:
         _check_listeners(f"{name}.listeners", getattr(settings, name).listeners)
     registrar = settings.registrar
     if not registrar.min_expires <= registrar.default_expires <= registrar.max_expires:
@@ -276,6 +281,8 @@ def _check(settings: Settings) -> None:
     _check_networks("http.trusted_proxies", settings.http.trusted_proxies)
     _check_networks("provisioning.trusted_proxies", settings.provisioning.trusted_proxies)
     _check_http(settings.http)
+    if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
+        raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
 
 
 def _check_networks(where: str, networks: Sequence[str]) -> None:

@@ -161,6 +161,24 @@ class HttpSettings(_Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilesSettings(_Section):
+    """The content server: photos and files (RCC.07 §3.5.4.8). Without listeners there is none."""
+
+    url: str = documented(
+        "", "Where clients reach it, as https://host[:port]; made of the https listener, or the first, if empty."
+    )
+    directory: Path = documented(Path("files"), "Where files are kept, relative to operator.data.")
+    max_file: Size = documented(100 << 20, "Largest file.")
+    warn_above: Size = documented(10 << 20, "Size from which phones ask before they send or fetch.")
+    max_thumbnail: Size = documented(256 << 10, "Largest thumbnail that a sender may add.")
+    quota: Size = documented(2 << 30, "Room for the files of one subscriber.")
+    total: Size = documented(100 << 30, "Room for the files of all.")
+    keep: Duration = documented(30 * 86400.0, "How long a file can be fetched.")
+    upload_for: Duration = documented(2 * 86400.0, "How long an upload that was cut can be gone on with.")
+    listeners: tuple[HttpListener, ...] = documented((), "Where files are sent to and fetched; ports of their own.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrarSettings(_Section):
     """Registrations (RFC 3261 §10, RFC 5626, RFC 5627)."""
 
@@ -283,6 +301,7 @@ class Settings:
     sip: SipSettings = SipSettings()
     msrp: MsrpSettings = MsrpSettings()
     http: HttpSettings = HttpSettings()
+    files: FilesSettings = FilesSettings()
     registrar: RegistrarSettings = RegistrarSettings()
     messaging: MessagingSettings = MessagingSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
@@ -303,6 +322,21 @@ class Settings:
         return self.operator.data / self.sms.outbox
 
     @property
+    def files_directory(self) -> Path:
+        """Where the content server keeps its files."""
+        return self.operator.data / self.files.directory
+
+    @property
+    def files_url(self) -> str:
+        """Where clients reach the content server; empty when there is none, or the system chooses its port."""
+        if self.files.url or not self.files.listeners:
+            return self.files.url
+        # Phones of the Universal Profile take https alone.
+        one = min(self.files.listeners, key=lambda listener: listener.transport != "https")
+        host = f"[{one.advertise}]" if ":" in one.advertise else one.advertise
+        return f"{one.transport}://{host}:{one.port}" if one.port else ""
+
+    @property
     def admin_socket(self) -> Path:
         """The admin door's socket."""
         return self.operator.data / self.admin.socket
@@ -316,6 +350,11 @@ class Settings:
             sip=dataclasses.replace(self.sip, listeners=tuple(_placed(one, base) for one in self.sip.listeners)),
             msrp=dataclasses.replace(self.msrp, listeners=tuple(_placed(one, base) for one in self.msrp.listeners)),
             http=dataclasses.replace(self.http, listeners=tuple(_placed(one, base) for one in self.http.listeners)),
+            files=dataclasses.replace(
+                self.files,
+                directory=placed.files_directory,
+                listeners=tuple(_placed(one, base) for one in self.files.listeners),
+            ),
             store=dataclasses.replace(self.store, path=str(placed.store_path or MEMORY)),
             admin=dataclasses.replace(self.admin, socket=placed.admin_socket),
             sms=dataclasses.replace(self.sms, outbox=placed.sms_outbox),

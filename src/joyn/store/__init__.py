@@ -12,15 +12,18 @@ from typing import Protocol
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import CodeLimits, CodeWait, Device, SentCode, TriedCode
+from joyn.model.file import FileUsage, StoredFile, Upload
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.push import PushTarget
 from joyn.model.subscriber import Subscriber
 
 __all__ = [
+    "GONE_FOR",
     "SETTLE_DELAY",
     "Bindings",
     "Devices",
+    "Files",
     "History",
     "Mailboxes",
     "PushTargets",
@@ -29,6 +32,8 @@ __all__ = [
     "Subscribers",
 ]
 
+GONE_FOR = 30 * 86400.0
+"""Seconds for which a file that is over is said to be gone, before it is unknown."""
 SETTLE_DELAY = 0.25
 """Seconds that a cursor's move may wait for a commit to ride on."""
 
@@ -318,6 +323,57 @@ class Devices(Protocol):
         ...
 
 
+class Files(Protocol):
+    """Uploads on their way and files that can be fetched. They go with their subscriber."""
+
+    async def begin(self, upload: Upload) -> Upload | None:
+        """Note that an upload begins; durable when it returns. Another of the same owner with the same tid is replaced
+        and returned, as what came of it is to be thrown away. Raises Refused(UNKNOWN_RECIPIENT) for no subscriber."""
+        ...
+
+    async def upload(self, upload_id: str) -> Upload | None:
+        """The upload with this id."""
+        ...
+
+    async def upload_of(self, owner: Aor, tid: str) -> Upload | None:
+        """The upload that its owner calls so."""
+        ...
+
+    async def announce(self, upload_id: str, size: int) -> bool:
+        """Note the size that an upload will have, said only now; durable. False when the upload is gone."""
+        ...
+
+    async def finish(self, upload_id: str, files: Sequence[StoredFile]) -> bool:
+        """An upload has become these files, in one commit; durable when it returns. False, and nothing is kept, when it
+        is none any more. Files of the same owner with the same tid are replaced."""
+        ...
+
+    async def drop(self, upload_id: str) -> None:
+        """Forget an upload."""
+        ...
+
+    async def get(self, file_id: str) -> StoredFile | None:
+        """The file with this id, expired or not, until `expire` has forgotten it."""
+        ...
+
+    async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
+        """What an upload has become, the thumbnail first."""
+        ...
+
+    async def usage(self, owner: Aor) -> FileUsage:
+        """What is taken of the quotas by files that are not over and uploads that were announced."""
+        ...
+
+    async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:
+        """Forget up to `limit` files that were over for GONE_FOR, and uploads begun before `uploads_before`, which are
+        returned."""
+        ...
+
+    async def used(self, digests: Sequence[str], now: float) -> set[str]:
+        """Which of these contents a file that is not over, or a thumbnail of an upload, still has."""
+        ...
+
+
 class Secrets(Protocol):
     """Keys that the node made for itself and that shall outlive it."""
 
@@ -357,6 +413,11 @@ class Store(Protocol):
     @property
     def devices(self) -> Devices:
         """What they were set up on."""
+        ...
+
+    @property
+    def files(self) -> Files:
+        """What they send that is too large for a message."""
         ...
 
     @property

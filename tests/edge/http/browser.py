@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from joyn.config import HttpListener, HttpSettings
+from joyn.config import FilesSettings, HttpListener, HttpSettings
 from joyn.node import Node
 from joyn.phone import Phone
 from joyn.protocol.sip.digest import Authenticator
@@ -47,6 +47,7 @@ async def open_office(
     sip: Mapping[str, Any] | None = None,
     msrp: Mapping[str, Any] | None = None,
     provisioning: Mapping[str, Any] | None = None,
+    files: Mapping[str, Any] | None = None,
     secure: bool = False,
     **http: Any,
 ) -> AsyncIterator[Office]:
@@ -56,8 +57,8 @@ async def open_office(
         trusted = None
         if secure:
             make_development_ca(settings.operator.data)
-            files = issue_certificate(settings.operator.data, ["127.0.0.1"])
-            listener = HttpListener(port=0, transport="https", certificate=files.certificate, key=files.key)
+            issued = issue_certificate(settings.operator.data, ["127.0.0.1"])
+            listener = HttpListener(port=0, transport="https", certificate=issued.certificate, key=issued.key)
             trusted = client_context(settings.operator.data / "ca.pem")
         settings = replace(
             settings,
@@ -65,6 +66,7 @@ async def open_office(
             msrp=replace(settings.msrp, **(msrp or {})),
             provisioning=replace(settings.provisioning, **(provisioning or {})),
             http=HttpSettings(listeners=(listener,), **http),
+            files=FilesSettings(directory=settings.operator.data / "files", **(files or {})),
         )
         node = Node(settings)
         await node.start()

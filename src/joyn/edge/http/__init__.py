@@ -65,20 +65,22 @@ def application(
     *,
     trusted_proxies: Iterable[str] = (),
     max_body: int = 64 << 10,
-    patience: float = PATIENCE,
+    patience: float | None = PATIENCE,
+    cookieless: bool = False,
 ) -> web.Application:
     """The application of all providers; a path is served by the first that has it.
 
-    A body over `max_body` bytes is answered 413, one that takes longer than `patience` seconds 408.
+    A body over `max_body` bytes is answered 413, one that takes longer than `patience` seconds 408. Where nothing looks
+    at cookies (`cookieless`), what a page asks for is asked in nobody's name, and pages of any site may ask.
     """
-    made = web.Application(middlewares=[_guard(patience)], client_max_size=max_body)
+    made = web.Application(middlewares=[_guard(patience, cookieless)], client_max_size=max_body)
     made[TRUSTED] = tuple(ipaddress.ip_network(network) for network in trusted_proxies)
     for provider in providers:
         made.router.add_routes(provider.routes())
     return made
 
 
-def _guard(patience: float) -> Middleware:
+def _guard(patience: float | None, cookieless: bool) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         name = secrets.token_hex(8)
@@ -86,7 +88,7 @@ def _guard(patience: float) -> Middleware:
         limit = asyncio.timeout(patience if changes else None)
         response: web.StreamResponse
         try:
-            if changes and not same_site(request):
+            if changes and not cookieless and not same_site(request):
                 raise ProblemFound(FOREIGN)
             async with limit:
                 response = await handler(request)

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
-from joyn.model.message import Entry
+from joyn.model.message import Entry, Trace
+from joyn.store import Mailboxes
 
 MAX_NOTED = 50_000
 """Messages whose attempts are remembered for the trace; the oldest are forgotten first."""
@@ -104,3 +105,19 @@ class Attempts:
     def of(self, message: int) -> list[Note]:
         """What is remembered of a message."""
         return [Note(*note) for note in self._notes.get(message, ())]
+
+
+class Tracer:
+    """What is known of a message: the store's rows, and the attempts this node remembers."""
+
+    def __init__(self, mailboxes: Mailboxes, attempts: Attempts) -> None:
+        self._mailboxes = mailboxes
+        self._attempts = attempts
+
+    async def trace(self, message_id: str) -> list[Trace]:
+        """Every message with this Message-ID."""
+        return await self._mailboxes.trace(message_id)
+
+    def attempts(self, message: int) -> list[Note]:
+        """The attempts to deliver one message."""
+        return self._attempts.of(message)

@@ -17,12 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from joyn.model.aor import Aor
-from joyn.store import SETTLE_DELAY, Bindings, Devices, History, Mailboxes, PushTargets, Secrets, Store, Subscribers
+from joyn.store import (
+    SETTLE_DELAY,
+    Bindings,
+    Devices,
+    Files,
+    History,
+    Mailboxes,
+    PushTargets,
+    Secrets,
+    Store,
+    Subscribers,
+)
 from joyn.store.sqlite import upkeep
 from joyn.store.sqlite.acceptance import Acceptance
 from joyn.store.sqlite.bindings import SqliteBindings
 from joyn.store.sqlite.connection import Lock, Locked, Reader, connect
 from joyn.store.sqlite.devices import SqliteDevices, forget_devices
+from joyn.store.sqlite.files import SqliteFiles, forget_files
 from joyn.store.sqlite.history import SqliteHistory, forget_owner
 from joyn.store.sqlite.mailboxes import SqliteMailboxes
 from joyn.store.sqlite.migration import Migration, NewerSchema, migrate, migrations
@@ -113,6 +125,7 @@ class SqliteStore:
         self.history: History = SqliteHistory(writer, quick, self._in_thread)
         self.push_targets: PushTargets = SqlitePushTargets(writer, quick, self._in_thread)
         self.devices: Devices = SqliteDevices(writer, quick, self._in_thread)
+        self.files: Files = SqliteFiles(writer, quick)
         self.secrets: Secrets = SqliteSecrets(writer, quick)
 
         def forget(connection: sqlite3.Connection, aor: Aor) -> None:
@@ -121,6 +134,7 @@ class SqliteStore:
             forget_owner(connection, aor)
             forget_targets(connection, aor)
             forget_devices(connection, aor)
+            forget_files(connection, aor)
 
         self.subscribers: Subscribers = SqliteSubscribers(
             writer,

@@ -1,0 +1,71 @@
+"""Blobs: contents too large for the store, each kept once under the SHA-256 of what it is.
+
+Implementations stand beside this file and pass `tests/contracts/test_blobs.py`. An incoming blob has a name of the
+caller's choice until it is finished; nothing that is not finished can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from joyn.model.file import Content
+
+__all__ = ["Blobs", "Incoming"]
+
+
+class Incoming(Protocol):
+    """A blob on its way in. One at a time per name; `close` leaves what has come for another to go on with."""
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come."""
+        ...
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Append. It has left our memory when this returns: killing the process loses nothing of it.
+
+        Raises Refused(STORAGE_FULL) when the disk is full; then nothing of `data` counts as received.
+        """
+        ...
+
+    async def finish(self) -> Content:
+        """Make it a blob: durable, and named by what it is, when this returns. Raises Refused(STORAGE_FULL)."""
+        ...
+
+    def close(self) -> None:
+        """Stop here. What has come stays."""
+        ...
+
+
+class Blobs(Protocol):
+    """All blobs. Calls that may take long do not hold up the loop."""
+
+    async def resume(self, name: str) -> Incoming:
+        """Go on with the incoming blob of this name, or begin it. Raises Refused(BUSY) while somebody else has it."""
+        ...
+
+    async def received(self, name: str) -> int:
+        """Bytes that have come under this name; 0 when there is no such one."""
+        ...
+
+    async def discard(self, name: str) -> None:
+        """Forget an incoming blob."""
+        ...
+
+    async def path(self, digest: str) -> Path | None:
+        """The file that a blob is; None when there is none."""
+        ...
+
+    async def remove(self, digest: str) -> None:
+        """Forget a blob."""
+        ...
+
+    def unused_since(self, before: float) -> AsyncIterator[list[str]]:
+        """Digests of blobs that were finished, the last time, before then (wall clock), some at a time."""
+        ...
+
+    def abandoned_since(self, before: float) -> AsyncIterator[list[str]]:
+        """Names of incoming blobs that nothing was written to since then."""
+        ...

@@ -1,0 +1,233 @@
+"""Blobs in a directory: `incoming/<name>` while they come, `blobs/ab/abcdef…` under their SHA-256 when they are whole.
+
+Nothing is kept back in our memory, so a killed process loses nothing that was written; what is finished is synced and
+renamed, so a machine that loses power loses no finished blob. For one process, and one event loop of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import hashlib
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from joyn.model.file import Content
+from joyn.model.refused import Reason, Refused
+
+__all__ = ["DirectoryBlobs"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{16,64}")
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_PIECE: Final = 1 << 20
+_BATCH: Final = 1000
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
+# Windows has neither; nor has it O_BINARY elsewhere.
+_FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+SYNC_EVERY: Final = 16 << 20
+"""Bytes after which the disk is asked to begin writing: the last sync, which the client waits for, is then short."""
+
+
+class DirectoryBlobs:
+    """See joyn.blobs.Blobs."""
+
+    def __init__(self, root: Path, *, wall: Callable[[], float]) -> None:
+        self._incoming = root / "incoming"
+        self._blobs = root / "blobs"
+        self._wall = wall
+        self._busy: set[str] = set()
+        for directory in (root, self._incoming, self._blobs):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def resume(self, name: str) -> DirectoryIncoming:
+        """Go on with the incoming blob of this name, or begin it."""
+        path = self._incoming / _checked(_NAME, name)
+        if name in self._busy:
+            raise Refused(Reason.BUSY)
+        self._busy.add(name)
+        try:
+            with _full_is_refused():
+                file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS, 0o600)
+            try:
+                digest, received = await asyncio.to_thread(_read_again, file)
+            except BaseException:
+                os.close(file)
+                raise
+        except BaseException:
+            self._busy.discard(name)
+            raise
+        return DirectoryIncoming(self, name, path, file, digest, received)
+
+    async def received(self, name: str) -> int:
+        """Bytes that have come under this name."""
+        try:
+            return (self._incoming / _checked(_NAME, name)).stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return 0
+
+    async def discard(self, name: str) -> None:
+        """Forget an incoming blob."""
+        (self._incoming / _checked(_NAME, name)).unlink(missing_ok=True)
+
+    async def path(self, digest: str) -> Path | None:
+        """The file that a blob is."""
+        path = self.place(digest)
+        return path if path.is_file() else None
+
+    async def remove(self, digest: str) -> None:
+        """Forget a blob."""
+        self.place(digest).unlink(missing_ok=True)
+
+    async def unused_since(self, before: float) -> AsyncIterator[list[str]]:
+        """Digests of blobs that were finished, the last time, before then."""
+        for directory in await asyncio.to_thread(lambda: sorted(self._blobs.glob("??"))):
+            async for names in _older(directory, before, _DIGEST):
+                yield names
+
+    async def abandoned_since(self, before: float) -> AsyncIterator[list[str]]:
+        """Names of incoming blobs that nothing was written to since then."""
+        async for names in _older(self._incoming, before, _NAME):
+            yield [name for name in names if name not in self._busy]
+
+    def place(self, digest: str) -> Path:
+        """Where a blob belongs."""
+        return self._blobs / _checked(_DIGEST, digest)[:2] / digest
+
+    def keep(self, path: Path, digest: str) -> None:
+        """Make a synced file the blob that it is. Called in a thread."""
+        place = self.place(digest)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        if place.is_file():
+            # The same content is here. It is as new as if it had come now, so that nobody sweeps it away meanwhile.
+            path.unlink()
+        else:
+            path.rename(place)
+        os.utime(place, (self._wall(), self._wall()))
+        for directory in (place.parent, self._blobs, self._incoming):
+            _sync(directory)
+
+    def left(self, name: str) -> None:
+        """Nobody has this incoming blob any more."""
+        self._busy.discard(name)
+
+
+class DirectoryIncoming:
+    """See joyn.blobs.Incoming."""
+
+    def __init__(
+        self, blobs: DirectoryBlobs, name: str, path: Path, file: int, digest: hashlib._Hash, received: int
+    ) -> None:
+        self._blobs = blobs
+        self._name = name
+        self._path = path
+        self._file = file
+        self._digest = digest
+        self._received = received
+        self._synced = received
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come."""
+        return self._received
+
+    def write(self, data: memoryview | bytes) -> None:
+        """Append."""
+        rest = memoryview(data)
+        try:
+            with _full_is_refused():
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+        except BaseException:
+            os.ftruncate(self._file, self._received)
+            raise
+        self._digest.update(data)
+        self._received += len(data)
+        if self._received - self._synced >= SYNC_EVERY:
+            self._start_writing()
+
+    def _start_writing(self) -> None:
+        """Let the kernel begin: it does not wait, and what it does not do now it does at the end."""
+        if hasattr(os, "posix_fadvise"):
+            # Linux begins to write dirty pages out when it is told that they are not needed.
+            os.posix_fadvise(self._file, self._synced, self._received - self._synced, os.POSIX_FADV_DONTNEED)
+        self._synced = self._received
+
+    async def finish(self) -> Content:
+        """Make it a blob."""
+        content = Content(self._digest.hexdigest(), self._received)
+        try:
+            with _full_is_refused():
+                await asyncio.to_thread(os.fsync, self._file)
+                await asyncio.to_thread(self._blobs.keep, self._path, content.digest)
+        finally:
+            self.close()
+        return content
+
+    def close(self) -> None:
+        """Stop here."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self._blobs.left(self._name)
+
+
+def _checked(pattern: re.Pattern[str], name: str) -> str:
+    """The name, if it is one and no path. Raises ValueError."""
+    if not pattern.fullmatch(name):
+        raise ValueError("no name of a blob")
+    return name
+
+
+@contextlib.contextmanager
+def _full_is_refused() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Refused(Reason.STORAGE_FULL) from error
+        raise
+
+
+def _read_again(file: int) -> tuple[hashlib._Hash, int]:
+    """What has come, hashed anew: a hash that was not finished cannot be kept."""
+    digest, received = hashlib.sha256(), 0
+    while piece := os.pread(file, _PIECE, received):
+        digest.update(piece)
+        received += len(piece)
+    return digest, received
+
+
+async def _older(directory: Path, before: float, pattern: re.Pattern[str]) -> AsyncIterator[list[str]]:
+    """Files last written to before then, a batch at a time, each looked up in a thread."""
+    entries = await asyncio.to_thread(os.scandir, directory)
+    with entries:
+        while batch := await asyncio.to_thread(lambda: list(islice(entries, _BATCH))):
+            yield await asyncio.to_thread(_written_before, batch, before, pattern)
+
+
+def _written_before(entries: list[os.DirEntry[str]], before: float, pattern: re.Pattern[str]) -> list[str]:
+    found = []
+    for entry in entries:
+        with contextlib.suppress(FileNotFoundError):  # it went while we looked
+            if (
+                pattern.fullmatch(entry.name)
+                and entry.is_file(follow_symlinks=False)
+                and entry.stat(follow_symlinks=False).st_mtime < before
+            ):
+                found.append(entry.name)
+    return found
+
+
+def _sync(directory: Path) -> None:
+    """Make a rename durable; Windows neither can nor needs to."""
+    if os.name == "posix":
+        file = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)

@@ -1,0 +1,159 @@
+"""The content server, wired: its rules, its door, and the thread that it has to itself.
+
+Files are moved by an event loop of their own, of stock asyncio: that one sends them from the disk to the socket inside
+the kernel (sendfile), which uvloop's cannot, and a disk that is slow holds up no message. What it wants to know of the
+store and of credentials is asked on the node's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, TypeVar, cast
+
+from joyn.blobs.directory import DirectoryBlobs
+from joyn.config import Settings
+from joyn.edge.http import application
+from joyn.edge.http.files import Credentials, FilesDoor
+from joyn.listening import http_limits, http_listener
+from joyn.model.subscriber import Subscriber
+from joyn.protocol.sip.auth import Auth
+from joyn.services.files.content_server import ContentServer, FilePolicy
+from joyn.services.files.tickets import Tickets
+from joyn.services.subscribers import Authentication, Challenge
+from joyn.store import Files, Store
+from joyn.transport.http import HttpListener, HttpServer
+
+__all__ = ["ContentService"]
+
+log = logging.getLogger(__name__)
+SWEEP_EVERY: Final = 600.0
+"""Seconds between two looks for what is over."""
+Result = TypeVar("Result")
+
+
+class ContentService:
+    """The content server of one node. It is started after the store is open and stopped before it is closed."""
+
+    def __init__(self, settings: Settings, store: Store, authentication: Authentication, key: bytes) -> None:
+        self._settings = settings
+        self._store = store
+        self._authentication = authentication
+        self._loop = asyncio.SelectorEventLoop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="joyn-files", daemon=True)
+        self._http: HttpServer | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+        self.tickets = Tickets(key, wall=time.time)
+        self.url = settings.files_url
+
+    async def start(self) -> None:
+        """Open its doors, if it has any. Raises OSError when an address is taken."""
+        if not self._settings.files.listeners:
+            return
+        self._thread.start()
+        try:
+            listeners = await self._there(self._open(asyncio.get_running_loop()))
+        except BaseException:
+            await self.stop()
+            raise
+        if not self.url:
+            # The system has chosen the port.
+            one = min(listeners, key=lambda listener: listener.tls is None)
+            self.url = f"http{'s' if one.tls else ''}://{one.advertise or one.host}:{one.port}"
+
+    async def stop(self) -> None:
+        """Close its doors. Uploads that are cut by it are gone on with after the next start."""
+        if self._thread.is_alive():
+            await self._there(self._close())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            await asyncio.to_thread(self._thread.join)
+        self._loop.close()
+
+    async def sweep(self) -> None:
+        """Forget what is over, now."""
+        await self._there(self._server.sweep())
+
+    async def _open(self, node: asyncio.AbstractEventLoop) -> list[HttpListener]:
+        files = self._settings.files
+        self._server = ContentServer(
+            cast(Files, _Elsewhere(self._store.files, node)),
+            DirectoryBlobs(self._settings.files_directory, wall=time.time),
+            FilePolicy(
+                max_file=files.max_file,
+                max_thumbnail=files.max_thumbnail,
+                own=files.quota,
+                all=files.total,
+                keep=files.keep,
+                upload_for=files.upload_for,
+            ),
+            url=lambda: self.url,
+            wall=time.time,
+            make_id=lambda: secrets.token_urlsafe(24),
+        )
+        door = FilesDoor(self._server, _Credentials(self._authentication, node), self.tickets)
+        self._http = HttpServer(
+            application([door], trusted_proxies=self._settings.http.trusted_proxies, patience=None, cookieless=True),
+            http_limits(self._settings),
+        )
+        self._sweeper = asyncio.get_running_loop().create_task(self._keep_clean())
+        return [await self._http.listen(http_listener(one)) for one in files.listeners]
+
+    async def _close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.wait([self._sweeper])
+        if self._http is not None:
+            await self._http.close()
+        await asyncio.get_running_loop().shutdown_default_executor()
+
+    async def _keep_clean(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            try:
+                await self._server.sweep()
+            except Exception:  # the loop that owns the sweep: one failure must not end all later ones
+                log.exception("sweeping files failed")
+
+    async def _there(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do something on the files' loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+class _Elsewhere:
+    """An object whose coroutines run on the loop that it belongs to, awaited from another."""
+
+    def __init__(self, target: object, loop: asyncio.AbstractEventLoop) -> None:
+        self._target = target
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._target, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(method(*arguments, **named), self._loop))
+
+        return call
+
+
+class _Credentials(Credentials):
+    """Digest, checked on the node's loop, where it is remembered how often a nonce was used."""
+
+    def __init__(self, authentication: Authentication, loop: asyncio.AbstractEventLoop) -> None:
+        self._authentication = authentication
+        self._elsewhere = _Elsewhere(authentication, loop)
+
+    async def authenticate(self, credentials: Auth | None, method: str, path: str) -> Subscriber:
+        """See Authentication.authenticate."""
+        return cast(Subscriber, await self._elsewhere.authenticate(credentials, method, path, b"", ()))
+
+    def challenges(self, challenge: Challenge) -> list[str]:
+        """See Authentication.challenges: nothing of it is remembered, so it may be asked from here."""
+        return self._authentication.challenges(challenge)
+
+    def nonce(self) -> str:
+        """See Authentication.nonce."""
+        return self._authentication.nonce()

@@ -1,0 +1,318 @@
+"""The content server's door: uploads that may be cut and gone on with, downloads by link.
+
+Spec: RCC.07 §3.5.4.8 (facts §6.2), RFC 7578, RFC 9110 §14 (ranges). Nothing here looks at cookies: phones show digest
+credentials, browsers a ticket, and a link is enough to fetch what it leads to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Protocol
+from urllib.parse import quote, unquote
+
+from aiohttp import ClientPayloadError, web
+
+from joyn.edge.http.describing import MALFORMED, OVERLOADED, Problem, ProblemFound, failed
+from joyn.model.aor import Aor
+from joyn.model.refused import Reason, Refused
+from joyn.model.subscriber import Subscriber
+from joyn.protocol.content_range import ContentRange
+from joyn.protocol.errors import ParseError
+from joyn.protocol.file_info import CONTENT_TYPE, MAX_FILE_INFO, ResumeInfo, emit
+from joyn.protocol.form_data import FormReader, PartBegun, PartEnded
+from joyn.protocol.sip.auth import Auth, parse_auth
+from joyn.services.files.content_server import MAX_TID, Announced, ContentServer, Receiving
+from joyn.services.files.tickets import Tickets
+from joyn.services.subscribers import Challenge
+
+__all__ = ["PATH", "Credentials", "FilesDoor"]
+
+PATH: Final = "/content"
+"""Where uploads go: the path of ftHTTPCSURI."""
+STALL: Final = 30.0
+"""Seconds without a byte after which an upload stops; the client goes on with it when it can."""
+_CORS: Final = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Range, Range",
+    "Access-Control-Expose-Headers": "Content-Disposition, Content-Length, Content-Range, ETag",
+    "Access-Control-Max-Age": "7200",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+
+TOO_LARGE: Final = Problem(413, "too-large", "The file is larger than the operator takes.")
+QUOTA: Final = Problem(413, "quota", "There is no room left for the subscriber's files.")
+OTHER_TYPE: Final = Problem(415, "not-what-it-says", "The file is not what its type says.")
+UNKNOWN: Final = Problem(404, "unknown", "There is no such file or upload.")
+GONE: Final = Problem(410, "gone", "The file's time is over.")
+BLOCKED: Final = Problem(403, "not-eligible", "The operator has blocked the subscriber.")
+BUSY: Final = Problem(503, "busy", "The upload goes on elsewhere.")
+_REFUSED: Final = {
+    Reason.TOO_LARGE: TOO_LARGE,
+    Reason.QUOTA_PASSED: QUOTA,
+    Reason.UNSUPPORTED_CONTENT: OTHER_TYPE,
+    Reason.SUBSCRIBER_BLOCKED: BLOCKED,
+    Reason.UNKNOWN_RECIPIENT: BLOCKED,
+    Reason.MALFORMED: MALFORMED,
+    Reason.BUSY: BUSY,
+    Reason.OVERLOADED: OVERLOADED,
+    Reason.STORAGE_FULL: OVERLOADED,
+    Reason.STOPPING: OVERLOADED,
+}
+
+
+class Credentials(Protocol):
+    """Who a request with digest credentials is from; see joyn.services.subscribers.Authentication."""
+
+    async def authenticate(self, credentials: Auth | None, method: str, path: str) -> Subscriber:
+        """With the request's method and path. Raises Challenge, and Refused(SUBSCRIBER_BLOCKED)."""
+        ...
+
+    def challenges(self, challenge: Challenge) -> list[str]:
+        """Values of WWW-Authenticate."""
+        ...
+
+    def nonce(self) -> str:
+        """One for the next request."""
+        ...
+
+
+class FilesDoor:
+    """The provider."""
+
+    def __init__(self, server: ContentServer, credentials: Credentials, tickets: Tickets) -> None:
+        self._server = server
+        self._credentials = credentials
+        self._tickets = tickets
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the content server serves."""
+        return [
+            web.post(PATH, self._told(self._upload)),
+            web.get(PATH, self._told(self._ask)),
+            web.put("/upload/{id}", self._told(self._go_on)),
+            web.get("/file/{id}", self._told(self._fetch)),
+            web.options("/{path:.*}", self._preflight),
+        ]
+
+    def _told(
+        self, serve: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """The handler, with what is refused as phones and pages are told of it."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                response = await serve(request)
+            except Challenge as challenge:
+                response = failed(Problem(401, "credentials", ""))
+                for value in self._credentials.challenges(challenge):
+                    response.headers.add("WWW-Authenticate", value)
+            except Refused as refused:
+                response = failed(_REFUSED.get(refused.reason, MALFORMED))
+            except ParseError:
+                response = failed(MALFORMED)
+            except ProblemFound as found:
+                response = failed(found.problem, found.more)
+            response.headers.update(_CORS)
+            return response
+
+        return handle
+
+    async def _preflight(self, _request: web.Request) -> web.Response:
+        return web.Response(status=204, headers=_CORS)
+
+    async def _owner(self, request: web.Request) -> Aor:
+        """Whose request it is. Raises Challenge, Refused."""
+        header = request.headers.get("Authorization", "")
+        if header[:7].lower() == "bearer ":
+            aor = self._tickets.read(header[7:].strip())
+            if aor is None:
+                raise ProblemFound(Problem(401, "ticket", "The ticket is over."))
+            return aor
+        try:
+            credentials = parse_auth(header) if header else None
+        except ParseError:
+            credentials = None
+        claimed = credentials.get("uri") if credentials else ""
+        # Clients write the digest's uri with the host and without it, with the query and without it.
+        path = claimed if _path_of(claimed) == request.path else request.path
+        return (await self._credentials.authenticate(credentials, request.method, path)).aor
+
+    def _xml(self, body: bytes) -> web.Response:
+        headers = {"Authentication-Info": f'nextnonce="{self._credentials.nonce()}"', "Cache-Control": "no-store"}
+        return web.Response(body=body, content_type=CONTENT_TYPE, headers=headers)
+
+    # Uploads.
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        """An empty body asks for a challenge or for leave (204); a form brings tid, thumbnail and file."""
+        owner = await self._owner(request)
+        await self._server.room(owner)
+        if not request.can_read_body:
+            return web.Response(status=204)
+        form = _Form(self._server, owner, request.content_length or 0)
+        reader = FormReader(request.headers.get("Content-Type", ""))
+        try:
+            async for piece in _pieces(request):
+                for event in reader.feed(piece):
+                    await form.take(event)
+            if not reader.done or form.receiving is None:
+                raise ProblemFound(MALFORMED)
+            return self._xml(emit(await form.receiving.finish()))
+        except Refused as refused:
+            if form.receiving is not None and refused.reason not in (Reason.BUSY, Reason.STORAGE_FULL):
+                await self._server.give_up(form.receiving)
+            raise
+        finally:
+            if form.receiving is not None:
+                form.receiving.close()
+
+    async def _go_on(self, request: web.Request) -> web.Response:
+        """The rest of an upload, or a part of it."""
+        said = request.headers.get("Content-Range", "")
+        part = ContentRange.parse(said) if said else None
+        start, size = (part.start, part.size or 0) if part else (0, request.content_length or 0)
+        receiving = await self._server.resume(request.match_info["id"], start, size)
+        if receiving is None:
+            raise ProblemFound(UNKNOWN)
+        try:
+            async for piece in _pieces(request):
+                receiving.write(piece)
+            if part is not None and receiving.received != part.end + 1:
+                raise Refused(Reason.MALFORMED, "another number of bytes came than the range says")
+            if receiving.received != (size or receiving.upload.size):
+                return web.Response(status=200)
+            return self._xml(emit(await receiving.finish(size)))
+        except Refused as refused:
+            if refused.reason not in (Reason.BUSY, Reason.STORAGE_FULL):
+                await self._server.give_up(receiving)
+            raise
+        finally:
+            receiving.close()
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        """How far an upload has come, or what it has become."""
+        owner = await self._owner(request)
+        tid = request.query.get("tid", "")[: MAX_TID + 1]
+        if "get_upload_info" in request.query:
+            found = await self._server.progress(owner, tid)
+            # Of one that has not begun nothing can be said: the client sends it anew.
+            if found is not None and found[1]:
+                upload, received = found
+                return self._xml(ResumeInfo(start=0, end=received - 1, url=self._server.upload_url(upload)).emit())
+        elif "get_download_info" in request.query:
+            infos = await self._server.infos(owner, tid)
+            if infos:
+                return self._xml(emit(infos))
+        else:
+            raise ProblemFound(MALFORMED)
+        raise ProblemFound(UNKNOWN)
+
+    # Downloads.
+
+    async def _fetch(self, request: web.Request) -> web.StreamResponse:
+        """A file, whole or in ranges."""
+        found = await self._server.find(request.match_info["id"])
+        if found is None:
+            raise ProblemFound(UNKNOWN)
+        file, path = found
+        if path is None:
+            raise ProblemFound(GONE)
+        headers = {
+            "Content-Type": file.content_type,
+            # Attacks: markup in a file must not run in our name, whatever the browser makes of it.
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name or 'thumbnail', safe='')}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cache-Control": "private, max-age=86400, immutable",
+        }
+        return web.FileResponse(path, chunk_size=256 << 10, headers=headers)
+
+
+class _Form:
+    """The parts of an upload, in the order phones send them: tid, perhaps Thumbnail, File."""
+
+    def __init__(self, server: ContentServer, owner: Aor, length: int) -> None:
+        self._server = server
+        self._owner = owner
+        self._length = length
+        self._part: PartBegun | None = None
+        self._held = bytearray()
+        self._tid = ""
+        self._thumbnail: tuple[bytes, str] | None = None
+        self.receiving: Receiving | None = None
+
+    async def take(self, event: PartBegun | PartEnded | memoryview) -> None:
+        """What the form brings. Raises Refused, ProblemFound."""
+        if isinstance(event, PartBegun):
+            await self._begin(event)
+        elif isinstance(event, PartEnded):
+            self._end()
+        elif self._part is not None and self._part.name == "file":
+            assert self.receiving is not None
+            self.receiving.write(event)
+        else:
+            self._held += event
+            if len(self._held) > self._server.max_held:
+                raise ProblemFound(TOO_LARGE)
+
+    async def _begin(self, part: PartBegun) -> None:
+        self._part = part
+        self._held.clear()
+        if part.name != "file":
+            return
+        if self.receiving is not None:
+            raise ProblemFound(MALFORMED)
+        thumbnail, kind = None, ""
+        if self._thumbnail is not None:
+            data, kind = self._thumbnail
+            thumbnail = await self._server.take_thumbnail(data, kind)
+        announced = Announced(
+            tid=self._tid,
+            name=unquote(part.file_name),
+            content_type=part.header("Content-Type"),
+            size=_said_size(part),
+        )
+        # A form is a little longer than its file, so that what does not go in is told before it comes.
+        await self._server.room(self._owner, max(announced.size, self._length - MAX_FILE_INFO - self._server.max_held))
+        self.receiving = await self._server.begin(self._owner, announced, thumbnail, kind)
+
+    def _end(self) -> None:
+        if self._part is None:
+            return
+        if self._part.name == "tid":
+            self._tid = self._held.decode("utf-8", "replace").strip()
+        elif self._part.name == "thumbnail":
+            self._thumbnail = bytes(self._held), self._part.header("Content-Type")
+
+
+def _said_size(part: PartBegun) -> int:
+    """The file's size where its part has a Content-Range, as some clients write; else 0."""
+    try:
+        return ContentRange.parse(part.header("Content-Range")).size or 0
+    except ParseError:
+        return 0
+
+
+async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ProblemFound when it stops coming."""
+    content = request.content
+    try:
+        while True:
+            async with asyncio.timeout(STALL):
+                piece = await content.readany()
+            if not piece:
+                return
+            yield piece
+    except TimeoutError:
+        raise ProblemFound(Problem(408, "timeout", "Nothing more came.")) from None
+    except (ClientPayloadError, ConnectionError):
+        # Nobody hears the answer; what came stays for when the client comes back.
+        raise ProblemFound(MALFORMED) from None
+
+
+def _path_of(uri: str) -> str:
+    """The path of an absolute or relative URI, without its query."""
+    rest = uri.partition("://")[2]
+    path = f"/{rest.partition('/')[2]}" if rest else uri
+    return path.partition("?")[0]

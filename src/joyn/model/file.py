@@ -1,0 +1,67 @@
+"""Files on the content server: what is being uploaded, and what can be fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from joyn.model.aor import Aor
+
+__all__ = ["Content", "FileUsage", "StoredFile", "Upload"]
+
+Kind = Literal["file", "thumbnail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that are kept once, whoever sent them: named by the SHA-256 (hex) of what they are."""
+
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file on its way in. Times are wall-clock seconds.
+
+    `id` is at least 128 random bits: whoever knows it may go on with the upload. `tid` is the client's own name for
+    it, which means something together with the owner only. `size` is what was announced, 0 when nothing was.
+    `thumbnail` is what the sender made of the file and sent before it, None when there was none.
+    """
+
+    id: str
+    owner: Aor
+    tid: str
+    size: int
+    name: str
+    content_type: str
+    thumbnail: Content | None
+    thumbnail_type: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """A file that can be fetched by whoever knows its `id`, at least 128 random bits, until `until`.
+
+    `digest` and `size` are those of its content. A thumbnail has the same `owner` and `tid` as its file.
+    """
+
+    id: str
+    owner: Aor
+    tid: str
+    kind: Kind
+    digest: str
+    size: int
+    name: str
+    content_type: str
+    stored_at: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileUsage:
+    """Bytes that a subscriber's files take, and those of all together; a content counts for each file that is it."""
+
+    own: int
+    all: int

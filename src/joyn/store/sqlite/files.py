@@ -1,0 +1,201 @@
+"""Uploads on their way and files that can be fetched."""
+
+# SQL is put together from constants of this package only.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+from joyn.model.aor import Aor
+from joyn.model.file import Content, FileUsage, StoredFile, Upload
+from joyn.model.refused import Reason, Refused
+from joyn.store import GONE_FOR
+from joyn.store.sqlite.connection import Reader
+from joyn.store.sqlite.statements import fields_of
+from joyn.store.sqlite.writer import Writer
+
+__all__ = ["SqliteFiles", "forget_files"]
+
+_FILE = fields_of(StoredFile)
+_FILES = f"SELECT {', '.join(_FILE)} FROM file"
+_PUT_FILE = f"INSERT INTO file ({', '.join(_FILE)}) VALUES ({', '.join('?' * len(_FILE))})"
+_UPLOAD: Final = (
+    "id",
+    "owner",
+    "tid",
+    "size",
+    "name",
+    "content_type",
+    "thumbnail",
+    "thumbnail_size",
+    "thumbnail_type",
+    "started_at",
+)
+_UPLOADS = f"SELECT {', '.join(_UPLOAD)} FROM upload"
+_PUT_UPLOAD = f"INSERT INTO upload ({', '.join(_UPLOAD)}) VALUES ({', '.join('?' * len(_UPLOAD))})"
+_ALL: Final = ""
+"""The owner of the row that counts for everybody."""
+_COUNT: Final = (
+    "INSERT INTO file_usage (owner, bytes) VALUES (?, ?) "
+    "ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes"
+)
+
+
+class SqliteFiles:
+    """See joyn.store.Files."""
+
+    def __init__(self, writer: Writer, quick: Reader) -> None:
+        self._writer = writer
+        self._quick = quick
+
+    async def begin(self, upload: Upload) -> Upload | None:
+        """Note that an upload begins."""
+
+        def write(connection: sqlite3.Connection) -> Upload | None:
+            if connection.execute("SELECT 1 FROM subscriber WHERE aor = ?", (upload.owner,)).fetchone() is None:
+                raise Refused(Reason.UNKNOWN_RECIPIENT, "no such subscriber")
+            found = connection.execute(f"{_UPLOADS} WHERE owner = ? AND tid = ?", (upload.owner, upload.tid)).fetchone()
+            before = None if found is None else _upload(found)
+            if before is not None:
+                _forget(connection, before)
+            connection.execute(_PUT_UPLOAD, _row(upload))
+            _count(connection, upload.owner, upload.size)
+            return before
+
+        return await self._writer.call(write)
+
+    async def upload(self, upload_id: str) -> Upload | None:
+        """The upload with this id."""
+        rows = self._quick.rows(f"{_UPLOADS} WHERE id = ?", (upload_id,))
+        return _upload(rows[0]) if rows else None
+
+    async def upload_of(self, owner: Aor, tid: str) -> Upload | None:
+        """The upload that its owner calls so."""
+        rows = self._quick.rows(f"{_UPLOADS} WHERE owner = ? AND tid = ?", (owner, tid))
+        return _upload(rows[0]) if rows else None
+
+    async def announce(self, upload_id: str, size: int) -> bool:
+        """Note the size that an upload will have."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            row = connection.execute("SELECT owner, size FROM upload WHERE id = ?", (upload_id,)).fetchone()
+            if row is None:
+                return False
+            connection.execute("UPDATE upload SET size = ? WHERE id = ?", (size, upload_id))
+            _count(connection, row[0], size - row[1])
+            return True
+
+        return await self._writer.call(write)
+
+    async def finish(self, upload_id: str, files: Sequence[StoredFile]) -> bool:
+        """An upload has become these files."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(f"{_UPLOADS} WHERE id = ?", (upload_id,)).fetchone()
+            if row is None:
+                return False
+            upload = _upload(row)
+            _forget(connection, upload)
+            there = connection.execute(
+                "DELETE FROM file WHERE owner = ? AND tid = ? RETURNING size", (upload.owner, upload.tid)
+            ).fetchall()
+            connection.executemany(_PUT_FILE, [tuple(getattr(file, name) for name in _FILE) for file in files])
+            added = sum(file.size for file in files) - sum(size for (size,) in there)
+            _count(connection, upload.owner, added)
+            return True
+
+        return await self._writer.call(write)
+
+    async def drop(self, upload_id: str) -> None:
+        """Forget an upload."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            row = connection.execute(f"{_UPLOADS} WHERE id = ?", (upload_id,)).fetchone()
+            if row is not None:
+                _forget(connection, _upload(row))
+
+        await self._writer.call(write)
+
+    async def get(self, file_id: str) -> StoredFile | None:
+        """The file with this id."""
+        rows = self._quick.rows(f"{_FILES} WHERE id = ?", (file_id,))
+        return _file(rows[0]) if rows else None
+
+    async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
+        """What an upload has become, the thumbnail first."""
+        rows = self._quick.rows(f"{_FILES} WHERE owner = ? AND tid = ? ORDER BY kind DESC", (owner, tid))
+        return [_file(row) for row in rows]
+
+    async def usage(self, owner: Aor) -> FileUsage:
+        """What is taken of the quotas."""
+        rows = self._quick.rows("SELECT owner, bytes FROM file_usage WHERE owner IN (?, ?)", (owner, _ALL))
+        taken = {row[0]: row[1] for row in rows}
+        return FileUsage(own=taken.get(owner, 0), all=taken.get(_ALL, 0))
+
+    async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:
+        """Forget what is over."""
+
+        def write(connection: sqlite3.Connection) -> list[Upload]:
+            over = connection.execute(
+                "SELECT id, owner, size FROM file WHERE until <= ? AND digest != '' LIMIT ?", (now, limit)
+            ).fetchall()
+            for file_id, owner, size in over:
+                # What is left of it says that it is gone, and takes no room.
+                connection.execute("UPDATE file SET digest = '', size = 0, name = '' WHERE id = ?", (file_id,))
+                _count(connection, owner, -size)
+            connection.execute("DELETE FROM file WHERE until <= ?", (now - GONE_FOR,))
+            rows = connection.execute(f"{_UPLOADS} WHERE started_at < ? LIMIT ?", (uploads_before, limit)).fetchall()
+            given_up = [_upload(row) for row in rows]
+            for upload in given_up:
+                _forget(connection, upload)
+            connection.execute("DELETE FROM file_usage WHERE bytes <= 0")
+            return given_up
+
+        return await self._writer.call(write)
+
+    async def used(self, digests: Sequence[str], now: float) -> set[str]:
+        """Which of these contents somebody still has."""
+        places = ", ".join("?" * len(digests))
+        rows = self._quick.rows(
+            f"SELECT digest FROM file WHERE digest IN ({places}) AND until > ? "
+            f"UNION SELECT thumbnail FROM upload WHERE thumbnail IN ({places})",
+            (*digests, now, *digests),
+        )
+        return {row[0] for row in rows}
+
+
+def forget_files(connection: sqlite3.Connection, aor: Aor) -> None:
+    """The subscriber is gone; what blobs are left of them is swept."""
+    row = connection.execute("SELECT bytes FROM file_usage WHERE owner = ?", (aor,)).fetchone()
+    if row is not None:
+        _count(connection, aor, -row[0])
+    for table in ("upload", "file", "file_usage"):
+        connection.execute(f"DELETE FROM {table} WHERE owner = ?", (aor,))
+
+
+def _count(connection: sqlite3.Connection, owner: Aor, more: int) -> None:
+    connection.executemany(_COUNT, [(owner, more), (_ALL, more)])
+
+
+def _forget(connection: sqlite3.Connection, upload: Upload) -> None:
+    connection.execute("DELETE FROM upload WHERE id = ?", (upload.id,))
+    _count(connection, upload.owner, -upload.size)
+
+
+def _row(upload: Upload) -> tuple[Any, ...]:
+    thumbnail = upload.thumbnail or Content("", 0)
+    values = {"thumbnail": thumbnail.digest, "thumbnail_size": thumbnail.size}
+    return tuple(values[name] if name in values else getattr(upload, name) for name in _UPLOAD)
+
+
+def _upload(row: tuple[Any, ...]) -> Upload:
+    values = dict(zip(_UPLOAD, row, strict=True))
+    size = values.pop("thumbnail_size")
+    return Upload(**values | {"thumbnail": Content(values["thumbnail"], size) if values["thumbnail"] else None})
+
+
+def _file(row: tuple[Any, ...]) -> StoredFile:
+    return StoredFile(**dict(zip(_FILE, row, strict=True)))

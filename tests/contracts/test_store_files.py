@@ -1,0 +1,186 @@
+"""What every store promises of uploads and files."""
+
+from dataclasses import replace
+
+import pytest
+
+from contracts.store_values import ALICE, BOB, NOON, make_subscriber
+from joyn.model.file import Content, FileUsage, StoredFile, Upload
+from joyn.model.refused import Reason, Refused
+from joyn.store import GONE_FOR
+
+DAY = 86400.0
+
+
+def make_upload(tid="t1", owner=ALICE, **fields):
+    return Upload(
+        **{
+            "id": f"upload of {owner} {tid}",
+            "owner": owner,
+            "tid": tid,
+            "size": 1000,
+            "name": "a.jpg",
+            "content_type": "image/jpeg",
+            "thumbnail": Content("ee" * 32, 20),
+            "thumbnail_type": "image/png",
+            "started_at": NOON,
+        }
+        | fields
+    )
+
+
+def make_file(id="f1", owner=ALICE, **fields):  # noqa: A002 - the field's name
+    return StoredFile(
+        **{
+            "id": id,
+            "owner": owner,
+            "tid": "t1",
+            "kind": "file",
+            "digest": "ab" * 32,
+            "size": 1000,
+            "name": "a.jpg",
+            "content_type": "image/jpeg",
+            "stored_at": NOON,
+            "until": NOON + DAY,
+        }
+        | fields
+    )
+
+
+async def subscribe(store):
+    for aor in (ALICE, BOB):
+        await store.subscribers.put(make_subscriber(aor, username=aor))
+
+
+async def finished(store, *files, **fields):
+    upload = make_upload(tid=files[0].tid, owner=files[0].owner, **fields)
+    await store.files.begin(upload)
+    assert await store.files.finish(upload.id, files)
+
+
+def test_an_upload_is_kept_with_all_it_says(run):
+    async def before(store):
+        await subscribe(store)
+        assert await store.files.begin(make_upload()) is None
+        assert await store.files.begin(make_upload("t2", size=0, thumbnail=None, thumbnail_type="")) is None
+
+    async def after(store):
+        assert await store.files.upload("upload of tel:+33639980001 t1") == make_upload()
+        plain = make_upload("t2", size=0, thumbnail=None, thumbnail_type="")
+        assert await store.files.upload_of(ALICE, "t2") == plain
+        assert await store.files.upload_of(BOB, "t2") is None
+        assert await store.files.upload("none") is None
+        assert await store.files.announce(plain.id, 77)
+        assert await store.files.upload_of(ALICE, "t2") == replace(plain, size=77)
+        assert not await store.files.announce("none", 77)
+        await store.files.drop(plain.id)
+        await store.files.drop(plain.id)
+        assert await store.files.upload(plain.id) is None
+
+    run(before, after)
+
+
+def test_an_upload_with_the_same_tid_takes_the_place_of_its_owner_s(run):
+    async def story(store):
+        await subscribe(store)
+        theirs = make_upload(owner=BOB)
+        await store.files.begin(theirs)
+        await store.files.begin(make_upload())
+        again = make_upload(id="another id", size=5)
+        assert await store.files.begin(again) == make_upload()
+        assert await store.files.upload_of(ALICE, "t1") == again
+        assert await store.files.upload_of(BOB, "t1") == theirs
+        assert await store.files.usage(ALICE) == FileUsage(5, 1005)
+
+    run(story)
+
+
+def test_only_a_subscriber_uploads(run):
+    async def story(store):
+        with pytest.raises(Refused) as refused:
+            await store.files.begin(make_upload())
+        assert refused.value.reason is Reason.UNKNOWN_RECIPIENT
+        assert await store.files.usage(ALICE) == FileUsage(0, 0)
+
+    run(story)
+
+
+def test_an_upload_becomes_files_once(run):
+    thumbnail = make_file("f0", kind="thumbnail", size=20, digest="ee" * 32)
+
+    async def before(store):
+        await subscribe(store)
+        await finished(store, make_file(), thumbnail)
+        assert not await store.files.finish(make_upload().id, [make_file("f9")])
+
+    async def after(store):
+        assert await store.files.get("f1") == make_file()
+        assert await store.files.get("f9") is None
+        assert await store.files.of(ALICE, "t1") == [thumbnail, make_file()]
+        assert await store.files.of(BOB, "t1") == []
+        assert await store.files.upload(make_upload().id) is None
+        assert await store.files.usage(ALICE) == FileUsage(1020, 1020)
+        await finished(store, make_file("f2", size=7))
+        assert await store.files.of(ALICE, "t1") == [make_file("f2", size=7)]
+        assert await store.files.get("f1") is None
+        assert await store.files.usage(ALICE) == FileUsage(7, 7)
+
+    run(before, after)
+
+
+def test_a_file_that_is_over_takes_no_room_and_is_known_for_a_while(run):
+    async def story(store):
+        await subscribe(store)
+        await finished(store, make_file())
+        await finished(store, make_file("f2", BOB))
+        end = NOON + DAY
+        assert await store.files.expire(end - 1, uploads_before=0) == []
+        assert await store.files.usage(ALICE) == FileUsage(1000, 2000)
+        assert await store.files.used(["ab" * 32], end - 1) == {"ab" * 32}
+        assert await store.files.expire(end, uploads_before=0) == []
+        assert await store.files.usage(ALICE) == FileUsage(0, 0)
+        assert await store.files.used(["ab" * 32], end) == set()
+        known = await store.files.get("f1")
+        assert (known.until, known.digest, known.owner) == (end, "", ALICE)
+        await store.files.expire(end + GONE_FOR, uploads_before=0)
+        assert await store.files.get("f1") is None
+
+    run(story)
+
+
+def test_an_upload_that_nobody_goes_on_with_is_given_up(run):
+    async def story(store):
+        await subscribe(store)
+        await store.files.begin(make_upload())
+        await store.files.begin(make_upload("t2", started_at=NOON + 10))
+        assert await store.files.expire(NOON, uploads_before=NOON) == []
+        assert await store.files.expire(NOON, uploads_before=NOON + 1) == [make_upload()]
+        assert await store.files.usage(ALICE) == FileUsage(1000, 1000)
+        assert await store.files.expire(NOON, uploads_before=NOON + 20, limit=1) != []
+
+    run(story)
+
+
+def test_what_is_used_is_what_a_file_or_a_waiting_thumbnail_has(run):
+    async def story(store):
+        await subscribe(store)
+        await store.files.begin(make_upload("t2"))
+        await finished(store, make_file())
+        assert await store.files.used(["ab" * 32, "cd" * 32, "ee" * 32], NOON) == {"ab" * 32, "ee" * 32}
+        assert await store.files.used([], NOON) == set()
+
+    run(story)
+
+
+def test_files_go_with_their_subscriber(run):
+    async def story(store):
+        await subscribe(store)
+        await finished(store, make_file())
+        await store.files.begin(make_upload("t2"))
+        await store.files.begin(make_upload(owner=BOB))
+        await store.subscribers.remove(ALICE)
+        assert await store.files.get("f1") is None
+        assert await store.files.upload_of(ALICE, "t2") is None
+        assert await store.files.usage(BOB) == FileUsage(1000, 1000)
+
+    run(story)
