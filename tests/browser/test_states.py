@@ -241,6 +241,23 @@ def test_ten_thousand_messages_stay_few_rows(desk: Page) -> None:
     assert last.is_visible()
 
 
+def test_rows_fill_what_is_in_view_to_its_last_pixel(desk: Page) -> None:
+    page = desk.show("many")
+    page.mouse.move(900, 400)
+    for _ in range(25):
+        page.mouse.wheel(0, -37)
+        missing = page.evaluate(
+            """async () => {
+              for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+              const list = document.querySelector("main ol"), room = list.parentElement.getBoundingClientRect();
+              const boxes = [...list.children].map((row) => row.getBoundingClientRect());
+              const last = Math.max(...boxes.filter((box) => box.top < room.bottom).map((box) => box.bottom));
+              return Math.min(room.bottom, list.getBoundingClientRect().bottom) - last;
+            }"""
+        )
+        assert missing < 1
+
+
 def test_a_reader_who_scrolled_up_is_not_moved(desk: Page) -> None:
     page = desk.show("many")
     page.mouse.move(900, 400)
