@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.rounds import Bench, Measured, deferred, latency, messages, registrations
+from bench.web_open import web_open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class Rival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One case. `goals` by step: at most so many times the relay (µs), or at most this value (KiB, ms)."""
+    """One case. `goals` by step: at most so many times the relay (µs), or at most this value (KiB, ms, rows)."""
 
     name: str
     title: str
@@ -90,5 +91,12 @@ CASES = (
         peer="joyn-udp",
         work=latency,
         goals={"receipt p50": 2.5},
+    ),
+    Case(
+        name="web-open",
+        title="web client, 10,000 messages",
+        peer="Chromium",
+        work=web_open,
+        goals={"open": 1000, "blank frames": 0, "mounted": 80},
     ),
 )
