@@ -18,6 +18,8 @@ from typing import Any, Final, TypeVar, cast
 from joyn.blobs.directory import DirectoryBlobs
 from joyn.config import Settings
 from joyn.edge.http import application
+from joyn.edge.http.describing import Caller
+from joyn.edge.http.file_leave import FileLeaveDoor
 from joyn.edge.http.files import Credentials, FilesDoor
 from joyn.listening import http_limits, http_listener
 from joyn.model.subscriber import Subscriber
@@ -72,6 +74,13 @@ class ContentService:
             self._loop.call_soon_threadsafe(self._loop.stop)
             await asyncio.to_thread(self._thread.join)
         self._loop.close()
+
+    def leave_door(self, caller: Caller) -> FileLeaveDoor:
+        """What tells browsers where it is, at the node's own HTTP door."""
+        files = self._settings.files
+        return FileLeaveDoor(
+            self.tickets, lambda: self.url, caller, max_file=files.max_file, warn_above=files.warn_above
+        )
 
     async def sweep(self) -> None:
         """Forget what is over, now."""

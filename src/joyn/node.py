@@ -34,6 +34,7 @@ from joyn.model.binding import Binding
 from joyn.model.device import Device
 from joyn.model.message import Deposit, Entry, Kind, Message, State
 from joyn.model.refused import Refused
+from joyn.model.tags import FILES, PROVIDED
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.services.capabilities import Capabilities
@@ -170,7 +171,8 @@ class Node:
             max_bindings=r.max_bindings,
         )
         self.registrar = Registrar(store.bindings, rules, node=NODE, wall=time.time)
-        self.capabilities = Capabilities(store.subscribers, self.registrar.of)
+        provided = PROVIDED | FILES if settings.files.listeners else PROVIDED
+        self.capabilities = Capabilities(store.subscribers, self.registrar.of, provided)
         self.attempts = Attempts(time.time)
         self.routing = Routing(self.numbering, store.subscribers)
         self.originating = Originating(
@@ -266,11 +268,13 @@ class Node:
         self.websockets = WebSocketDoor(
             self.endpoint, self.msrp, self._web_listener, origins=h.origins, max_message=self.settings.msrp.max_message
         )
-        self.page = PageDoor(built_client(), ancestors=h.frame_ancestors, root=self.setting_up.root)
-        own = own_data(
-            self.store, self.past, self.push, self.numbering, self.setting_up.caller, self.setting_up.described()
+        self.page = PageDoor(
+            built_client(), ancestors=h.frame_ancestors, root=self.setting_up.root, files=lambda: self.content.url
         )
-        providers = (*self._pages, self.websockets, *self.setting_up.providers(), *own, self.page)
+        caller = self.setting_up.caller
+        leave = self.content.leave_door(caller)
+        own = own_data(self.store, self.past, self.push, self.numbering, caller, [*self.setting_up.described(), leave])
+        providers = (*self._pages, self.websockets, *self.setting_up.providers(), leave, *own, self.page)
         limits = http_limits(self.settings)
         self.http = HttpServer(
             application(providers, trusted_proxies=h.trusted_proxies, max_body=limits.max_body), limits

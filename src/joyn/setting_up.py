@@ -18,6 +18,7 @@ from joyn.edge.http import RouteProvider
 from joyn.edge.http.configuration import ConfigurationDoor, configuration_hosts
 from joyn.edge.http.describing import Provider
 from joyn.edge.http.devices import DevicesDoor
+from joyn.edge.http.files import PATH as CONTENT
 from joyn.edge.http.sign_in import OperatorFacts, SessionCaller, SignInDoor
 from joyn.model.aor import Aor, Numbering
 from joyn.model.device import CodeLimits
@@ -209,6 +210,9 @@ def _service(settings: Settings) -> Service:
         parameters=parameters,
         max_message=settings.msrp.max_message,
         pager_limit=settings.messaging.pager_limit,
+        content_server=f"{settings.files_url}{CONTENT}" if settings.files_url else "",
+        max_file=settings.files.max_file,
+        warn_above=settings.files.warn_above,
     )
     for parameter in unmatched(service):
         raise ConfigError(f"{parameter.path}: no configuration has this parameter", "provisioning.parameters")

@@ -7,7 +7,7 @@ import pytest
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.subscriber import Subscriber
-from joyn.model.tags import PROVIDED, SYNC, tags_of
+from joyn.model.tags import FILES, PROVIDED, SYNC, tags_of
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.services.capabilities import Capabilities, Presence
 from joyn.store.sqlite import open_store
@@ -18,7 +18,7 @@ TRANSFER = ';+g.3gpp.iari-ref="urn%3Aurn-7%3A3gpp-application.ims.iari.rcs.fthtt
 NOBODY = Aor("tel:+33639980099")
 
 
-def ask(aor: Aor, *devices: Binding) -> tuple[Presence, FeatureTags]:
+def ask(aor: Aor, *devices: Binding, provided: FeatureTags = PROVIDED) -> tuple[Presence, FeatureTags]:
     """Bob has these devices; Carol is blocked by the operator; Alice has none."""
 
     async def story() -> tuple[Presence, FeatureTags]:
@@ -30,7 +30,8 @@ def ask(aor: Aor, *devices: Binding) -> tuple[Presence, FeatureTags]:
                         aor=subscriber, username=subscriber, realm="r", ha1={"MD5": "0"}, blocked=subscriber == CAROL
                     )
                 )
-            return await Capabilities(store.subscribers, lambda aor: devices if aor == BOB else ()).of(aor)
+            bindings = {BOB: devices}
+            return await Capabilities(store.subscribers, lambda aor: bindings.get(aor, ()), provided).of(aor)
         finally:
             await store.close()
 
@@ -47,6 +48,13 @@ def test_the_devices_capabilities_are_joined() -> None:
 def test_everybody_can_chat_whatever_their_device_says() -> None:
     _, tags = ask(BOB, make_binding("desk phone", ""))
     assert tags & PROVIDED == PROVIDED
+
+
+def test_where_there_is_a_content_server_everybody_can_be_sent_files() -> None:
+    _, tags = ask(BOB, make_binding("desk phone", ""), provided=PROVIDED | FILES)
+    assert tags_of(TRANSFER) <= tags
+    assert ask(ALICE, provided=PROVIDED | FILES)[1] == PROVIDED | FILES
+    assert not tags_of(TRANSFER) <= ask(BOB, make_binding("desk phone", ""))[1]
 
 
 def test_our_own_tag_is_nobody_else_s_business() -> None:

@@ -31,7 +31,8 @@ class Incoming(Protocol):
         ...
 
     async def finish(self) -> Content:
-        """Make it a blob: durable, and named by what it is, when this returns. Raises Refused(STORAGE_FULL)."""
+        """Make it a blob: durable, and named by what it is, when this returns. Raises Refused: STORAGE_FULL, and
+        BUSY when it was discarded meanwhile. Either way it is closed."""
         ...
 
     def close(self) -> None:
@@ -58,8 +59,9 @@ class Blobs(Protocol):
         """The file that a blob is; None when there is none."""
         ...
 
-    async def remove(self, digest: str) -> None:
-        """Forget a blob."""
+    async def remove(self, digest: str, *, before: float | None = None) -> None:
+        """Forget a blob; with `before` only if it was finished, the last time, before then. Who sweeps says so: the
+        same content may have come again since `unused_since` named it."""
         ...
 
     def unused_since(self, before: float) -> AsyncIterator[list[str]]:

@@ -12,10 +12,11 @@ import errno
 import hashlib
 import os
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from joyn.model.file import Content
 from joyn.model.refused import Reason, Refused
@@ -29,6 +30,7 @@ _BATCH: Final = 1000
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 # Windows has neither; nor has it O_BINARY elsewhere.
 _FLAGS: Final = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+Result = TypeVar("Result")
 SYNC_EVERY: Final = 16 << 20
 """Bytes after which the disk is asked to begin writing: the last sync, which the client waits for, is then short."""
 
@@ -41,8 +43,12 @@ class DirectoryBlobs:
         self._blobs = root / "blobs"
         self._wall = wall
         self._busy: set[str] = set()
+        # A blob must not be removed as old in the moment in which it comes again.
+        self._moving = threading.Lock()
         for directory in (root, self._incoming, self._blobs):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not directory.is_dir():
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _sync(directory.parent)
 
     async def resume(self, name: str) -> DirectoryIncoming:
         """Go on with the incoming blob of this name, or begin it."""
@@ -54,7 +60,7 @@ class DirectoryBlobs:
             with _full_is_refused():
                 file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _FLAGS, 0o600)
             try:
-                digest, received = await asyncio.to_thread(_read_again, file)
+                digest, received = await _in_thread(_read_again, file)
             except BaseException:
                 os.close(file)
                 raise
@@ -72,20 +78,28 @@ class DirectoryBlobs:
 
     async def discard(self, name: str) -> None:
         """Forget an incoming blob."""
-        (self._incoming / _checked(_NAME, name)).unlink(missing_ok=True)
+        await _in_thread(_unlink, self._incoming / _checked(_NAME, name))
 
     async def path(self, digest: str) -> Path | None:
         """The file that a blob is."""
         path = self.place(digest)
         return path if path.is_file() else None
 
-    async def remove(self, digest: str) -> None:
-        """Forget a blob."""
-        self.place(digest).unlink(missing_ok=True)
+    async def remove(self, digest: str, *, before: float | None = None) -> None:
+        """Forget a blob, unless it was finished again."""
+        place = self.place(digest)
+
+        def remove() -> None:
+            with self._moving:
+                if before is None or place.lstat().st_mtime < before:
+                    place.unlink()
+
+        with contextlib.suppress(FileNotFoundError):  # it went already
+            await _in_thread(remove)
 
     async def unused_since(self, before: float) -> AsyncIterator[list[str]]:
         """Digests of blobs that were finished, the last time, before then."""
-        for directory in await asyncio.to_thread(lambda: sorted(self._blobs.glob("??"))):
+        for directory in await _in_thread(_directories, self._blobs):
             async for names in _older(directory, before, _DIGEST):
                 yield names
 
@@ -99,15 +113,22 @@ class DirectoryBlobs:
         return self._blobs / _checked(_DIGEST, digest)[:2] / digest
 
     def keep(self, path: Path, digest: str) -> None:
-        """Make a synced file the blob that it is. Called in a thread."""
+        """Make a synced file the blob that it is. Called in a thread. Raises Refused(BUSY) when it was discarded."""
         place = self.place(digest)
         place.parent.mkdir(mode=0o700, exist_ok=True)
-        if place.is_file():
-            # The same content is here. It is as new as if it had come now, so that nobody sweeps it away meanwhile.
-            path.unlink()
-        else:
-            path.rename(place)
-        os.utime(place, (self._wall(), self._wall()))
+        now = self._wall()
+        try:
+            with self._moving:
+                # First, so that it is never there and old.
+                os.utime(path, (now, now))
+                if place.is_file():
+                    # The same content is here: it is as new as if it had come now.
+                    os.utime(place, (now, now))
+                    path.unlink()
+                else:
+                    path.rename(place)
+        except FileNotFoundError:
+            raise Refused(Reason.BUSY, "the upload was discarded meanwhile") from None
         for directory in (place.parent, self._blobs, self._incoming):
             _sync(directory)
 
@@ -159,13 +180,24 @@ class DirectoryIncoming:
 
     async def finish(self) -> Content:
         """Make it a blob."""
+        if self._file < 0:
+            raise ValueError("it is closed")
+        # From here on nobody else writes to the file or closes it.
+        file, self._file = self._file, -1
         content = Content(self._digest.hexdigest(), self._received)
+
+        def become_blob() -> None:
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)  # before it is renamed: Windows renames no open file
+            self._blobs.keep(self._path, content.digest)
+
         try:
             with _full_is_refused():
-                await asyncio.to_thread(os.fsync, self._file)
-                await asyncio.to_thread(self._blobs.keep, self._path, content.digest)
+                await _in_thread(become_blob)
         finally:
-            self.close()
+            self._blobs.left(self._name)
         return content
 
     def close(self) -> None:
@@ -193,10 +225,26 @@ def _full_is_refused() -> Iterator[None]:
         raise
 
 
+async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:
+    """Do it in a thread, to its end: who is cancelled meanwhile waits for it, as they close or leave to others what it
+    is using."""
+    doing = asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+    cancelled: asyncio.CancelledError | None = None
+    while not doing.done():
+        try:
+            await asyncio.wait([doing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        doing.exception()  # it was looked at
+        raise cancelled
+    return doing.result()
+
+
 def _read_again(file: int) -> tuple[hashlib._Hash, int]:
     """What has come, hashed anew: a hash that was not finished cannot be kept."""
     digest, received = hashlib.sha256(), 0
-    while piece := os.pread(file, _PIECE, received):
+    while piece := os.read(file, _PIECE):
         digest.update(piece)
         received += len(piece)
     return digest, received
@@ -204,10 +252,16 @@ def _read_again(file: int) -> tuple[hashlib._Hash, int]:
 
 async def _older(directory: Path, before: float, pattern: re.Pattern[str]) -> AsyncIterator[list[str]]:
     """Files last written to before then, a batch at a time, each looked up in a thread."""
-    entries = await asyncio.to_thread(os.scandir, directory)
+    entries = await _in_thread(os.scandir, directory)
     with entries:
-        while batch := await asyncio.to_thread(lambda: list(islice(entries, _BATCH))):
-            yield await asyncio.to_thread(_written_before, batch, before, pattern)
+        while batch := await _in_thread(lambda: list(islice(entries, _BATCH))):
+            yield await _in_thread(_written_before, batch, before, pattern)
+
+
+def _directories(parent: Path) -> list[Path]:
+    """Those in which blobs are; no links."""
+    with os.scandir(parent) as entries:
+        return sorted(Path(one.path) for one in entries if len(one.name) == 2 and one.is_dir(follow_symlinks=False))
 
 
 def _written_before(entries: list[os.DirEntry[str]], before: float, pattern: re.Pattern[str]) -> list[str]:
@@ -221,6 +275,10 @@ def _written_before(entries: list[os.DirEntry[str]], before: float, pattern: re.
             ):
                 found.append(entry.name)
     return found
+
+
+def _unlink(path: Path) -> None:
+    path.unlink(missing_ok=True)
 
 
 def _sync(directory: Path) -> None:

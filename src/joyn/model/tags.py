@@ -30,6 +30,9 @@ PROVIDED = FeatureTags(
 )
 """What the server does for every subscriber, whatever their devices can: it stores and delivers chat."""
 
+FILES = FeatureTags(iari=frozenset({f"{IARI}rcs.fthttp", f"{IARI}rcs.ftthumb"}))
+"""What it does besides where there is a content server: files wait there for whoever they are for."""
+
 
 @lru_cache(maxsize=4096)
 def tags_of(parameters: str) -> FeatureTags:

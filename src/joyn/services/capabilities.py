@@ -27,17 +27,23 @@ class Presence(Enum):
 class Capabilities:
     """Answers what a subscriber can do right now."""
 
-    def __init__(self, subscribers: Subscribers, bindings: Callable[[Aor], tuple[Binding, ...]]) -> None:
+    def __init__(
+        self,
+        subscribers: Subscribers,
+        bindings: Callable[[Aor], tuple[Binding, ...]],
+        provided: FeatureTags = PROVIDED,
+    ) -> None:
         self._subscribers = subscribers
         self._bindings = bindings
+        self._provided = provided
 
     async def of(self, aor: Aor) -> tuple[Presence, FeatureTags]:
         """Facts §3.2: 404 only for a number that is nobody's here, offline for a subscriber without a device."""
         bindings = self._bindings(aor)
         if not bindings:
             known = await self._subscribers.get(aor)
-            return (Presence.OFFLINE if known and not known.blocked else Presence.UNKNOWN), PROVIDED
-        tags = PROVIDED
+            return (Presence.OFFLINE if known and not known.blocked else Presence.UNKNOWN), self._provided
+        tags = self._provided
         for binding in bindings:
             tags |= tags_of(binding.parameters)
         return Presence.ONLINE, FeatureTags(tags.bare - {SYNC}, tags.icsi, tags.iari, tags.valued)

@@ -353,7 +353,8 @@ class Files(Protocol):
         ...
 
     async def get(self, file_id: str) -> StoredFile | None:
-        """The file with this id, expired or not, until `expire` has forgotten it."""
+        """The file with this id, expired or not, until `expire` has forgotten it. Of one that `expire` has found to be
+        over, the digest and the name are empty and the size is 0."""
         ...
 
     async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
@@ -361,12 +362,12 @@ class Files(Protocol):
         ...
 
     async def usage(self, owner: Aor) -> FileUsage:
-        """What is taken of the quotas by files that are not over and uploads that were announced."""
+        """What is taken of the quotas by uploads that were announced, and by files until `expire` finds them over."""
         ...
 
     async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:
-        """Forget up to `limit` files that were over for GONE_FOR, and uploads begun before `uploads_before`, which are
-        returned."""
+        """Let go of files that are over, forget those that were so for GONE_FOR, and uploads begun before
+        `uploads_before`, which are returned: up to `limit` of each."""
         ...
 
     async def used(self, digests: Sequence[str], now: float) -> set[str]:

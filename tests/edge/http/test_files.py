@@ -8,7 +8,9 @@ import os
 import aiohttp
 import pytest
 
+from edge.http.browser import Office, at_office
 from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form
+from edge.http.setting_up import Visitor
 from joyn.model.aor import Aor
 from joyn.model.file import FileUsage
 from joyn.protocol.file_info import FileInfo, parse
@@ -199,6 +201,30 @@ def test_a_browser_uploads_with_a_ticket_from_a_page_of_another_origin() -> None
                 assert answer.status == 401
 
     at_content(story)
+
+
+def test_a_browser_is_given_leave_and_told_the_limits() -> None:
+    async def story(sender: Sender) -> None:
+        page = Visitor(sender.office)
+        assert (await page.ask("GET", "/api/files")).status == 401
+        await page.sign_in(BOB)
+        leave = (await page.ask("GET", "/api/files")).json
+        assert (leave["url"], leave["max_file"], leave["warn_above"]) == (sender.url, 100 << 20, 10 << 20)
+        headers = {"Authorization": f"Bearer {leave['ticket']}"}
+        async with sender.office.http.post(f"{sender.url}/content", headers=headers) as answer:
+            assert answer.status == 204
+
+    at_content(story)
+
+
+def test_without_a_content_server_there_is_no_leave() -> None:
+    async def story(office: Office) -> None:
+        page = Visitor(office)
+        await page.sign_in()
+        answer = await page.ask("GET", "/api/files")
+        assert (answer.status, answer.json) == (404, {"error": "no-content-server"})
+
+    at_office(story)
 
 
 # What is refused.

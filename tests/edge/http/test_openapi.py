@@ -8,9 +8,11 @@ from contracts.store_values import make_deposit
 from edge.http.browser import at_office
 from edge.http.data_door import ALICE, BOB, asked
 from edge.http.setting_up import Visitor, texts
+from joyn.config import HttpListener
 from joyn.edge.http.describing import Operation
 from joyn.edge.http.openapi import document
 from joyn.services.provisioning.devices import About
+from ports import free_port
 from services.push.test_encryption import AUTH, P256DH
 
 SAMPLES = {
@@ -125,7 +127,8 @@ def test_every_route_there_is_is_described_and_answers_what_the_document_says():
             operation = described["paths"][path][method]
             await hold_operation(office, method, path, operation, described["components"]["schemas"])
 
-    at_office(story, provisioning={"codes_per_source": 100})
+    files = {"listeners": (HttpListener(port=free_port()),)}
+    at_office(story, provisioning={"codes_per_source": 100}, files=files)
 
 
 @asked

@@ -147,6 +147,14 @@ def test_the_page_runs_its_own_scripts_and_speaks_with_us_alone(
     at_site(story, built)
 
 
+def test_the_page_speaks_with_the_content_server_too(built: Path) -> None:
+    async def story(site: Site) -> None:
+        policy = (await site.get("/")).headers["Content-Security-Policy"]
+        assert "/ws https://files.joyn.example;" in policy
+
+    at_site(story, built, files=lambda: "https://files.joyn.example")
+
+
 def test_a_host_that_is_none_adds_nothing_to_what_the_page_may(built: Path) -> None:
     async def story(site: Site) -> None:
         told = policy(await site.get("/", headers={"Host": "a; script-src *"}))

@@ -77,6 +77,32 @@ def test_a_line_that_is_none_is_refused(line: str) -> None:
         Parameter.parse(line)
 
 
+@pytest.mark.parametrize(
+    ("profile", "node"), [(JOYN, ("IM",)), ("UP_2.4", ("IM",)), ("UP_2.4", ("MESSAGING", "FileTransfer"))]
+)
+def test_a_phone_is_told_where_files_go_and_with_what_credentials(profile: str, node: tuple[str, ...]) -> None:
+    service = replace(
+        SERVICE, content_server="https://files.joyn.example/content", max_file=100 << 20, warn_above=1 << 20
+    )
+    told = document(service, replace(DESCRIPTION, profile=profile))
+    wanted = {
+        "ftHTTPCSURI": server,
+        "ftHTTPCSUser": "d1@joyn.example",
+        "ftHTTPCSPwd": "secret",
+        "MaxSizeFileTr": "102400",
+        "ftWarnSize": "1024",
+        "ftAutAccept": "1",
+    }
+    assert {name: value(told, 1, *node, name) for name in wanted} == wanted
+    assert value(told, 1, "SERVICES", "ftAuth") == "1"
+
+
+def test_without_a_content_server_there_are_no_files() -> None:
+    told = document(SERVICE, DESCRIPTION)
+    assert value(told, 1, "SERVICES", "ftAuth") == "0"
+    assert b"ftHTTPCSURI" not in emit(told)
+
+
 def test_phones_are_sent_to_names_over_tls() -> None:
     read = understand(emit(document(SERVICE, DESCRIPTION)))
     assert read.ims is not None

@@ -24,7 +24,7 @@ CLIENT_PATHS: Final = ("/", "/c/{tail:.*}", "/calls", "/contacts", "/settings{ta
 """What the client shows by itself (design §2): all are index.html."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self'; connect-src 'self'{sockets}; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "font-src 'self'; connect-src 'self'{sockets}{files}; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-src {frames}; frame-ancestors {ancestors}"
 )
 _MISSING: Final = (
@@ -44,7 +44,8 @@ def built_client() -> Path | None:
 class PageDoor:
     """Serves the client's files. `ancestors` are the origins that may show the page in a frame (the demo's stage).
 
-    `root` may take a request for / to itself: on the configuration hosts it is a phone's.
+    `root` may take a request for / to itself: on the configuration hosts it is a phone's. `files` is the origin of the
+    content server, which the page may ask; empty for none.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class PageDoor:
         *,
         ancestors: Sequence[str] = (),
         root: Callable[[web.Request], Awaitable[web.StreamResponse] | None] = lambda _request: None,
+        files: Callable[[], str] = lambda: "",
     ) -> None:
         self._folder = folder
         self._root = root
+        self._files = files
         self._ancestors = " ".join(ancestors) or "'none'"
         self._pages: dict[str, tuple[bytes, str]] = {}
 
@@ -82,7 +85,10 @@ class PageDoor:
             "Cache-Control": "no-cache",
             "ETag": f'"{tag}"',
             "Content-Security-Policy": _POLICY.format(
-                ancestors=self._ancestors, frames=frames, sockets=_sockets(origin_of(request))
+                ancestors=self._ancestors,
+                frames=frames,
+                sockets=_sockets(origin_of(request)),
+                files=f" {self._files()}".rstrip(),
             ),
             "Cross-Origin-Opener-Policy": "same-origin",
             "Permissions-Policy": "camera=(), geolocation=(), microphone=()",

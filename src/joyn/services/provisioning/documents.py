@@ -73,7 +73,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What holds for all devices of the operator. `pcscf` are host:port."""
+    """What holds for all devices of the operator. `pcscf` are host:port, `content_server` a URI, empty for none."""
 
     domain: str
     realm: str
@@ -83,6 +83,9 @@ class Service:
     parameters: tuple[Parameter, ...] = ()
     max_message: int = 1 << 20
     pager_limit: int = 1300
+    content_server: str = ""
+    max_file: int = 0
+    warn_above: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,12 +197,15 @@ def _rcs(service: Service, of: Description) -> Characteristic:
             ("MaxSize1to1", size),
             ("SmsFallBackAuth", "0"),
             ("ChatAuth", "1"),
+            *_files(service, of, joyn=True),
         ),
     )
+    transfer = _files(service, of, joyn=False)
     messaging = Characteristic(
         "MESSAGING",
         (),
         (
+            *([Characteristic("FileTransfer", transfer)] if transfer else ()),
             Characteristic("StandaloneMsg", (("MaxSize", size), ("SwitchoverSize", str(service.pager_limit)))),
             Characteristic(
                 "Chat", (("AutAccept", "1"), ("TimerIdle", "300"), ("MaxSize", size), ("ChatRevokeTimer", "0"))
@@ -212,7 +218,7 @@ def _rcs(service: Service, of: Description) -> Characteristic:
             ("presencePrfl", "0"),
             ("ChatAuth", "1"),
             ("GroupChatAuth", "0"),
-            ("ftAuth", "0"),
+            ("ftAuth", str(int(bool(service.content_server)))),
             ("standaloneMsgAuth", "1"),
             ("geolocPushAuth", "0"),
             ("vsAuth", "0"),
@@ -235,6 +241,22 @@ def _rcs(service: Service, of: Description) -> Characteristic:
     # A browser is one more phone of the Universal Profile that also says which limits of IM hold for it.
     chat = (im,) if of.profile == JOYN else (im, messaging)
     return Characteristic("APPLICATION", head, (services, *chat, discovery, Characteristic("OTHER", (), (transports,))))
+
+
+def _files(service: Service, of: Description, *, joyn: bool) -> tuple[tuple[str, str], ...]:
+    """How files are sent: over HTTP, with the device's own credentials. A file waits for whoever is away."""
+    if not service.content_server:
+        return ()
+    limits = (("ftWarnSize", str(service.warn_above >> 10)), ("MaxSizeFileTr", str(service.max_file >> 10)))
+    server = (
+        ("ftHTTPCSURI", service.content_server),
+        ("ftHTTPCSUser", of.username),
+        ("ftHTTPCSPwd", of.password),
+    )
+    if not joyn:
+        return (*limits, ("ftAutAccept", "1"), *server)
+    kept = (("ftThumb", "1"), ("ftStAndFwEnabled", "1"), ("ftCapAlwaysON", "1"), ("ftAutAccept", "1"))
+    return (*limits, *kept, *server, ("ftDefaultMech", "HTTP"))
 
 
 def unmatched(service: Service) -> list[Parameter]:

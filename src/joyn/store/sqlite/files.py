@@ -146,7 +146,11 @@ class SqliteFiles:
                 # What is left of it says that it is gone, and takes no room.
                 connection.execute("UPDATE file SET digest = '', size = 0, name = '' WHERE id = ?", (file_id,))
                 _count(connection, owner, -size)
-            connection.execute("DELETE FROM file WHERE until <= ?", (now - GONE_FOR,))
+            # Only what no longer counts: after a long stop of the node there may be more than one call takes.
+            connection.execute(
+                "DELETE FROM file WHERE id IN (SELECT id FROM file WHERE until <= ? AND digest = '' LIMIT ?)",
+                (now - GONE_FOR, limit),
+            )
             rows = connection.execute(f"{_UPLOADS} WHERE started_at < ? LIMIT ?", (uploads_before, limit)).fetchall()
             given_up = [_upload(row) for row in rows]
             for upload in given_up:

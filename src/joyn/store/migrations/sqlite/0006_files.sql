@@ -13,6 +13,7 @@ CREATE TABLE upload (
     UNIQUE (owner, tid)
 ) WITHOUT ROWID;
 CREATE INDEX upload_started_at ON upload (started_at);
+CREATE INDEX upload_thumbnail ON upload (thumbnail);
 
 -- Files that can be fetched. A digest names the blob; several files may have the same.
 CREATE TABLE file (
@@ -29,10 +30,12 @@ CREATE TABLE file (
 ) WITHOUT ROWID;
 CREATE INDEX file_owner ON file (owner, tid);
 CREATE INDEX file_digest ON file (digest);
-CREATE INDEX file_until ON file (until);
+-- What is over keeps its row for a while, with no digest: looking for more of it must not walk through all that.
+CREATE INDEX file_until ON file (until) WHERE digest != '';
+CREATE INDEX file_gone ON file (until) WHERE digest = '';
 
--- The bytes of each subscriber's files and announced uploads, and of all (owner ''): counting them anew for every upload would take longer the
--- more there are.
+-- The bytes of each subscriber's files and announced uploads, and of all (owner ''): counting them anew for every
+-- upload would take longer the more there are.
 CREATE TABLE file_usage (
     owner TEXT PRIMARY KEY,
     bytes INTEGER NOT NULL

@@ -1,0 +1,57 @@
+"""/api/files: a browser's leave to use the content server, which is on another origin and knows no cookie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Provider, Serve
+from joyn.services.files.tickets import Tickets
+
+__all__ = ["FileLeaveDoor"]
+
+
+class Leave(msgspec.Struct, frozen=True):
+    """Where files go: uploads to `url` and /content, with the ticket as a bearer token, good until then (Unix seconds).
+
+    Sizes are in bytes; above `warn_above` people are asked first.
+    """
+
+    url: str
+    ticket: str
+    until: float
+    max_file: int
+    warn_above: int
+
+
+NONE: Final = Problem(404, "no-content-server", "The operator has none.")
+LEAVE: Final = Operation(
+    method="GET", path="/api/files", summary="Leave to send files.", answer=Leave, problems=(NONE,)
+)
+
+
+class FileLeaveDoor(Provider):
+    """The provider. `url` is where the content server is now, empty for none."""
+
+    def __init__(
+        self, tickets: Tickets, url: Callable[[], str], caller: Caller, *, max_file: int, warn_above: int
+    ) -> None:
+        self._tickets = tickets
+        self._url = url
+        self._max_file = max_file
+        self._warn_above = warn_above
+        super().__init__(caller)
+
+    @property
+    def operations(self) -> Sequence[tuple[Operation, Serve]]:
+        """What it serves."""
+        return ((LEAVE, self._leave),)
+
+    async def _leave(self, asked: Asked) -> Leave:
+        url = self._url()
+        if not url:
+            raise ProblemFound(NONE)
+        ticket, until = self._tickets.make(asked.aor)
+        return Leave(url=url, ticket=ticket, until=until, max_file=self._max_file, warn_above=self._warn_above)
