@@ -4,6 +4,9 @@ import asyncio
 import errno
 import hashlib
 import os
+import subprocess
+import sys
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,14 +18,23 @@ from joyn.model.refused import Reason, Refused
 
 NAME = "an-upload-of-alice"
 DATA = os.urandom(300_000)
+ROOT = sys.platform == "linux" and os.geteuid() == 0
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 
 @pytest.fixture(params=["directory"])
 def make_blobs(tmp_path):
-    """Opens the blobs, each time anew as after a restart."""
-    now = [NOON]
-    return lambda: DirectoryBlobs(tmp_path / "files", wall=lambda: now[0])
+    """Opens the blobs, each time anew as after a restart, at NOON or the time that is said."""
+    return lambda now=NOON: DirectoryBlobs(tmp_path / "files", wall=lambda: now)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "files"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "joyn-test", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 async def keep(blobs, data=DATA, name=NAME):
@@ -124,7 +136,8 @@ def test_a_path_is_no_name(make_blobs, name):
     asyncio.run(story())
 
 
-def test_on_a_full_disk_what_counted_stays_and_the_rest_is_refused(make_blobs, monkeypatch):
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_on_a_full_disk_what_counted_stays_and_the_rest_is_refused(make_blobs, monkeypatch, full):
     async def story():
         blobs = make_blobs()
         incoming = await blobs.resume(NAME)
@@ -133,7 +146,7 @@ def test_on_a_full_disk_what_counted_stays_and_the_rest_is_refused(make_blobs, m
 
         def half(file, data):
             if len(data) < 5000:
-                raise OSError(errno.ENOSPC, "full")
+                raise OSError(full, "full")
             return write(file, data[:5000])
 
         with monkeypatch.context() as patch:
@@ -160,6 +173,126 @@ def test_what_is_old_is_named(make_blobs):
         coming = await blobs.resume(NAME)
         assert await all_of(blobs.abandoned_since(2**33)) == []
         coming.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.scenario
+@pytest.mark.skipif(not ROOT, reason="mounting a small tmpfs needs root")
+def test_a_disk_that_is_really_full_keeps_what_counted(make_blobs, small_disk):
+    async def story():
+        incoming = await make_blobs().resume(NAME)
+        for _ in range(3):
+            incoming.write(DATA)
+        with pytest.raises(Refused) as refused:
+            incoming.write(DATA)
+        assert refused.value.reason is Reason.STORAGE_FULL
+        counted = 3 * len(DATA)
+        assert counted == incoming.received == (small_disk / "incoming" / NAME).stat().st_size
+        await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+        incoming.write(DATA)
+        assert (await incoming.finish()).size == counted + len(DATA)
+
+    asyncio.run(story())
+
+
+def test_a_blob_that_nobody_noted_is_found(make_blobs):
+    """A crash between the rename and the commit."""
+
+    async def story():
+        await keep(make_blobs())
+        later = make_blobs(NOON + 3600)
+        assert await all_of(later.abandoned_since(2**33)) == []
+        assert await all_of(later.unused_since(NOON + 60)) == [DIGEST]
+
+    asyncio.run(story())
+
+
+def test_what_comes_again_while_it_is_swept_stays(make_blobs):
+    async def story():
+        blobs = make_blobs()
+        await keep(blobs)
+        assert await all_of(blobs.unused_since(NOON + 1)) == [DIGEST]
+        later = make_blobs(NOON + 3600)
+        await keep(later)
+        assert await all_of(later.unused_since(NOON + 1)) == []
+        await later.remove(DIGEST, before=NOON + 1)
+        assert await read(later) == DATA
+        await later.remove(DIGEST, before=NOON + 3601)
+        await later.remove(DIGEST, before=NOON + 3601)
+        assert await read(later) is None
+
+    asyncio.run(story())
+
+
+def test_who_is_cancelled_leaves_the_name_to_others_only_when_the_file_is_left(make_blobs, monkeypatch):
+    async def story():
+        blobs, reached, go_on = make_blobs(), threading.Event(), threading.Event()
+        incoming = await blobs.resume(NAME)
+        incoming.write(DATA)
+        fsync = os.fsync
+
+        def slow(file):
+            reached.set()
+            assert go_on.wait(5)
+            fsync(file)
+
+        monkeypatch.setattr(os, "fsync", slow)
+        finishing = asyncio.ensure_future(incoming.finish())
+        assert await asyncio.to_thread(reached.wait, 5)
+        finishing.cancel()
+        with pytest.raises(Refused):
+            await blobs.resume(NAME)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await finishing
+        again = await blobs.resume(NAME)
+        assert again.received == 0
+        again.write(b"something else")
+        again.close()
+        assert await read(blobs) == DATA
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_was_discarded_meanwhile_is_not_finished(make_blobs, there):
+    async def story():
+        blobs = make_blobs()
+        if there:
+            await keep(blobs, name=f"{NAME}-before")
+        incoming = await blobs.resume(NAME)
+        incoming.write(DATA)
+        await blobs.discard(NAME)
+        with pytest.raises(Refused) as refused:
+            await incoming.finish()
+        assert refused.value.reason is Reason.BUSY
+        assert (await read(blobs) is not None) == there
+        with pytest.raises(ValueError, match="closed"):
+            await incoming.finish()
+        (await blobs.resume(NAME)).close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes and links are POSIX")
+def test_nobody_else_reads_them_and_no_link_is_followed(make_blobs, tmp_path):
+    async def story():
+        blobs = make_blobs()
+        await keep(blobs)
+        (await blobs.resume(NAME)).close()
+        root = tmp_path / "files"
+        for path in (root, *root.rglob("*")):
+            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / ("ff" * 32)).touch()
+        (root / "blobs" / "ff").symlink_to(elsewhere)
+        (root / "incoming" / f"{NAME}-linked").symlink_to(elsewhere / ("ff" * 32))
+        assert await all_of(blobs.unused_since(2**33)) == [DIGEST]
+        assert await all_of(blobs.abandoned_since(2**33)) == [NAME]
+        with pytest.raises(OSError, match="symbolic"):
+            await blobs.resume(f"{NAME}-linked")
 
     asyncio.run(story())
 

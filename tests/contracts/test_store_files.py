@@ -148,6 +148,20 @@ def test_a_file_that_is_over_takes_no_room_and_is_known_for_a_while(run):
     run(story)
 
 
+def test_after_a_long_stop_files_go_some_at_a_time_and_none_goes_on_counting(run):
+    async def story(store):
+        await subscribe(store)
+        names = [f"f{number}" for number in range(5)]
+        for name in names:
+            await finished(store, make_file(name, tid=name))
+        for left in (3, 1, 0):
+            await store.files.expire(NOON + DAY + GONE_FOR, uploads_before=0, limit=2)
+            known = [name for name in names if await store.files.get(name)]
+            assert (len(known), await store.files.usage(ALICE)) == (left, FileUsage(left * 1000, left * 1000))
+
+    run(story)
+
+
 def test_an_upload_that_nobody_goes_on_with_is_given_up(run):
     async def story(store):
         await subscribe(store)
