@@ -81,9 +81,8 @@ def test_a_line_that_is_none_is_refused(line: str) -> None:
     ("profile", "node"), [(JOYN, ("IM",)), ("UP_2.4", ("IM",)), ("UP_2.4", ("MESSAGING", "FileTransfer"))]
 )
 def test_a_phone_is_told_where_files_go_and_with_what_credentials(profile: str, node: tuple[str, ...]) -> None:
-    service = replace(
-        SERVICE, content_server="https://files.joyn.example/content", max_file=100 << 20, warn_above=1 << 20
-    )
+    server = "https://files.joyn.example/content"
+    service = replace(SERVICE, content_server=server, max_file=100 << 20, warn_above=1 << 20)
     told = document(service, replace(DESCRIPTION, profile=profile))
     wanted = {
         "ftHTTPCSURI": server,
