@@ -164,7 +164,7 @@ class SqliteFiles:
         """Which of these contents somebody still has."""
         places = ", ".join("?" * len(digests))
         rows = self._quick.rows(
-            f"SELECT digest FROM file WHERE digest IN ({places}) AND until > ? "
+            f"SELECT digest FROM file WHERE digest IN ({places}) AND digest != '' AND until > ? "
             f"UNION SELECT thumbnail FROM upload WHERE thumbnail IN ({places})",
             (*digests, now, *digests),
         )

@@ -29,8 +29,8 @@ CREATE TABLE file (
     until        REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX file_owner ON file (owner, tid);
-CREATE INDEX file_digest ON file (digest);
 -- What is over keeps its row for a while, with no digest: looking for more of it must not walk through all that.
+CREATE INDEX file_digest ON file (digest) WHERE digest != '';
 CREATE INDEX file_until ON file (until) WHERE digest != '';
 CREATE INDEX file_gone ON file (until) WHERE digest = '';
 
