@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bench.files import files
 from bench.rounds import Bench, Measured, deferred, latency, messages, registrations
 from bench.web_open import web_open
 
@@ -91,6 +92,13 @@ CASES = (
         peer="joyn-udp",
         work=latency,
         goals={"receipt p50": 2.5},
+    ),
+    Case(
+        name="files",
+        title="a file of 100 MB",
+        peer="joyn",
+        work=files,
+        goals={"http up × nginx": 1.5, "http down × nginx": 1.25, "https up × nginx": 2, "https down × nginx": 2},
     ),
     Case(
         name="web-open",

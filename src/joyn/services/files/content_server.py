@@ -335,7 +335,7 @@ class ContentServer:
             used = await self._files.used(digests, now)
             for digest in digests:
                 if digest not in used:
-                    await self._blobs.remove(digest)
+                    await self._blobs.remove(digest, before=patience)
                     SWEPT.inc()
                     swept += 1
         return swept
