@@ -1,8 +1,9 @@
 """The content server, wired: its rules, its door, and the thread that it has to itself.
 
-Files are moved by an event loop of their own: a disk that is slow holds up no message. It is asyncio's with aiofastnet's
-transports, which send from the disk to the socket inside the kernel (sendfile), as uvloop's cannot, and whose TLS costs a
-fraction of asyncio's. What it wants to know of the store and of credentials is asked on the node's loop.
+Files are moved by an event loop of their own: a disk that is slow holds up no message. It is asyncio's with
+aiofastnet's transports, which send from the disk to the socket inside the kernel (sendfile), as uvloop's cannot, and
+whose TLS costs a fraction of asyncio's. What it wants to know of the store and of credentials is asked on the node's
+loop.
 """
 
 from __future__ import annotations
