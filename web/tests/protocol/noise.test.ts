@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import { decodeUtf8, utf8 } from "../../src/protocol/bytes";
 import { parseConfiguration } from "../../src/protocol/config";
 import { parseCpim } from "../../src/protocol/cpim";
+import { parseFileInfo, parseResumeInfo } from "../../src/protocol/file-info";
+import { parseLocation } from "../../src/protocol/geolocation";
 import { parseImdn } from "../../src/protocol/imdn";
 import { parseIsComposing } from "../../src/protocol/iscomposing";
 import { parsePath } from "../../src/protocol/msrp/uri";
@@ -21,6 +23,9 @@ const formats: [string, (data: Uint8Array) => unknown, string[]][] = [
   ["imdn", parseImdn, [...XML_PARTS, "<imdn>", "</imdn>", "<message-id>x</message-id>", "<display-notification>"]],
   ["iscomposing", parseIsComposing, [...XML_PARTS, "<isComposing>", "<state>active</state>", "</isComposing>"]],
   ["revocation", parseRevocation, [...XML_PARTS, "<Message-ID>x</Message-ID>", "<result>success</result>"]],
+  ["file_info", parseFileInfo, [...XML_PARTS, "<file>", "<file-info type='file'>", "<data url='u'/>", "</file-info>"]],
+  ["resume_info", parseResumeInfo, [...XML_PARTS, "<file-resume-info>", "<file-range start='0' end='1'/>"]],
+  ["geolocation", parseLocation, [...XML_PARTS, "<rcsenvelope>", "<rcspushlocation id='x'>", "<pos>1 2</pos>"]],
   ["config", parseConfiguration, [...XML_PARTS, "<wap-provisioningdoc>", "<characteristic type='VERS'>", "<parm/>"]],
   ["cpim", parseCpim, [...HEADERS, "Content-Transfer-Encoding: base64\r\n", "\x7f", "é"]],
   [

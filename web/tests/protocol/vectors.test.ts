@@ -4,6 +4,15 @@ import { describe, expect, test } from "vitest";
 import { concat, decodeLoosely } from "../../src/protocol/bytes";
 import { parseConfiguration } from "../../src/protocol/config";
 import { buildCpim, type Cpim, parseCpim } from "../../src/protocol/cpim";
+import {
+  buildFileInfo,
+  buildResumeInfo,
+  type FileInfo,
+  parseFileInfo,
+  parseResumeInfo,
+  type ResumeInfo,
+} from "../../src/protocol/file-info";
+import { buildLocation, type Location, parseLocation } from "../../src/protocol/geolocation";
 import { buildImdn, parseImdn } from "../../src/protocol/imdn";
 import { buildIsComposing, parseIsComposing } from "../../src/protocol/iscomposing";
 import { emitFrame, type Frame } from "../../src/protocol/msrp/chunk";
@@ -180,6 +189,46 @@ const config: Format<ReturnType<typeof parseConfiguration>> = {
   plain: (value) => value,
 };
 
+const fileInfo: Format<FileInfo[]> = {
+  parse: parseFileInfo,
+  plain: (infos, sample) =>
+    infos.map((info, at) => ({
+      // "file" goes without saying, but may be said.
+      ...((info.type !== "file" || (sample.value as { type?: string }[])[at]?.type) && { type: info.type }),
+      size: info.size,
+      content_type: info.contentType,
+      url: info.url,
+      ...(info.until && { until: info.until }),
+      ...(info.name && { name: info.name }),
+      ...(info.disposition && { disposition: info.disposition }),
+      ...(info.playingLength !== null && { playing_length: info.playingLength }),
+      ...(info.brandedUrl && { branded_url: info.brandedUrl }),
+      ...(info.fileHash && { file_hash: info.fileHash }),
+    })),
+  emit: buildFileInfo,
+};
+
+const resumeInfo: Format<ResumeInfo> = {
+  parse: parseResumeInfo,
+  plain: (value) => value,
+  emit: buildResumeInfo,
+};
+
+const geolocation: Format<Location> = {
+  parse: parseLocation,
+  plain: ({ id, latitude, longitude, radius, label, entity, expires, timestamp }) => ({
+    id,
+    latitude,
+    longitude,
+    ...(radius && { radius }),
+    ...(label && { label }),
+    ...(entity && { entity }),
+    ...(expires && { expires }),
+    ...(timestamp && { timestamp }),
+  }),
+  emit: buildLocation,
+};
+
 function runs<Value>(folder: string, format: Format<Value>, least: number, title = folder): void {
   describe(title, () => {
     const found = samples(folder);
@@ -208,6 +257,9 @@ runs("multipart", multipart, 10);
 runs("sdp", sdp, 9);
 runs("xml", xml, 9);
 runs("config", config, 13);
+runs("file_info", fileInfo, 9);
+runs("resume_info", resumeInfo, 6);
+runs("geolocation", geolocation, 7);
 runs("msrp", msrp(2 ** 20), 38, "msrp fed whole");
 runs("msrp", msrp(1), 38, "msrp fed byte by byte");
 runs("msrp", msrp(7), 38, "msrp fed in sevens");
