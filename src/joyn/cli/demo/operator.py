@@ -25,9 +25,8 @@ GUESTS: Final = ("+33639980003", "+33639980004")
 """Numbers that nobody uses yet. All are from the range France keeps for fiction (06 39 98 xx xx)."""
 NAMES: Final[Mapping[str, str]] = {ALICE: "Alice", BOB: "Bob", GUESTS[0]: "Camille", GUESTS[1]: "Denis"}
 
-SIP_PORT: Final = 5060
-MSRP_PORT: Final = 2855
-HTTP_PORT: Final = 8080
+PORTS: Final[Mapping[str, int]] = {"SIP": 5060, "MSRP": 2855, "HTTP": 8080, "files": 8081}
+"""What is listened on when nobody else does."""
 PASSWORD_BYTES: Final = 5
 """Of a password: 40 bits, 10 characters, for they are typed by hand and guessed by nobody on loopback."""
 PORT_ATTEMPTS: Final = 100
@@ -67,12 +66,11 @@ async def running(directory: Path, host: str) -> AsyncIterator[Operator]:
     kept = (directory / "data" / "joyn.db").exists()
     try:
         passwords = _passwords(directory / "passwords")
-        sip_port, msrp_port = _port(host, SIP_PORT, udp=True), _port(host, MSRP_PORT)
-        http_port = _port(host, HTTP_PORT)
+        ports = {name: _port(host, wanted, udp=name == "SIP") for name, wanted in PORTS.items()}
     except OSError as error:
         raise Trouble(f"the demo cannot start: {error}", "", UNABLE) from None
-    settings = _settings(host, sip_port, msrp_port, http_port)
-    stage = _stage(settings.at(directory), host, http_port)
+    settings = _settings(host, ports)
+    stage = _stage(settings.at(directory), host, ports["HTTP"])
     with (directory / "node.log").open("a", encoding="utf-8") as log:
         telemetry.configure("info", "text", log)
         node = Node(settings.at(directory), pages=[stage] if stage else [])
@@ -94,10 +92,10 @@ async def running(directory: Path, host: str) -> AsyncIterator[Operator]:
                 node=node,
                 directory=directory,
                 host=host,
-                sip_port=sip_port,
+                sip_port=ports["SIP"],
                 passwords=passwords,
                 stage=stage,
-                notes=tuple(_notes(directory, kept, sip_port, msrp_port, http_port)),
+                notes=tuple(_notes(directory, kept, ports)),
             )
         finally:
             await node.stop()
@@ -118,35 +116,32 @@ def _stage(settings: Settings, host: str, port: int) -> Stage | None:
     )
 
 
-def _notes(directory: Path, kept: bool, sip_port: int, msrp_port: int, http_port: int) -> list[str]:
+def _notes(directory: Path, kept: bool, ports: Mapping[str, int]) -> list[str]:
     notes = [f"data in {directory}/, {'kept from the last run' if kept else 'kept for the next run'}"]
-    for name, wanted, taken in (
-        ("SIP", SIP_PORT, sip_port),
-        ("MSRP", MSRP_PORT, msrp_port),
-        ("HTTP", HTTP_PORT, http_port),
-    ):
-        if wanted != taken:
-            notes.append(f"port {wanted} is taken by another program: {name} listens on {taken}")
+    for name, wanted in PORTS.items():
+        if wanted != ports[name]:
+            notes.append(f"port {wanted} is taken by another program: {name} listens on {ports[name]}")
     return notes
 
 
-def _settings(host: str, sip_port: int, msrp_port: int, http_port: int) -> Settings:
+def _settings(host: str, ports: Mapping[str, int]) -> Settings:
     from joyn.config import HttpListener, MsrpListener, Settings, SipListener
 
     settings = Settings()
     listeners = (
-        SipListener(name="udp", transport="udp", host=host, port=sip_port),
-        SipListener(name="tcp", transport="tcp", host=host, port=sip_port),
+        SipListener(name="udp", transport="udp", host=host, port=ports["SIP"]),
+        SipListener(name="tcp", transport="tcp", host=host, port=ports["SIP"]),
     )
     return replace(
         settings,
         sip=replace(settings.sip, listeners=listeners),
-        msrp=replace(settings.msrp, listeners=(MsrpListener(host=host, port=msrp_port),)),
+        msrp=replace(settings.msrp, listeners=(MsrpListener(host=host, port=ports["MSRP"]),)),
         http=replace(
             settings.http,
-            listeners=(HttpListener(host=host, port=http_port),),
-            frame_ancestors=(f"http://{settings.operator.domain}:{http_port}",),
+            listeners=(HttpListener(host=host, port=ports["HTTP"]),),
+            frame_ancestors=(f"http://{settings.operator.domain}:{ports['HTTP']}",),
         ),
+        files=replace(settings.files, listeners=(HttpListener(host=host, port=ports["files"]),)),
     )
 
 
