@@ -185,7 +185,7 @@ class Node:
             date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             make_id=lambda: secrets.token_hex(16),
         )
-        identity = IdentityHeaders(self.numbering, self.endpoint.make_tag)
+        identity = IdentityHeaders(self.numbering, self.endpoint.make_tag, store.subscribers.name_of)
         pager = Pager(self.endpoint, identity, self.attempts, self._flow_of)
         self.msrp = MsrpEndpoint(msrp_limits(settings), make_token=lambda: secrets.token_hex(10), now=time.monotonic)
         self.sessions = Sessions(self.endpoint, self.msrp, session_id=lambda: secrets.randbits(62), now=time.monotonic)

@@ -200,7 +200,9 @@ def test_a_new_name_changes_nothing_else(run):
     async def scenario(store):
         await store.subscribers.put(make_subscriber(blocked=True))
         await store.subscribers.get(ALICE)
+        assert store.subscribers.name_of(ALICE) == ""
         assert await store.subscribers.rename(ALICE, "Alice")
+        assert (store.subscribers.name_of(ALICE), store.subscribers.name_of(BOB)) == ("Alice", "")
         assert await store.subscribers.get(ALICE) == make_subscriber(blocked=True, display_name="Alice")
         assert not await store.subscribers.rename(BOB, "Bob")
 

@@ -21,6 +21,7 @@ CPIM = (
     b"Content-type: text/plain;charset=UTF-8\r\n\r\nsalut"
 )
 PLAIN, RCS = "", ";+g.oma.sip-im"
+NAMES: dict[Aor, str] = {}
 
 
 def message_to(parameters: str) -> SipRequest:
@@ -38,7 +39,7 @@ def attempt(parameters: str, entry: Entry, transport: str = "UDP") -> tuple[list
         send_request=lambda flow, request, on_response, key: sent.append(request),
     )
     flow = SimpleNamespace(listener=SimpleNamespace(transport=transport, sent_by="127.0.0.1:5060"))
-    identity = IdentityHeaders(Numbering("FR", ("joyn.localhost",)), endpoint.make_tag)
+    identity = IdentityHeaders(Numbering("FR", ("joyn.localhost",)), endpoint.make_tag, lambda aor: NAMES.get(aor, ""))
     pager = Pager(cast(Endpoint, endpoint), identity, Attempts(lambda: 0.0), lambda binding: cast(Flow, flow))
     binding = Binding(
         aor=BOB,
@@ -85,6 +86,28 @@ def test_a_plain_client_gets_bare_text() -> None:
 )
 def test_a_plain_client_is_called_by_a_sip_uri_which_is_all_it_reads(parameters: str, to: str) -> None:
     assert message_to(parameters).header("to") == to
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("", ""),
+        ("Alice", '"Alice" '),
+        ('Al "the" Ice\\', '"Al the Ice" '),
+        ('x" <tel:+33639980002>', '"x tel:+33639980002" '),
+        ("Élodie 🎈", '"Élodie 🎈" '),
+        ("A\r\nX-Evil: 1", '"AX-Evil: 1" '),
+        ("\u202egnp", '"gnp" '),
+        ("\r\n", ""),
+    ],
+)
+def test_a_sender_is_called_what_they_call_themselves(monkeypatch: pytest.MonkeyPatch, name: str, shown: str) -> None:
+    monkeypatch.setitem(NAMES, ALICE, name)
+    request = message_to(RCS)
+    sip = "<sip:+33639980001@joyn.localhost;user=phone>"
+    assert request.header("from") == f"{shown}{sip};tag=tag"
+    assert request.header("p-asserted-identity") == f"{shown}<{ALICE}>, {shown}{sip}"
+    assert request.header("x-evil") is None
 
 
 @pytest.mark.parametrize(("transport", "sent", "outcome"), [("UDP", 0, Outcome.REFUSED), ("TCP", 1, None)])

@@ -49,6 +49,13 @@ class Subscribers(Protocol):
         """The subscriber with this digest username, or None."""
         ...
 
+    def name_of(self, aor: Aor) -> str:
+        """What the subscriber is called, for whoever they write to; empty for no subscriber, or no name.
+
+        Answered at once: a store that is elsewhere answers from memory, and with nothing until it knows.
+        """
+        ...
+
     async def put(self, subscriber: Subscriber) -> None:
         """Add or replace; durable when it returns. Raises ValueError when the username belongs to another AOR."""
         ...

@@ -84,6 +84,11 @@ class SqliteSubscribers:
         """The subscriber with this AOR, or None."""
         return self._by_aor.get(aor, self._read)
 
+    def name_of(self, aor: Aor) -> str:
+        """What the subscriber is called."""
+        found = self._by_aor.get(aor, self._read)
+        return "" if found is None else found.display_name
+
     async def find(self, username: str) -> Subscriber | None:
         """The subscriber with this digest username, or None."""
         aor = self._aors.get(username, self._read_aor)
