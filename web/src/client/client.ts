@@ -1,11 +1,13 @@
 /** The client: what the user interface may do, done in the database, over HTTP, or by the tab that has the connection. */
 
+import { ContentServer } from "./content";
 import { Correspondence } from "./correspondence";
 import { Database } from "./database";
-import { Engine } from "./engine";
+import { Downloads } from "./downloads";
+import { Engine, type EngineEvents } from "./engine";
 import { type Environment, once } from "./environment";
 import { Finder } from "./finder";
-import { Http } from "./http";
+import { Http, HttpProblem } from "./http";
 import type { Inbox } from "./inbox";
 import type * as model from "./model";
 import type { Aor, Connection, Conversation, Found, Message, Readable, Session, Settings, Undo } from "./model";
@@ -50,6 +52,8 @@ export class JoynClient implements model.Client {
   readonly unread: Readable<number>;
   readonly blocked: Readable<Aor[]>;
   readonly notifications: Readable<model.NotificationState>;
+  readonly files: Readable<model.FileLimits | undefined>;
+  readonly moving: Readable<ReadonlyMap<string, model.Moving>>;
   readonly signIn: SignInMachine;
 
   readonly #environment: Environment;
@@ -65,6 +69,7 @@ export class JoynClient implements model.Client {
   readonly #tabs: Tabs;
   readonly #correspondence: Correspondence;
   readonly #push: Notifications;
+  readonly #downloads: Downloads;
   readonly #open = new Map<Aor, Live<Conversation | undefined>>();
   readonly #pages = new Map<Aor, Page>();
   readonly #defaults: Settings;
@@ -78,7 +83,9 @@ export class JoynClient implements model.Client {
     const db = new Database(environment.database);
     const http = new Http(environment);
     const threads = new Threads(db, now);
-    const tabs = new Tabs(environment, db, (events) => new Engine(environment, http, db, threads, loadSip, events));
+    const content = new ContentServer(environment, http);
+    const makeEngine = (events: EngineEvents) => new Engine(environment, http, content, db, threads, loadSip, events);
+    const tabs = new Tabs(environment, db, makeEngine);
     const { inbox, history } = tabs.engine;
     this.#environment = environment;
     this.#db = db;
@@ -92,6 +99,10 @@ export class JoynClient implements model.Client {
     this.#shelf = new Shelf(db, threads);
     this.#correspondence = new Correspondence(environment, db, threads, () => tabs.ask({ do: "wake" }));
     this.#push = new Notifications(http, push);
+    this.#downloads = new Downloads(environment, db, content);
+    this.#downloads.onMoving = (id, moving) => tabs.tell({ is: "moving", id, moving });
+    this.files = new Live(() => db.fact("files"), undefined);
+    this.moving = tabs.moving;
     this.notifications = this.#push.state;
     this.connection = tabs.connection;
     this.#defaults = { ...SETTINGS, language: environment.language.slice(0, 2) };
@@ -121,6 +132,7 @@ export class JoynClient implements model.Client {
   /** The tab is closing. */
   close(): void {
     this.#tabs.close();
+    this.#downloads.stop();
     this.#db.close();
   }
 
@@ -194,6 +206,30 @@ export class JoynClient implements model.Client {
     this.#tabs.ask({ do: "wake" });
   }
 
+  async sendFiles(id: Aor, files: readonly model.Outgoing[]): Promise<void> {
+    const { stranger } = await this.#view.conversation(id);
+    await this.#correspondence.sendFiles(id, files);
+    if (stranger) await this.#tellRead(id);
+  }
+
+  content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }> {
+    return new Live(async () => (await this.#db.contents.get([id, message])) ?? {}, {});
+  }
+
+  lookAtFile(id: Aor, message: string): Promise<void> {
+    // One that does not come by itself can still be asked for.
+    return this.#downloads.look(id, message).catch(() => {});
+  }
+
+  fetchFile(id: Aor, message: string): Promise<void> {
+    return this.#downloads.fetch(id, message);
+  }
+
+  async pauseFile(id: Aor, message: string, paused: boolean): Promise<void> {
+    this.#downloads.pause(message);
+    await this.#correspondence.pause(id, message, paused);
+  }
+
   retry(id: Aor, message: string): Promise<void> {
     return this.#correspondence.retry(id, message);
   }
@@ -221,7 +257,7 @@ export class JoynClient implements model.Client {
 
   async forward(message: { conversation: Aor; id: string }, to: Aor[]): Promise<void> {
     const row = await this.#db.messages.get([message.conversation, message.id]);
-    if (row?.kind === "text") for (const id of to) await this.#correspondence.send(id, row.text);
+    if (row !== undefined) for (const id of to) await this.#correspondence.forward(row, id);
   }
 
   draft(id: Aor, text: string): void {
@@ -365,6 +401,7 @@ export class JoynClient implements model.Client {
       },
       left: async (leaving) => {
         this.#tabs.stop();
+        this.#downloads.stop();
         await this.#push.forget().catch(() => {});
         await this.#db.wipe(leaving);
         this.#index.clear();
@@ -384,8 +421,11 @@ export class JoynClient implements model.Client {
   async #settleIn(country: string): Promise<void> {
     this.#numbers.country = country;
     // Any tab may have to take over the connection, and the node may have another version of the client by then.
-    this.#environment.after(FETCH_AHEAD_AFTER, () => void this.#loadSip().catch(() => {}));
-    await Promise.allSettled([this.#numbers.load(), this.#push.resume(), this.#readBlocks()]);
+    this.#environment.after(FETCH_AHEAD_AFTER, () => {
+      void this.#loadSip().catch(() => {});
+      void this.#downloads.sweep().catch(() => {});
+    });
+    await Promise.allSettled([this.#numbers.load(), this.#push.resume(), this.#readBlocks(), this.#readFiles()]);
     this.#refresh();
   }
 
@@ -401,6 +441,16 @@ export class JoynClient implements model.Client {
     const made: Page = { limit: PAGE, live: new Live<Message[]>(() => this.#view.messages(id, made.limit), []) };
     this.#pages.set(id, made);
     return made;
+  }
+
+  /** What the operator's content server takes; what was known stays while the node cannot be asked. */
+  async #readFiles(): Promise<void> {
+    try {
+      const { url, max_file: max, warn_above: warnAbove } = await this.#http.files();
+      await this.#db.setFact("files", { url, max, warnAbove });
+    } catch (error) {
+      if (error instanceof HttpProblem && error.status === 404) await this.#db.facts.delete("files");
+    }
   }
 
   async #readBlocks(): Promise<void> {

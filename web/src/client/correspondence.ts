@@ -1,10 +1,12 @@
 /** What a person does with messages: each is in the database when its promise resolves, and leaves by the outbox. */
 
+import { utf8 } from "../protocol/bytes";
 import type { Database, MessageRow, OutboxRow } from "./database";
-import { deletedText, type Reference, type ReferenceKind, wrapRevocation, wrapText } from "./envelope";
-import type { Environment } from "./environment";
+import { deletedText, type Reference, type ReferenceKind, wrapFile, wrapRevocation, wrapText } from "./envelope";
+import { type Environment, uuid } from "./environment";
 import { markOf } from "./inbox";
-import type { Aor } from "./model";
+import type { Aor, Outgoing } from "./model";
+import { cleanName } from "./shared-file";
 import type { Threads } from "./threads";
 import { canBeDone } from "./view";
 
@@ -38,11 +40,61 @@ export class Correspondence {
     });
   }
 
+  /** Files, each a message: kept here with what is shown of them, and uploaded by the tab that does so. */
+  async sendFiles(conversation: Aor, files: readonly Outgoing[]): Promise<void> {
+    const now = this.#environment.now();
+    const by = await this.#own();
+    await this.#change(async () => {
+      for (const { blob, name, type, preview } of files) {
+        const id = this.#environment.random(32);
+        const at = await this.#threads.timeOf(conversation, by, now);
+        const file = { name: cleanName(name), size: blob.size, type, url: "", until: Infinity, here: true };
+        const message = { conversation, id, own: true, by, at, kind: "file" as const, text: file.name };
+        await this.#threads.add({ ...message, original: "", file });
+        await this.#db.contents.put({ conversation, id, whole: blob, ...(preview === undefined ? {} : { preview }) });
+        const attempt = { begun: false, paused: false, failed: false, tries: 0, due: 0 };
+        await this.#db.transfers.put({ conversation, id, tid: uuid(this.#environment), created: now, ...attempt });
+      }
+    });
+  }
+
+  /** An upload waits, or goes on. */
+  async pause(conversation: Aor, id: string, paused: boolean): Promise<void> {
+    await this.#change(async () => {
+      await this.#db.transfers.update([conversation, id], { paused, due: 0, tries: 0 });
+    });
+  }
+
+  /** The same content once more; a file's document says where it is, and no byte has to be sent again. */
+  async forward(row: MessageRow, to: Aor): Promise<void> {
+    if (row.kind === "text") return this.send(to, row.text);
+    const now = this.#environment.now();
+    if (row.file === undefined || row.original === "" || row.file.until <= now) return;
+    const id = this.#environment.random(32);
+    const by = await this.#own();
+    const { text, original, file } = row;
+    await this.#change(async () => {
+      const at = await this.#threads.timeOf(to, by, now);
+      const message = { conversation: to, id, own: true, by, at, kind: "file" as const, text, original };
+      const content = await this.#db.contents.get([row.conversation, row.id]);
+      if (content !== undefined) await this.#db.contents.put({ ...content, conversation: to, id });
+      await this.#threads.add({ ...message, file: { ...file, here: content?.whole !== undefined } });
+      await this.#put(to, id, "chat", wrapFile(id, now, utf8(original)));
+    });
+  }
+
   /** The same message again, with the same id. */
   async retry(conversation: Aor, id: string): Promise<void> {
     await this.#change(async () => {
       const row = await this.#db.messages.get([conversation, id]);
       if (row === undefined || !(await this.#threads.revive(conversation, id))) return;
+      if (row.kind === "file") {
+        // Its upload goes on where it was; with none left over, it is there, and only the message was not taken.
+        const again = { failed: false, paused: false, tries: 0, due: 0, created: this.#environment.now() };
+        if ((await this.#db.transfers.update([conversation, id], again)) > 0) return;
+        const now = this.#environment.now();
+        return this.#put(conversation, id, "chat", wrapFile(id, now, utf8(row.original)));
+      }
       const reference: Reference | undefined =
         row.reply === undefined ? undefined : { kind: "reply", target: row.reply };
       await this.#put(conversation, id, "chat", wrapText(id, row.at, row.original, reference));

@@ -5,7 +5,7 @@
  */
 
 import Dexie, { type Table } from "dexie";
-import type { Aor, DeliveryState, FailureReason, Message, Operator, Settings } from "./model";
+import type { Aor, Conversation, DeliveryState, FailureReason, FileLimits, Message, Operator, Settings } from "./model";
 
 export interface MessageRow {
   conversation: Aor;
@@ -19,12 +19,14 @@ export interface MessageRow {
   /** When it came, by our clock, or by the server's when the history says it. Nothing of it is the sender's to choose. */
   arrived: number;
   kind: Message["kind"];
-  /** As it is now; `original` as it came. */
+  /** As it is now; `original` as it came. Of a file its name, and the document that tells of it. */
   text: string;
   original: string;
   state: DeliveryState;
   failure?: FailureReason;
   reached: Partial<Record<DeliveryState, number>>;
+  /** What the message stands for, if it is of the kind `file`. */
+  file?: FileRow;
   reply?: string;
   editedAt?: number;
   earlier?: string[];
@@ -35,6 +37,55 @@ export interface MessageRow {
   wantsDisplay: boolean;
   /** When this row was last written, for the search index. */
   touched: number;
+}
+
+/** A file, as its sender describes it. */
+export interface FileRow {
+  name: string;
+  /** Bytes. */
+  size: number;
+  /** Its media type, in lower case. */
+  type: string;
+  /** Where it can be fetched, and until when; empty until one of ours has been uploaded. */
+  url: string;
+  until: number;
+  preview?: { url: string; size: number };
+  /** It is a voice message of this length. */
+  seconds?: number;
+  /** All of it is on this device. */
+  here: boolean;
+}
+
+/** What is on this device of a file. */
+export interface ContentRow {
+  conversation: Aor;
+  id: string;
+  whole?: Blob;
+  preview?: Blob;
+}
+
+/** An upload that is not complete. */
+export interface TransferRow {
+  conversation: Aor;
+  id: string;
+  /** Its name on the content server, a UUID. */
+  tid: string;
+  created: number;
+  /** Bytes may have left. */
+  begun: boolean;
+  paused: boolean;
+  failed: boolean;
+  tries: number;
+  /** Not to be tried before. */
+  due: number;
+}
+
+/** A part of a file that is being fetched: what came in one go, from byte `at` on. */
+export interface PieceRow {
+  conversation: Aor;
+  id: string;
+  at: number;
+  blob: Blob;
 }
 
 /** A reaction, an edit or a deletion; it may come before the message it is about, and is kept until then. */
@@ -60,7 +111,8 @@ export interface ConversationRow {
   id: Aor;
   /** When its newest message came. */
   at: number;
-  last?: { own: boolean; text: string; at: number; state: DeliveryState; kind: Message["kind"] };
+  /** `file` is the media type of one. */
+  last?: Conversation["last"];
   unread: number;
   markedUnread: boolean;
   pinned?: number;
@@ -107,6 +159,8 @@ export interface Facts {
   newest: string;
   oldest: string;
   blocked: Aor[];
+  /** What the operator's content server takes, and where it is; undefined when there is none. */
+  files: FileLimits & { url: string };
   /** Signed out here, and the node does not know yet. */
   leaving: true;
 }
@@ -119,6 +173,9 @@ export class Database extends Dexie {
   declare contacts: Table<ContactRow, Aor>;
   declare settings: Table<{ key: string; value: unknown }, string>;
   declare facts: Table<{ key: string; value: unknown }, string>;
+  declare contents: Table<ContentRow, [Aor, string]>;
+  declare transfers: Table<TransferRow, [Aor, string]>;
+  declare pieces: Table<PieceRow, [Aor, string, number]>;
   /** Messages deleted here, which nothing must bring back; an empty id stands for all of the history until `at`. */
   declare gone: Table<{ conversation: Aor; id: string; at: number }, [Aor, string]>;
 
@@ -133,6 +190,11 @@ export class Database extends Dexie {
       settings: "key",
       facts: "key",
       gone: "[conversation+id]",
+    });
+    this.version(2).stores({
+      contents: "[conversation+id]",
+      transfers: "[conversation+id], created",
+      pieces: "[conversation+id+at], [conversation+id]",
     });
   }
 

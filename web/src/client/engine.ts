@@ -6,6 +6,7 @@
 import { addressUri, CPIM_CONTENT_TYPE, parseCpim } from "../protocol/cpim";
 import { IS_COMPOSING_CONTENT_TYPE } from "../protocol/iscomposing";
 import { aorOf } from "./addresses";
+import type { ContentServer } from "./content";
 import type { Database, OutboxRow } from "./database";
 import { Delivery, service } from "./delivery";
 import { wrapComposing, wrapText } from "./envelope";
@@ -14,11 +15,12 @@ import { History } from "./history";
 import type { Http } from "./http";
 import { Inbox } from "./inbox";
 import { Line, type Refusal } from "./line";
-import type { Aor, Conversation } from "./model";
+import type { Aor, Conversation, Moving } from "./model";
 import { Outbox, type Outcome } from "./outbox";
 import { type Carried, Sessions } from "./sessions";
 import type { MakeSip, SipRequest } from "./sip";
 import type { Threads } from "./threads";
+import { Uploads } from "./transfers";
 import { Typing } from "./typing";
 
 /** Milliseconds for which an answer about somebody's reachability is believed (facts §13: polling costs battery). */
@@ -30,6 +32,7 @@ export const CATCH_UP_AGAIN = 5_000;
 export interface EngineEvents {
   onTyping(peer: Aor, typing: boolean): void;
   onReach(peer: Aor, reach: Conversation["reach"]): void;
+  onMoving(id: string, moving: Moving | undefined): void;
   onRefused(refusal: Refusal): void;
 }
 
@@ -41,6 +44,8 @@ export class Engine {
   readonly #threads: Threads;
   readonly #sessions: Sessions;
   readonly #outbox: Outbox;
+  readonly #content: ContentServer;
+  readonly #uploads: Uploads;
   readonly #typing: Typing;
   readonly #events: EngineEvents;
   readonly #asked = new Map<Aor, number>();
@@ -50,6 +55,7 @@ export class Engine {
   constructor(
     environment: Environment,
     http: Http,
+    content: ContentServer,
     db: Database,
     threads: Threads,
     loadSip: () => Promise<MakeSip>,
@@ -70,6 +76,11 @@ export class Engine {
       (row) => delivery.send(row),
       (row, outcome) => this.#settled(row, outcome),
     );
+    this.#content = content;
+    this.#uploads = new Uploads(environment, db, threads, content, {
+      onMoving: (id, moving) => events.onMoving(id, moving),
+      onReady: () => void this.#outbox.wake(),
+    });
     this.#typing = new Typing(
       environment,
       (peer, notice) => this.#tellTyping(peer, notice),
@@ -93,17 +104,26 @@ export class Engine {
     if (this.#own !== own) this.stop();
     this.#own = own;
     this.line.start();
+    void this.#uploads.start();
   }
 
   /** Stops for good when the session is over: what is still on its way is not kept. */
   stop(): void {
     this.#own = "";
     this.line.stop();
+    this.#uploads.stop();
+    this.#content.forget();
+  }
+
+  /** There may be a network again. */
+  reconnect(): void {
+    this.line.reconnect();
+    if (this.#own !== "") void this.#uploads.start();
   }
 
   /** Something was put into the outbox. */
   async wake(): Promise<void> {
-    await this.#outbox.wake();
+    await Promise.all([this.#outbox.wake(), this.#uploads.wake()]);
   }
 
   /** The person types to somebody; an empty text is none. */
@@ -125,6 +145,7 @@ export class Engine {
 
   #onUp(): void {
     void this.#outbox.start();
+    void this.#uploads.start();
     void this.#catchUp();
     // Whoever is looked at was asked for while there was no line, or may have gone since.
     void this.look(this.#looked);

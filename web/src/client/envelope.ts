@@ -7,6 +7,7 @@
 
 import type { Header } from "../protocol/bytes";
 import { ANONYMOUS, buildCpim, type Cpim } from "../protocol/cpim";
+import { FILE_INFO_CONTENT_TYPE } from "../protocol/file-info";
 import { buildImdn, IMDN_CONTENT_TYPE } from "../protocol/imdn";
 import { IS_COMPOSING_CONTENT_TYPE } from "../protocol/iscomposing";
 import { buildRevocation, REVOCATION_CONTENT_TYPE } from "../protocol/revocation";
@@ -67,6 +68,19 @@ export function wrapText(id: string, at: number, text: string, reference?: Refer
     body: new TextEncoder().encode(text),
     extra,
     namespaces: reference ? [[prefix, namespace]] : [],
+  });
+}
+
+/** A file as it leaves: the document that says where it is. */
+export function wrapFile(id: string, at: number, document: Uint8Array): Uint8Array<ArrayBuffer> {
+  return buildCpim({
+    from: ANONYMOUS,
+    to: ANONYMOUS,
+    dateTime: dateTime(at),
+    messageId: id,
+    dispositionNotification: REQUESTED,
+    contentType: FILE_INFO_CONTENT_TYPE,
+    body: document,
   });
 }
 

@@ -1,5 +1,7 @@
 /** What the client takes from its surroundings: time, chance, the network and the other tabs. Tests give their own. */
 
+import type { Bytes } from "../protocol/bytes";
+
 /** The part of a WebSocket that is used. */
 export interface Socket {
   readonly readyState: number;
@@ -19,6 +21,15 @@ export interface Channel {
   close(): void;
 }
 
+/** A request whose body is large. */
+export interface Sending {
+  method: "POST" | "PUT";
+  url: string;
+  headers: Record<string, string>;
+  body: FormData | Blob;
+  signal: AbortSignal;
+}
+
 export interface Environment {
   /** Milliseconds since 1970. */
   now(): number;
@@ -27,6 +38,8 @@ export interface Environment {
   /** `count` unguessable lower-case hexadecimal digits. */
   random(count: number): string;
   fetch(path: string, init?: RequestInit): Promise<Response>;
+  /** Sends it, and tells how much of the body has left, of how much. Rejects when there was no answer. */
+  send(request: Sending, onMoved: (sent: number, total: number) => void): Promise<{ status: number; body: Bytes }>;
   openSocket(url: string, protocol: string): Socket;
   openChannel(name: string): Channel | undefined;
   locks: Pick<LockManager, "request"> | undefined;
@@ -46,6 +59,7 @@ export function browserEnvironment(): Environment {
     },
     random: randomHex,
     fetch: (path, init) => fetch(path, init),
+    send: sendByXhr,
     openSocket: (url, protocol) => new WebSocket(url, protocol),
     openChannel: (name) => (typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(name)),
     locks: navigator.locks,
@@ -70,6 +84,21 @@ export function once<T>(fetch: () => Promise<T>): () => Promise<T> {
     return fetched;
   };
 }
+
+/** fetch does not tell how much of a body has left. */
+const sendByXhr: Environment["send"] = ({ method, url, headers, body, signal }, onMoved) =>
+  new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open(method, url);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.responseType = "arraybuffer";
+    request.upload.onprogress = ({ loaded, total }) => onMoved(loaded, total);
+    request.onload = () => resolve({ status: request.status, body: new Uint8Array(request.response as ArrayBuffer) });
+    request.onerror = request.onabort = () => reject(new TypeError("no answer"));
+    if (signal.aborted) return reject(new TypeError("no answer"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(body);
+  });
 
 function randomHex(count: number): string {
   const bytes = crypto.getRandomValues(new Uint8Array(Math.ceil(count / 2)));

@@ -64,7 +64,9 @@ export class Finder {
       await this.#history.take(items);
       const keys = items.map(({ peer, message_id }): [Aor, string] => [peer, message_id]);
       const [rows, names] = await Promise.all([this.#db.messages.bulkGet(keys), this.#view.names()]);
-      const fresh = rows.flatMap((row) => (row?.kind === "text" && !known.has(row.id) ? [row] : []));
+      const fresh = rows.flatMap((row) =>
+        (row?.kind === "text" || row?.kind === "file") && !known.has(row.id) ? [row] : [],
+      );
       return { ...NOTHING, messages: fresh.map((row) => this.#shown(row, names)) };
     } catch {
       return NOTHING; // what is here is all there is

@@ -66,6 +66,15 @@ export interface DeviceAnswer {
   here: boolean;
 }
 
+/** Leave to use the content server until `until` (seconds since 1970); sizes in bytes. */
+export interface FileLeave {
+  url: string;
+  ticket: string;
+  until: number;
+  max_file: number;
+  warn_above: number;
+}
+
 export interface HistoryAnswer {
   items: HistoryItem[];
   more?: boolean;
@@ -168,6 +177,11 @@ export class Http {
 
   async signOutOthers(): Promise<void> {
     await this.#call("POST", "/api/devices/sign-out-others");
+  }
+
+  /** Rejects with 404 when the operator has no content server. */
+  files(): Promise<FileLeave> {
+    return this.#json("GET", "/api/files");
   }
 
   async pushKey(): Promise<string> {

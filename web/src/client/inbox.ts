@@ -6,13 +6,15 @@
  */
 
 import type { Cpim } from "../protocol/cpim";
+import { FILE_INFO_CONTENT_TYPE } from "../protocol/file-info";
 import { IMDN_CONTENT_TYPE, type Imdn, parseImdn } from "../protocol/imdn";
 import { IS_COMPOSING_CONTENT_TYPE } from "../protocol/iscomposing";
 import { parseRevocation, REVOCATION_CONTENT_TYPE } from "../protocol/revocation";
-import type { Database, MarkRow } from "./database";
+import type { Database, FileRow, MarkRow } from "./database";
 import { MAX_EMOJI, type Reference, referenceOf, wrapReceipt, writtenAt } from "./envelope";
 import type { Environment } from "./environment";
 import type { Aor, DeliveryState } from "./model";
+import { readFacts } from "./shared-file";
 import type { Threads } from "./threads";
 
 /** Who a message is from and to, as the network asserts. */
@@ -56,10 +58,24 @@ export class Inbox {
     else if (contentType === REVOCATION_CONTENT_TYPE) await this.#takeRevocation(cpim, way);
     else if (reference !== null && reference.kind !== "reply") await this.#takeMark(cpim, way, reference);
     else if (contentType.startsWith("text/")) await this.#takeMessage(cpim, way, "text", reference?.target);
+    else if (contentType === FILE_INFO_CONTENT_TYPE) await this.#takeFile(cpim, way);
     else if (SHOWN.test(contentType)) await this.#takeMessage(cpim, way, "unsupported");
   }
 
-  async #takeMessage(cpim: Cpim, way: Way, kind: "text" | "unsupported", reply?: string): Promise<void> {
+  async #takeFile(cpim: Cpim, way: Way): Promise<void> {
+    const file = readFacts(cpim.body);
+    if (file === undefined) await this.#takeMessage(cpim, way, "unsupported");
+    else await this.#takeMessage(cpim, way, "file", undefined, { text: file.name, original: cpim.text, file });
+  }
+
+  /** `said` is what the message says, where that is not its text. */
+  async #takeMessage(
+    cpim: Cpim,
+    way: Way,
+    kind: "text" | "file" | "unsupported",
+    reply?: string,
+    said: { text: string; original?: string; file?: FileRow } = { text: kind === "text" ? cpim.text : "" },
+  ): Promise<void> {
     const { past } = way;
     const own = way.from === this.#own();
     const conversation = own ? way.to : way.from;
@@ -71,7 +87,7 @@ export class Inbox {
       own,
       by: way.from,
       kind,
-      text: kind === "text" ? cpim.text : "",
+      ...said,
       // A copy of what another device of ours sent: the network has it.
       state: past?.state ?? (own ? ("sent" as const) : ("delivered" as const)),
       ...(past === undefined ? {} : { arrived: past.at }),

@@ -15,7 +15,16 @@ export interface Readable<T> {
 /** Design §5: a state only advances, except failed → pending on Retry. */
 export type DeliveryState = "pending" | "sent" | "stored" | "delivered" | "displayed" | "failed";
 
-export type FailureReason = "refused" | "expired" | "unknown-number" | "too-large" | "blocked" | "forbidden";
+export type FailureReason =
+  | "refused"
+  | "expired"
+  | "unknown-number"
+  | "too-large"
+  | "blocked"
+  | "forbidden"
+  | "file-too-large"
+  | "file-type"
+  | "no-room";
 
 export interface Reaction {
   emoji: string;
@@ -29,8 +38,11 @@ export interface Message {
   conversation: Aor;
   own: boolean;
   at: number;
-  kind: "text" | "deleted" | "unsupported" | "note";
+  kind: "text" | "file" | "deleted" | "unsupported" | "note";
+  /** Of a file its name. */
   text: string;
+  /** It is of the kind `file`. */
+  file?: SharedFile;
   state: DeliveryState;
   failure?: FailureReason;
   /** The message this one answers: `found` is absent when it is not here any more. */
@@ -45,6 +57,47 @@ export interface Message {
   can: { edit: boolean; deleteForEveryone: boolean; cancelSending: boolean; retry: boolean };
 }
 
+/** A file in a conversation; sizes in bytes. */
+export interface SharedFile {
+  name: string;
+  size: number;
+  /** Its media type, in lower case. */
+  type: string;
+  /** It can be drawn in the conversation. */
+  picture: boolean;
+  /** Until when it can be fetched. */
+  until: number;
+  /** It is a voice message of this length. */
+  seconds?: number;
+  /**
+   * Ours: waiting to be uploaded (or being so: see `Client.moving`), paused, failed. All of it on this device; to be
+   * fetched; or not to be had any more.
+   */
+  state: "waiting" | "paused" | "failed" | "here" | "there" | "gone";
+}
+
+/** A transfer that moves: so many bytes of so many are there, and so many come in a second. */
+export interface Moving {
+  bytes: number;
+  of: number;
+  rate: number;
+}
+
+/** A file to be sent, as it shall arrive. */
+export interface Outgoing {
+  blob: Blob;
+  name: string;
+  type: string;
+  /** A small JPEG. */
+  preview?: Blob;
+}
+
+/** Largest file that the operator takes, and the size from which people are asked first, in bytes. */
+export interface FileLimits {
+  max: number;
+  warnAbove: number;
+}
+
 /** Conversations that may be pinned (design §4). */
 export const MAX_PINNED = 5;
 
@@ -53,7 +106,15 @@ export interface Conversation {
   /** The name the person gave, or the number as it is written in this country. */
   name: string;
   number: string;
-  last?: { own: boolean; text: string; at: number; state: DeliveryState; kind: Message["kind"] };
+  last?: {
+    own: boolean;
+    text: string;
+    at: number;
+    state: DeliveryState;
+    kind: Message["kind"];
+    /** The media type of a file. */
+    file?: string;
+  };
   at: number;
   unread: number;
   markedUnread: boolean;
@@ -192,6 +253,21 @@ export interface Client {
 
   /** Pending at once and kept; it leaves when it can. Resolves when it is in the local store. */
   send(id: Aor, text: string, reply?: string): Promise<void>;
+  /** What may be sent; undefined when the operator takes no files. */
+  files: Readable<FileLimits | undefined>;
+  /** Transfers that move now, by message, in whatever tab. */
+  moving: Readable<ReadonlyMap<string, Moving>>;
+  /** Each becomes a message, which leaves when its file has been uploaded; what is written meanwhile overtakes it. */
+  sendFiles(id: Aor, files: readonly Outgoing[]): Promise<void>;
+  /** What is on this device of a file: all of it, and a small picture. */
+  content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }>;
+  /** The message is on the screen: small pictures come by themselves. */
+  lookAtFile(id: Aor, message: string): Promise<void>;
+  /** Fetches a file. Rejects when it is not to be had. */
+  fetchFile(id: Aor, message: string): Promise<void>;
+  /** An upload waits until it goes on; a download stops, and `fetchFile` goes on with it. */
+  pauseFile(id: Aor, message: string, paused: boolean): Promise<void>;
+
   retry(id: Aor, message: string): Promise<void>;
   cancelSending(id: Aor, message: string): Promise<void>;
   edit(id: Aor, message: string, text: string): Promise<void>;

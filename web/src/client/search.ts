@@ -86,7 +86,8 @@ export class SearchIndex {
     for (const row of rows) {
       this.#upTo = Math.max(this.#upTo, row.touched);
       const { conversation, id, at } = row;
-      if (row.kind === "text") this.#entries.set(keyOf(row), { conversation, id, at, folded: fold(row.text) });
+      if (row.kind === "text" || row.kind === "file")
+        this.#entries.set(keyOf(row), { conversation, id, at, folded: fold(row.text) });
       else this.#entries.delete(keyOf(row));
     }
   }

@@ -9,7 +9,7 @@ import type { Engine, EngineEvents } from "./engine";
 import type { Environment } from "./environment";
 import { Leader } from "./leader";
 import type { Refusal } from "./line";
-import type { Aor, Connection, Conversation } from "./model";
+import type { Aor, Connection, Conversation, Moving } from "./model";
 import { Held } from "./store";
 import type { Presence } from "./view";
 
@@ -24,6 +24,7 @@ export type News =
   | { is: "connection"; connection: Connection }
   | { is: "typing"; id: Aor; typing: boolean }
   | { is: "reach"; id: Aor; reach: Conversation["reach"] }
+  | { is: "moving"; id: string; moving: Moving | undefined }
   | { is: "refused"; refusal: Refusal }
   | { is: "session" };
 
@@ -31,6 +32,8 @@ export class Tabs {
   readonly connection: Held<Connection>;
   /** What is known of people while the connection lasts. */
   readonly presence = { typing: new Set<Aor>(), reach: new Map<Aor, Conversation["reach"]>() } satisfies Presence;
+  /** Transfers that move now, by message. */
+  readonly moving = new Held<ReadonlyMap<string, Moving>>(new Map());
   /** `presence` has changed. */
   onPresence: () => void = () => {};
   /** The node said that there will be no connection. */
@@ -52,6 +55,7 @@ export class Tabs {
     this.engine = makeEngine({
       onTyping: (id, typing) => this.tell({ is: "typing", id, typing }),
       onReach: (id, reach) => this.tell({ is: "reach", id, reach }),
+      onMoving: (id, moving) => this.tell({ is: "moving", id, moving }),
       onRefused: (refusal) => this.tell({ is: "refused", refusal }),
     });
   }
@@ -112,13 +116,18 @@ export class Tabs {
       this.onRefused(word.refusal);
     } else if (word.is === "session") {
       this.onSession();
+    } else if (word.is === "moving") {
+      const all = new Map(this.moving.value);
+      if (word.moving === undefined) all.delete(word.id);
+      else all.set(word.id, word.moving);
+      this.moving.set(all);
     } else {
       this.#learn(word);
       this.onPresence();
     }
   }
 
-  #learn(news: Exclude<News, { is: "refused" | "session" }>): void {
+  #learn(news: Exclude<News, { is: "moving" | "refused" | "session" }>): void {
     const { typing, reach } = this.presence;
     if (news.is === "typing") {
       if (news.typing) typing.add(news.id);
@@ -135,7 +144,7 @@ export class Tabs {
     if (order.do === "look") void this.engine.look(order.id);
     else if (order.do === "compose") this.engine.compose(order.id, order.text);
     else if (order.do === "wake") void this.engine.wake();
-    else if (order.do === "reconnect") this.engine.line.reconnect();
+    else if (order.do === "reconnect") this.engine.reconnect();
     else if (order.do === "hello") this.announce({ is: "connection", connection: this.engine.line.connection.value });
     else void this.#connect();
   }

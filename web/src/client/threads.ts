@@ -21,7 +21,7 @@ export const MAX_MARKS = 100;
 const ORDER: readonly DeliveryState[] = ["pending", "sent", "stored", "failed", "delivered", "displayed"];
 
 export type NewMessage = Pick<MessageRow, "conversation" | "id" | "own" | "by" | "at" | "kind" | "text"> &
-  Partial<Pick<MessageRow, "arrived" | "state" | "reply" | "unseen" | "wantsDisplay">>;
+  Partial<Pick<MessageRow, "file" | "original" | "arrived" | "state" | "reply" | "unseen" | "wantsDisplay">>;
 
 export class Threads {
   readonly #db: Database;
@@ -189,11 +189,16 @@ export class Threads {
 
   /** Takes a message away from this device, for good, and from the outbox; the result brings it back. */
   async remove(conversation: Aor, id: string): Promise<() => Promise<void>> {
-    const { messages, gone, outbox } = this.#db;
+    const { messages, gone, outbox, transfers } = this.#db;
     const leaving = () => outbox.where({ id }).and(({ kind }) => kind === "chat");
     const kept = await this.#change(async () => {
-      const before = { row: await messages.get([conversation, id]), leaving: await leaving().toArray() };
-      await Promise.all([messages.delete([conversation, id]), leaving().delete()]);
+      const before = {
+        row: await messages.get([conversation, id]),
+        leaving: await leaving().toArray(),
+        upload: await transfers.get([conversation, id]),
+      };
+      await Promise.all([messages, transfers].map((table) => table.delete([conversation, id])));
+      await leaving().delete();
       await gone.put({ conversation, id, at: this.#now() });
       await this.#touch(conversation);
       return before;
@@ -203,26 +208,31 @@ export class Threads {
         await gone.delete([conversation, id]);
         if (kept.row !== undefined) await messages.put({ ...kept.row, touched: this.#now() });
         await outbox.bulkPut(kept.leaving);
+        if (kept.upload !== undefined) await transfers.put(kept.upload);
         await this.#touch(conversation);
       });
   }
 
   /** Takes a whole conversation away, with what of it has not left yet; that theirs came is still said. */
   async clear(conversation: Aor): Promise<() => Promise<void>> {
-    const { messages, gone, conversations, outbox, marks } = this.#db;
+    const { messages, gone, conversations, outbox, marks, transfers } = this.#db;
     const leaving = () => outbox.where({ conversation }).and(({ kind }) => kind !== "receipt");
     const rows = () =>
       messages.where("[conversation+at+id]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
     const pieces = () =>
       marks.where("[conversation+target]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
+    const uploads = () =>
+      transfers.where("[conversation+id]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
     const kept = await this.#change(async () => {
       const before = {
         row: await conversations.get(conversation),
         rows: await rows().toArray(),
         marks: await pieces().toArray(),
         leaving: await leaving().toArray(),
+        uploads: await uploads().toArray(),
       };
-      await Promise.all([rows().delete(), pieces().delete(), leaving().delete(), conversations.delete(conversation)]);
+      await Promise.all([rows(), pieces(), leaving(), uploads()].map((some) => some.delete()));
+      await conversations.delete(conversation);
       // What was here does not come back; nor does what of the history is older, and had not been fetched.
       const at = Math.max(0, ...before.rows.slice(-1).map(({ arrived }) => arrived));
       await gone.bulkPut(["", ...before.rows.map(({ id }) => id)].map((id) => ({ conversation, id, at })));
@@ -234,6 +244,7 @@ export class Threads {
         if (kept.row !== undefined) await conversations.put(kept.row);
         await messages.bulkPut(kept.rows.map((row) => ({ ...row, touched: this.#now() })));
         await marks.bulkPut(kept.marks);
+        await transfers.bulkPut(kept.uploads);
         await outbox.bulkPut(kept.leaving);
         await this.#touch(conversation);
       });
@@ -268,8 +279,8 @@ export class Threads {
       row.unread = await this.#db.messages.where({ conversation, unseen: 1 }).count();
       if (last === undefined) delete row.last;
       else {
-        const { own, text, at, state, kind, arrived } = last;
-        row.last = { own, text, at, state, kind };
+        const { own, text, at, state, kind, arrived, file } = last;
+        row.last = { own, text, at, state, kind, ...(file === undefined ? {} : { file: file.type }) };
         row.at = arrived;
       }
     }
@@ -278,8 +289,8 @@ export class Threads {
   }
 
   #change<T>(work: () => Promise<T>): Promise<T> {
-    const { messages, marks, conversations, gone, outbox } = this.#db;
-    return this.#db.transaction("rw", [messages, marks, conversations, gone, outbox], work);
+    const { messages, marks, conversations, gone, outbox, transfers } = this.#db;
+    return this.#db.transaction("rw", [messages, marks, conversations, gone, outbox, transfers], work);
   }
 }
 
@@ -288,7 +299,7 @@ export function marked(row: MessageRow, marks: readonly MarkRow[]): MessageRow {
   const ordered = marks.toSorted((one, other) => (newer(one, other) ? 1 : -1));
   const byAuthor = ordered.filter(({ by, arrived }) => by === row.by && arrived <= row.arrived + EDIT_WINDOW);
   if (row.kind === "deleted" || byAuthor.some(({ what }) => what === "delete")) {
-    const { editedAt: _at, earlier: _earlier, ...rest } = row;
+    const { editedAt: _at, earlier: _earlier, file: _file, ...rest } = row;
     return { ...rest, kind: "deleted", text: "", original: "", reactions: [] };
   }
   const edits = byAuthor.filter(({ what }) => what.startsWith("edit:"));

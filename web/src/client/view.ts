@@ -1,8 +1,16 @@
 /** Rows of the database as the user interface sees them. */
 
-import { type ConversationRow, type Database, emptyConversation, type MessageRow } from "./database";
-import type { Aor, Contact, Conversation, Message, Reaction, Settings } from "./model";
+import {
+  type ConversationRow,
+  type Database,
+  emptyConversation,
+  type FileRow,
+  type MessageRow,
+  type TransferRow,
+} from "./database";
+import type { Aor, Contact, Conversation, Message, Reaction, Settings, SharedFile } from "./model";
 import type { Numbers } from "./numbers";
+import { isPicture } from "./shared-file";
 import { EDIT_WINDOW } from "./threads";
 
 export const SETTINGS: Settings = {
@@ -57,12 +65,15 @@ export class View {
   async messages(id: Aor, limit: number): Promise<Message[]> {
     const rows = (await this.#db.newest(id, limit)).reverse();
     const targets = rows.flatMap(({ reply }) => (reply === undefined ? [] : [reply]));
-    const [found, own] = await Promise.all([
+    const files = rows.flatMap(({ kind, id: message }): [Aor, string][] => (kind === "file" ? [[id, message]] : []));
+    const [found, own, transfers] = await Promise.all([
       this.#db.messages.bulkGet(targets.map((target) => [id, target])),
       this.#db.fact("identity"),
+      this.#db.transfers.bulkGet(files),
     ]);
+    const uploads = new Map(transfers.flatMap((row) => (row === undefined ? [] : [[row.id, row]])));
     const byId = new Map(found.flatMap((row) => (row === undefined ? [] : [[row.id, row]])));
-    return rows.map((row) => this.#message(row, byId, own?.aor ?? ""));
+    return rows.map((row) => this.#message(row, byId, own?.aor ?? "", uploads.get(row.id)));
   }
 
   async contacts(): Promise<Contact[]> {
@@ -97,7 +108,7 @@ export class View {
     };
   }
 
-  #message(row: MessageRow, found: Map<string, MessageRow>, own: Aor): Message {
+  #message(row: MessageRow, found: Map<string, MessageRow>, own: Aor, upload?: TransferRow): Message {
     const target = row.reply === undefined ? undefined : found.get(row.reply);
     const quoted =
       target === undefined || target.kind === "deleted" ? {} : { found: { own: target.own, text: target.text } };
@@ -108,6 +119,7 @@ export class View {
       at: row.at,
       kind: row.kind,
       text: row.text,
+      ...(row.file === undefined ? {} : { file: sharedFile(row.file, upload, this.#now()) }),
       state: row.state,
       ...(row.failure === undefined ? {} : { failure: row.failure }),
       ...(row.reply === undefined ? {} : { reply: { id: row.reply, ...quoted } }),
@@ -123,13 +135,21 @@ export class View {
 /** What the person may do with a message now. */
 export function canBeDone(row: MessageRow, now: number): Message["can"] {
   const left = row.own && row.state !== "pending" && row.state !== "failed";
-  const changeable = left && row.kind === "text" && now <= row.arrived + EDIT_WINDOW;
+  const said = row.kind === "text" || row.kind === "file";
+  const changeable = left && said && now <= row.arrived + EDIT_WINDOW;
   return {
-    edit: changeable,
+    edit: changeable && row.kind === "text",
     deleteForEveryone: changeable,
-    cancelSending: row.own && row.kind === "text" && (row.state === "pending" || row.state === "stored"),
+    cancelSending: row.own && said && (row.state === "pending" || row.state === "stored"),
     retry: row.own && row.state === "failed",
   };
+}
+
+/** A file with what may be done about it. */
+function sharedFile({ name, size, type, until, seconds, here }: FileRow, upload: TransferRow | undefined, now: number) {
+  const facts = { name, size, type, until, picture: isPicture(type), ...(seconds === undefined ? {} : { seconds }) };
+  const state = upload?.failed ? "failed" : upload?.paused ? "paused" : upload ? "waiting" : undefined;
+  return { ...facts, state: state ?? (here ? "here" : until <= now ? "gone" : "there") } satisfies SharedFile;
 }
 
 function inOrder(one: Conversation, other: Conversation): number {

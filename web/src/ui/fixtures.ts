@@ -1,6 +1,6 @@
 /** Made-up people and messages for the scripted client. The numbers are of France's range for fiction. */
 
-import type { Contact, Conversation, Device, Message, Settings } from "../client/model";
+import type { Contact, Conversation, Device, Message, Settings, SharedFile } from "../client/model";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -118,6 +118,17 @@ export function message(conversation: string, text: string, time: number, more: 
     can: { edit: false, deleteForEveryone: false, cancelSending: false, retry: false },
     ...more,
   };
+}
+
+export function file(
+  conversation: string,
+  { name, size, type, state }: Pick<SharedFile, "name" | "size" | "type" | "state">,
+  time: number,
+  more: Partial<Message> = {},
+): Message {
+  const picture = type.startsWith("image/");
+  const shared = { name, size, type, state, picture, until: Number.POSITIVE_INFINITY };
+  return message(conversation, name, time, { kind: "file", file: shared, ...more });
 }
 
 const own = (state: Message["state"], more: Partial<Message> = {}): Partial<Message> => ({

@@ -58,6 +58,8 @@ export class Scripted implements Model.Client {
   readonly contacts = new Value<Model.Contact[]>([]);
   readonly unread = new Value(0);
   readonly blocked = new Value<Aor[]>([]);
+  readonly files = new Value<Model.FileLimits | undefined>({ max: 100 << 20, warnAbove: 10 << 20 });
+  readonly moving = new Value<ReadonlyMap<string, Model.Moving>>(new Map());
   readonly notifications = new Value<Model.NotificationState>("ask");
   readonly #messages = new Map<Aor, Value<Model.Message[]>>();
   /** Older messages that have not been asked for, oldest first. */
@@ -193,6 +195,41 @@ export class Scripted implements Model.Client {
         this.change(id, { at: now, last: { own: true, text, at: now, state, kind: "text" } });
       }, step * STEP_MS);
     }
+  }
+
+  readonly #contents = new Map<string, Value<{ whole?: Blob; preview?: Blob }>>();
+
+  content(_id: Aor, message: string): Value<{ whole?: Blob; preview?: Blob }> {
+    const found = this.#contents.get(message) ?? new Value<{ whole?: Blob; preview?: Blob }>({});
+    this.#contents.set(message, found);
+    return found;
+  }
+
+  async sendFiles(id: Aor, files: readonly Model.Outgoing[]): Promise<void> {
+    for (const { blob, name, type, preview } of files) {
+      const now = Date.now();
+      const message = fixtures.file(id, { name, type, size: blob.size, state: "here" }, now, {
+        own: true,
+        state: "pending",
+      });
+      this.content(id, message.id).set({ whole: blob, ...(preview ? { preview } : {}) });
+      this.#of(id).set([...this.#of(id).get(), message]);
+      setTimeout(() => this.#edit(id, message.id, () => ({ state: "delivered" })), STEP_MS);
+    }
+  }
+
+  async lookAtFile(): Promise<void> {}
+
+  async fetchFile(id: Aor, message: string): Promise<void> {
+    this.content(id, message).set({ whole: new Blob(["made up"]) });
+    this.#edit(id, message, ({ file }) => (file ? { file: { ...file, state: "here" } } : {}));
+  }
+
+  async pauseFile(id: Aor, message: string, paused: boolean): Promise<void> {
+    this.#edit(id, message, ({ file }) => (file ? { file: { ...file, state: paused ? "paused" : "waiting" } } : {}));
+    const moving = new Map(this.moving.get());
+    moving.delete(message);
+    this.moving.set(moving);
   }
 
   async retry(id: Aor, message: string): Promise<void> {

@@ -99,6 +99,9 @@ export function environment(parts: Partial<Environment> & { clock: Clock }): Env
     after: clock.after,
     random: counted,
     fetch: async () => new Response(null, { status: 503 }),
+    send: async () => {
+      throw new TypeError("no network");
+    },
     openSocket: () => {
       throw new Error("no network");
     },

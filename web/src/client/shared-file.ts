@@ -1,0 +1,52 @@
+/** What a file-info says of a file, as it is kept and shown. */
+
+import { type FileInfo, parseFileInfo } from "../protocol/file-info";
+import type { FileRow } from "./database";
+
+/** Bytes up to which a picture is fetched by itself (design §7). */
+export const SMALL = 10 * 1024 * 1024;
+/** Bytes of a thumbnail that is fetched: the server takes none that is larger (files.max_thumbnail). */
+export const MAX_PREVIEW = 256 * 1024;
+/** Characters of a name that are kept. */
+const MAX_NAME = 255;
+
+/** What every browser draws; the rest is a file to it. SVG is a document, and may hold anything. */
+const PICTURE = /^image\/(?:jpeg|png|gif|webp|avif)$/;
+
+export function isPicture(type: string): boolean {
+  return PICTURE.test(type);
+}
+
+/** The file of a document, and its thumbnail. */
+export function factsOf(infos: readonly FileInfo[]): Omit<FileRow, "here"> {
+  const file = infos.find(({ type }) => type === "file") as FileInfo;
+  const preview = infos.find(({ type }) => type === "thumbnail");
+  const until = Date.parse(file.until);
+  return {
+    name: cleanName(file.name),
+    size: file.size,
+    type: file.contentType.split(";", 1)[0]?.trim().toLowerCase() || "application/octet-stream",
+    url: file.url,
+    until: Number.isNaN(until) ? Infinity : until,
+    ...(preview === undefined ? {} : { preview: { url: preview.url, size: preview.size } }),
+    ...(file.disposition === "render" && file.playingLength !== null ? { seconds: file.playingLength } : {}),
+  };
+}
+
+/** The same of a message's body; undefined when it cannot be read. */
+export function readFacts(body: Uint8Array): FileRow | undefined {
+  try {
+    return { ...factsOf(parseFileInfo(body)), here: false };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A name without what leads elsewhere, breaks the line or turns the writing round (attacks: `gpj.exe`). */
+export function cleanName(name: string): string {
+  const last = name.split(/[/\\]/).at(-1) ?? "";
+  return last
+    .replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "")
+    .trim()
+    .slice(-MAX_NAME);
+}
