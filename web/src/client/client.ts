@@ -12,6 +12,7 @@ import type { Inbox } from "./inbox";
 import type * as model from "./model";
 import type { Aor, Connection, Conversation, Found, Message, Readable, Session, Settings, Undo } from "./model";
 import { Notifications, type PushSurroundings } from "./notifications";
+import { Notifier } from "./notifier";
 import { Numbers } from "./numbers";
 import { SearchIndex } from "./search";
 import { Shelf } from "./shelf";
@@ -69,6 +70,7 @@ export class JoynClient implements model.Client {
   readonly #tabs: Tabs;
   readonly #correspondence: Correspondence;
   readonly #push: Notifications;
+  readonly #notifier: Notifier;
   readonly #downloads: Downloads;
   readonly #open = new Map<Aor, Live<Conversation | undefined>>();
   readonly #pages = new Map<Aor, Page>();
@@ -99,6 +101,7 @@ export class JoynClient implements model.Client {
     this.#shelf = new Shelf(db, threads);
     this.#correspondence = new Correspondence(environment, db, threads, () => tabs.ask({ do: "wake" }));
     this.#push = new Notifications(http, push);
+    this.#notifier = new Notifier(environment, db, this.#view, this.#push);
     this.#downloads = new Downloads(environment, db, content);
     this.#downloads.onMoving = (id, moving) => tabs.tell({ is: "moving", id, moving });
     this.files = new Live(() => db.fact("files"), undefined);
@@ -116,11 +119,14 @@ export class JoynClient implements model.Client {
     tabs.onPresence = () => this.#refresh();
     tabs.onRefused = (refusal) => void this.signIn.refused(refusal);
     tabs.onSession = () => void this.#follow();
+    // The permission may have been taken back meanwhile, or the tab be closing.
+    tabs.onMessage = (id) => void this.#notifier.arrived(id).catch(() => {});
   }
 
   /** Begins: paints what is here, then asks the node. */
   async start(): Promise<void> {
     this.#tabs.start();
+    this.conversations.subscribe((all) => this.#notifier.follow(all));
     let inside = false;
     this.session.subscribe((session) => {
       if (session.phase === "in" && !inside) void this.#settleIn(session.operator.country);
@@ -132,6 +138,7 @@ export class JoynClient implements model.Client {
   /** The tab is closing. */
   close(): void {
     this.#tabs.close();
+    this.#notifier.close();
     this.#downloads.stop();
     this.#db.close();
   }
@@ -159,6 +166,7 @@ export class JoynClient implements model.Client {
   }
 
   async look(id: Aor | undefined): Promise<void> {
+    this.#notifier.shown = id;
     this.#tabs.ask({ do: "look", id });
     if (id === undefined) return;
     const unseen = await this.#db.messages.where({ conversation: id, unseen: 1 }).sortBy("at");

@@ -30,6 +30,8 @@ export const REACH_FOR = 60_000;
 export const CATCH_UP_AGAIN = 5_000;
 
 export interface EngineEvents {
+  /** Something of theirs has come, and is kept. */
+  onMessage(peer: Aor): void;
   onTyping(peer: Aor, typing: boolean): void;
   onReach(peer: Aor, reach: Conversation["reach"]): void;
   onMoving(id: string, moving: Moving | undefined): void;
@@ -95,7 +97,10 @@ export class Engine {
     });
     this.#sessions.onMessage = (carried) => this.#onCarried(carried);
     this.inbox.onTyping = (peer, notice) => this.#typing.receive(peer, notice);
-    this.inbox.onMessage = (peer) => this.#typing.received(peer);
+    this.inbox.onMessage = (peer) => {
+      this.#typing.received(peer);
+      events.onMessage(peer);
+    };
     this.inbox.onAnswer = () => void this.#outbox.wake();
   }
 

@@ -1,5 +1,6 @@
 /** The engine behind the user interface. See `model.ts` for what it does, `client.ts` for how it is put together. */
 
+import { say } from "../i18n/index";
 import { JoynClient } from "./client";
 import { browserEnvironment, describeDevice } from "./environment";
 import type { Client } from "./model";
@@ -11,7 +12,7 @@ export function createClient(): Client {
     environment: browserEnvironment(),
     // SIP is a third of what the client weighs, and the first painting does not need it.
     loadSip: async () => (await import("./sip")).makeSipJs,
-    push: browserPush(),
+    push: browserPush((count) => say("notifications.new", { count })),
     device: describeDevice(navigator.userAgent),
   });
   window.addEventListener("offline", () => client.cut());

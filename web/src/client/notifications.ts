@@ -8,8 +8,13 @@ import { Held } from "./store";
 export interface PushSurroundings {
   permission(): NotificationPermission;
   ask(): Promise<NotificationPermission>;
-  registration(): Promise<Pick<ServiceWorkerRegistration, "pushManager">>;
+  registration(): Promise<Pick<ServiceWorkerRegistration, "pushManager" | keyof NotificationPlace>>;
+  /** "New message", in the person's language, for one or several. */
+  newMessages(count: number): string;
 }
+
+/** Where notifications are shown: on a phone only a service worker can. */
+export type NotificationPlace = Pick<ServiceWorkerRegistration, "showNotification" | "getNotifications">;
 
 export class Notifications {
   readonly state: Held<NotificationState>;
@@ -31,6 +36,15 @@ export class Notifications {
     if ((await pushManager.getSubscription()) !== null) await this.#subscribe();
   }
 
+  /** Where to show notifications while they are on, whichever tab switched them on. */
+  async place(): Promise<NotificationPlace | undefined> {
+    if (this.#surroundings?.permission() !== "granted") return undefined;
+    const registration = await this.#surroundings.registration();
+    return (await registration.pushManager.getSubscription()) === null ? undefined : registration;
+  }
+
+  newMessages = (count: number): string => this.#surroundings?.newMessages(count) ?? "";
+
   /** Asks the person; false when they, or the browser, say no. Rejects with HttpProblem. */
   async enable(): Promise<boolean> {
     if (this.#surroundings === undefined) return false;
@@ -41,11 +55,12 @@ export class Notifications {
     return this.#subscribe();
   }
 
-  /** The device is signed out: the browser forgets the subscription. */
+  /** The device is signed out: the browser forgets the subscription, and nothing more of anybody is shown. */
   async forget(): Promise<void> {
     if (this.#surroundings?.permission() !== "granted") return;
-    const { pushManager } = await this.#surroundings.registration();
-    await (await pushManager.getSubscription())?.unsubscribe();
+    const registration = await this.#surroundings.registration();
+    for (const notification of await registration.getNotifications()) notification.close();
+    await (await registration.pushManager.getSubscription())?.unsubscribe();
     this.state.set("ask");
   }
 
@@ -65,7 +80,7 @@ export class Notifications {
 }
 
 /** The browser's own, where there is push at all. */
-export function browserPush(): PushSurroundings | undefined {
+export function browserPush(newMessages: PushSurroundings["newMessages"]): PushSurroundings | undefined {
   if (typeof Notification === "undefined" || !("PushManager" in globalThis) || !navigator.serviceWorker) {
     return undefined;
   }
@@ -73,5 +88,6 @@ export function browserPush(): PushSurroundings | undefined {
     permission: () => Notification.permission,
     ask: () => Notification.requestPermission(),
     registration: () => navigator.serviceWorker.ready,
+    newMessages,
   };
 }

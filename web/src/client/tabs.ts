@@ -40,6 +40,8 @@ export class Tabs {
   onRefused: (refusal: Refusal) => void = () => {};
   /** Another tab has signed in or out. */
   onSession: () => void = () => {};
+  /** Somebody wrote; told only to the tab that leads. */
+  onMessage: (id: Aor) => void = () => {};
   readonly #db: Database;
   readonly #now: () => number;
   /** It runs in the tab that leads; its inbox and history serve in every one. */
@@ -53,6 +55,7 @@ export class Tabs {
     this.connection = new Held<Connection>({ state: "connecting", since: environment.now() });
     this.#leader = new Leader(environment);
     this.engine = makeEngine({
+      onMessage: (id) => this.onMessage(id),
       onTyping: (id, typing) => this.tell({ is: "typing", id, typing }),
       onReach: (id, reach) => this.tell({ is: "reach", id, reach }),
       onMoving: (id, moving) => this.tell({ is: "moving", id, moving }),

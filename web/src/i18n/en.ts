@@ -272,6 +272,7 @@ export default {
   "notifications.unsupported": "This browser has none.",
   "notifications.enable": "Turn on",
   "notifications.content": "What they show",
+  "notifications.new": "{count, plural, one {New message} other {# new messages}}",
   "notifications.full": "Name and message",
   "notifications.name": "Name only",
   "notifications.none": "Neither",

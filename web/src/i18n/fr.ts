@@ -277,6 +277,7 @@ const fr: Record<keyof typeof en, string> = {
   "notifications.unsupported": "Ce navigateur n’en a pas.",
   "notifications.enable": "Activer",
   "notifications.content": "Ce qu’elles montrent",
+  "notifications.new": "{count, plural, one {Nouveau message} other {# nouveaux messages}}",
   "notifications.full": "Le nom et le message",
   "notifications.name": "Le nom seulement",
   "notifications.none": "Ni l’un ni l’autre",

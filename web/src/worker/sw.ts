@@ -2,7 +2,8 @@
  * The service worker: keeps the client's files, so that it starts without a network, and shows notifications.
  *
  * A push says no more than that something waits (the node sends `{"wake":"messages"}`). A page that is open fetches
- * it; with none open, or none looked at, a notification says that there are messages, without a word of them.
+ * it; with none open, or none looked at, a notification says that there are messages, without a word of them. What a
+ * page knows of them it says in notifications of its own (client/notifier.ts), whose data is the conversation.
  */
 
 const worker = globalThis as unknown as ServiceWorkerGlobalScope;
@@ -93,13 +94,24 @@ async function tell(): Promise<void> {
 }
 
 worker.addEventListener("notificationclick", (event) => {
-  event.notification.close();
-  event.waitUntil(show());
+  const { notification } = event;
+  notification.close();
+  event.waitUntil(show(typeof notification.data === "string" ? notification.data : undefined));
 });
 
 /** The page that is open already, as it is, so that nothing half done there is lost; else a new one. */
-async function show(): Promise<void> {
-  const [page] = await worker.clients.matchAll({ type: "window" });
-  if (page) await page.focus();
-  else await worker.clients.openWindow(PAGE);
+async function show(conversation?: string): Promise<void> {
+  const pages = await worker.clients.matchAll({ type: "window" });
+  const page = pages.find(({ url }) => ours(new URL(url).pathname));
+  if (page) {
+    if (conversation !== undefined) page.postMessage({ open: conversation });
+    await page.focus();
+  } else {
+    await worker.clients.openWindow(conversation === undefined ? PAGE : pathOf(conversation));
+  }
+}
+
+/** As ui/routes.ts writes it; a worker of one file imports nothing. */
+function pathOf(conversation: string): string {
+  return `/c/${/^tel:\+\d+$/.test(conversation) ? conversation.slice(4) : encodeURIComponent(conversation)}`;
 }
