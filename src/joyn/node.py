@@ -137,6 +137,9 @@ class Node:
             if subscriber is None or subscriber.blocked:
                 # Blocked while the store took nothing, or by hand while no node ran.
                 await self.registrar.remove(binding.aor)
+            elif binding.username and await self.authentication.find(binding.username) is None:
+                # Signed out just so, or its password is not the one it registered with.
+                await self.registrar.remove_of(binding.aor, binding.username)
             else:
                 # What was due when the node stopped is due now.
                 self.terminating.attached(binding, True)
@@ -226,7 +229,7 @@ class Node:
         )
         self.watching = Watching(self.endpoint, self.registrar.of, wall=time.time)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
-        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing)
+        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing, self.authentication.find)
         self.door.serve(
             REGISTER=registrations.register,
             INVITE=chats.invite,
@@ -339,7 +342,7 @@ class Node:
         flow = self.endpoint.datagram_flow(binding.flow)
         if flow is None:
             return False
-        flow.authenticate(binding.aor, binding.instance)
+        flow.authenticate(binding.aor, binding.instance, binding.username)
         self.endpoint.keep(flow)
         return True
 
@@ -373,14 +376,14 @@ class Node:
 
     def _signed_out(self, device: Device) -> None:
         """A device was signed out: it is gone at once."""
-        own = [binding for binding in self.registrar.of(device.aor) if binding.username == device.username]
-        self.push.waking.forget(device.aor, {device.id, *(binding.device for binding in own)})
-        for binding in own:
-            self.sessions.end_device(device.aor, binding.instance, self.endpoint.flows.get(binding.flow))
-        self.registrar.forget(device.aor, device.username)
-        for binding in own:
-            flow = self.endpoint.flows.get(binding.flow)
-            if flow is not None and not self.registrar.on_flow(flow.id):
+        aor, username = device.aor, device.username
+        bound = [self.endpoint.flows.get(one.flow) for one in self.registrar.of(aor) if one.username == username]
+        self.push.waking.forget(aor, device.id, username)
+        self.registrar.forget(aor, username)
+        # Also what it opened by its credentials alone, or before it took its registration back.
+        flows = self.sessions.end_of(aor, username) | self.watching.end_of(aor, username)
+        for flow in flows.union(one for one in bound if one is not None):
+            if not self.registrar.on_flow(flow.id):
                 flow.close()
 
     async def _changed(self, aor: Aor) -> None:

@@ -69,6 +69,7 @@ class SettingUp:
                 limits=CodeLimits(
                     per_hour=rules.codes_per_hour,
                     source_per_hour=rules.codes_per_source,
+                    vain_per_hour=rules.questions_per_source,
                     all_per_minute=rules.codes_per_minute,
                 ),
             ),

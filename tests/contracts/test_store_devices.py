@@ -9,7 +9,7 @@ from contracts.store_values import ALICE, BOB, NOON, make_binding, make_subscrib
 from joyn.model.device import CodeLimits, CodeWait, Device, Limit, SentCode
 from joyn.model.push import PushTarget
 
-LIMITS = CodeLimits(again_after=30.0, per_hour=3, source_per_hour=4, all_per_minute=5)
+LIMITS = CodeLimits(again_after=30.0, per_hour=3, source_per_hour=4, vain_per_hour=6, all_per_minute=5)
 LOCK = NOON + 600.0
 
 
@@ -124,9 +124,11 @@ def test_with_a_device_goes_all_that_its_credentials_registered(run):
         await devices.add(make_device(1))
         await devices.add(make_device(2, aor=BOB))
         await store.bindings.update(put=[*own, other, another])
-        for number, device in enumerate(["urn:uuid:2", own[2].contact, "urn:uuid:3"]):
+        # That of a binding that has gone already too: its device sleeps.
+        for number, one in enumerate([*own[1:], make_binding(**mine, instance="urn:uuid:asleep"), other]):
+            endpoint = f"https://push.example/{number}"
             await store.push_targets.put(
-                PushTarget(aor=ALICE, device=device, endpoint=f"https://push.example/{number}")
+                PushTarget(aor=ALICE, device=one.device, endpoint=endpoint, username=one.username)
             )
         keys = {"p256dh": "key", "auth": "secret"}
         await store.push_targets.put(PushTarget(aor=ALICE, device="d1", endpoint="https://push.example/9", **keys))
@@ -233,17 +235,21 @@ def test_a_source_and_all_numbers_together_have_bounds(run):
     run(scenario)
 
 
-def test_who_asks_in_vain_is_bounded_as_who_has_codes_sent_and_bounds_nobody_else(run):
+def test_who_asks_in_vain_is_bounded_and_then_told_nothing_and_bounds_nobody_else(run):
     async def scenario(store):
         ask, reserve = store.devices.asked_in_vain, store.devices.reserve_code
         over = CodeWait(Limit.SOURCE, NOON + 3600.0)
-        assert await reserve(make_code(), LIMITS, "here") is None
-        waits = await asyncio.gather(*(ask(LIMITS, "here", NOON) for _ in range(5)))
-        assert waits == [None] * 3 + [over] * 2
+        waits = await asyncio.gather(*(ask(LIMITS, "here", NOON) for _ in range(7)))
+        assert waits == [None] * 6 + [over]
         assert await reserve(make_code(BOB), LIMITS, "here") == over
-        assert [await ask(LIMITS, "elsewhere", NOON) for _ in range(4)] == [None] * 4
         assert await reserve(make_code(BOB), LIMITS, "there") is None
         assert await ask(LIMITS, "here", NOON + 3601.0) is None
+        # Up to then whoever shares the address signs in as ever.
+        for number in range(LIMITS.source_per_hour):
+            assert await ask(LIMITS, "office", NOON + 61.0) is None
+            assert await reserve(make_code(f"tel:+3363998010{number}", NOON + 61.0), LIMITS, "office") is None
+        assert await reserve(make_code(ALICE, NOON + 61.0), LIMITS, "office") is not None
+        assert await ask(LIMITS, "office", NOON + 61.0) is None
 
     run(scenario)
 

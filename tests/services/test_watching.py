@@ -45,11 +45,12 @@ class Desk:
         self.watching = Watching(cast(Endpoint, self.sent), lambda _aor: (), wall=lambda: NOON)
         self._opened = 0
 
-    def open(self, flow: Flow, aor: Aor = ALICE) -> SipRequest:
+    def open(self, flow: Flow, aor: Aor = ALICE, username: str = "alice") -> SipRequest:
         """A subscription; what comes back is a later request inside it."""
         self._opened += 1
         first = SUBSCRIBE.format(tag=self._opened)
-        self.watching.open(aor, Dialog.of_server(request_of(first), f"ours{self._opened}"), flow, 600)
+        dialog = Dialog.of_server(request_of(first), f"ours{self._opened}")
+        self.watching.open(aor, username, dialog, flow, 600)
         return request_of(first.replace("\r\nCall", f";tag=ours{self._opened}\r\nCall"))
 
 

@@ -239,6 +239,9 @@ class ProvisioningSettings(_Section):
     code_locked_for: Duration = documented(600.0, "How long a number is locked after too many tries.")
     codes_per_hour: Count = documented(5, "Codes that one number may be sent in an hour.")
     codes_per_source: Count = documented(30, "Codes in an hour for all that one address asks for.")
+    questions_per_source: Count = documented(
+        300, "Questions in an hour that one address may ask about numbers which can have no code."
+    )
     codes_per_minute: Count = documented(600, "Codes in a minute for all numbers together.")
     code_text: str = documented("{code} is your code for {operator}. Give it to nobody.", "The SMS with a code.")
 

@@ -30,8 +30,10 @@ class ChatDoor:
         sessions: Sessions,
         originating: Originating,
         routing: Routing,
+        holds: Callable[[str], Awaitable[object]],
     ) -> None:
         self._caller = caller
+        self._holds = holds
         self._sessions = sessions
         self._originating = originating
         self._routing = routing
@@ -57,16 +59,17 @@ class ChatDoor:
         service = service_of(request)
         device = (caller.aor, caller.instance)
         leg = self._sessions.prepare(inbound, device, peer, offer, standalone=service == "large")
-        leg.headers = headers
+        leg.headers, leg.username = headers, caller.username
         # What is accepted with the first message cannot be taken back: the INVITE is refused before it, or not at all.
         try:
             await self._first_message(request, caller, first, headers, service)
         except BaseException:
             leg.media.close()
             raise
-        if inbound.flow.closed:
-            # The connection went meanwhile, and what ends its legs has been: nobody is left to answer.
+        if inbound.flow.closed or not await self._holds(caller.username):
+            # The connection went meanwhile, or the device was signed out, and what ends its legs has been.
             leg.media.close()
+            inbound.respond(403)
             return
         self._sessions.answer(inbound, leg, offer)
         self._await_acknowledge(inbound)

@@ -93,8 +93,9 @@ class RegistrationDoor:
             # It broke while the binding was being written: whoever watches flows saw no binding on it yet.
             await self._registrar.flow_lost(flow.id)
             return
-        if await self._authentication.find(subscriber.username) is None:
-            # Signed out or removed while the binding was being written: whoever did that saw no binding yet.
+        found = await self._authentication.find(subscriber.username)
+        if found is None or found.blocked:
+            # Signed out, removed or blocked while the binding was being written: whoever did that saw no binding yet.
             await self._registrar.remove_of(subscriber.aor, subscriber.username)
             raise Challenge(subscriber.algorithms)
         self._authenticate_flow(flow, subscriber.aor, bindings)
@@ -151,7 +152,7 @@ class RegistrationDoor:
     def _authenticate_flow(self, flow: Flow, aor: Aor, bindings: tuple[Binding, ...]) -> None:
         here = [binding for binding in bindings if binding.flow == flow.id]
         if here:
-            flow.authenticate(aor, here[-1].instance)
+            flow.authenticate(aor, here[-1].instance, here[-1].username)
         else:
             flow.forget(aor)
 

@@ -78,10 +78,11 @@ class Unserved(Exception):
 
 
 class Caller(NamedTuple):
-    """Who a request is from, as the flow or its digest proved, and on which device."""
+    """Who a request is from, as the flow or its digest proved: the device, and the user name of its credentials."""
 
     aor: Aor
     instance: str
+    username: str
 
 
 class Identity:
@@ -101,9 +102,9 @@ class Identity:
             for name in ("p-preferred-identity", "from"):
                 preferred = self._aor_in(request.header(name))
                 if preferred is not None and preferred in known:
-                    return Caller(preferred, known[preferred])
-        aor, instance = next(iter(known.items()))
-        return Caller(aor, instance)
+                    return Caller(preferred, *known[preferred])
+        aor, device = next(iter(known.items()))
+        return Caller(aor, *device)
 
     async def of_digest(self, request: SipRequest, flow: Flow) -> Caller:
         """The caller by the request's own credentials. Raises Challenge, Refused(SUBSCRIBER_BLOCKED)."""
@@ -113,8 +114,8 @@ class Identity:
         subscriber = await self._authentication.authenticate(
             credentials, request.method, request.uri, request.body, offered, claimed
         )
-        instance = (flow.identities or {}).get(subscriber.aor, "")
-        return Caller(subscriber.aor, instance)
+        instance, _ = (flow.identities or {}).get(subscriber.aor, ("", ""))
+        return Caller(subscriber.aor, instance, subscriber.username)
 
     def _aor_in(self, value: str | None) -> Aor | None:
         if not value:

@@ -61,7 +61,7 @@ class SubscriptionDoor:
             tag = self._endpoint.make_tag()
             dialog = Dialog.of_server(request, tag)
             inbound.respond(200, to_tag=tag, headers=self._headers(inbound, seconds))
-            watcher = self._watching.open(caller.aor, dialog, inbound.flow, seconds)
+            watcher = self._watching.open(caller.aor, caller.username, dialog, inbound.flow, seconds)
         self._watching.notify(watcher)
 
     @staticmethod

@@ -77,6 +77,8 @@ class CodeLimits:
     """For one number."""
     source_per_hour: int = 30
     """For one address that asks."""
+    vain_per_hour: int = 300
+    """Questions of one address about numbers that cannot have a code."""
     all_per_minute: int = 600
 
 

@@ -25,10 +25,11 @@ CLOSED = telemetry.counter("subscription.closed")
 class Watcher:
     """One subscription."""
 
-    __slots__ = ("aor", "dialog", "expires_at", "flow", "version")
+    __slots__ = ("aor", "dialog", "expires_at", "flow", "username", "version")
 
-    def __init__(self, aor: Aor, dialog: Dialog, flow: Flow, expires_at: float) -> None:
+    def __init__(self, aor: Aor, username: str, dialog: Dialog, flow: Flow, expires_at: float) -> None:
         self.aor = aor
+        self.username = username
         self.dialog = dialog
         self.flow = flow
         self.expires_at = expires_at
@@ -48,9 +49,9 @@ class Watching:
         self._by_aor: dict[Aor, list[Watcher]] = {}
         self._by_flow: dict[Flow, dict[Watcher, None]] = {}  # in the order of opening
 
-    def open(self, aor: Aor, dialog: Dialog, flow: Flow, seconds: int) -> Watcher:
-        """A new subscription; the caller answers 200 and then calls `notify`."""
-        watcher = Watcher(aor, dialog, flow, self._wall() + seconds)
+    def open(self, aor: Aor, username: str, dialog: Dialog, flow: Flow, seconds: int) -> Watcher:
+        """A new subscription, by the credentials of `username`; the caller answers 200 and then calls `notify`."""
+        watcher = Watcher(aor, username, dialog, flow, self._wall() + seconds)
         mine = self._by_aor.setdefault(aor, [])
         if len(mine) >= MAX_PER_AOR:
             self.close(mine[0])
@@ -89,7 +90,16 @@ class Watching:
 
     def end_all(self, aor: Aor) -> None:
         """The subscriber is one no more: what their devices watch ends with a last word (RFC 6665 §4.4.1)."""
-        for watcher in list(self._by_aor.get(aor, ())):
+        self._end(list(self._by_aor.get(aor, ())))
+
+    def end_of(self, aor: Aor, username: str) -> set[Flow]:
+        """One of their devices, with these credentials, was signed out. The flows that it watched on."""
+        mine = [watcher for watcher in self._by_aor.get(aor, ()) if watcher.username == username]
+        self._end(mine)
+        return {watcher.flow for watcher in mine}
+
+    def _end(self, watchers: Sequence[Watcher]) -> None:
+        for watcher in watchers:
             self.refresh(watcher, 0)
             # RFC 6665 §4.1.3: `timeout` would ask them to come back at once.
             self.notify(watcher, reason="rejected")

@@ -74,9 +74,9 @@ def asked(story):
                 await store.subscribers.put(
                     Subscriber(aor=aor, username=aor, realm="r", ha1={"MD5": "0"}, display_name=name)
                 )
-            for device in ("d1", "d2"):
+            for device, owner in (("d1", ALICE), ("d2", ALICE), ("b1", BOB)):
                 assert await store.devices.add(
-                    Device(id=device, aor=ALICE, kind="browser", token=device, username=device)
+                    Device(id=device, aor=owner, kind="browser", token=device, username=device)
                 )
             past = Past(store.history, Cursors(b"k" * 16), sleep=asyncio.sleep)
             providers = own_data(store, past, push, Numbering("FR", ("joyn.example",)), Sessions())

@@ -269,6 +269,9 @@ async def test_a_browser_subscribes_and_unsubscribes_for_its_own_device(door):
     )
     # One that was signed out meanwhile does not come back by this.
     assert await door.ask("PUT", "/api/push", device="d9", json=SUBSCRIPTION) == (401, {"error": "signed-out"})
+    # An endpoint is its browser's, which has its keys, whoever else knows it.
+    other = SUBSCRIPTION | {"keys": {"p256dh": P256DH, "auth": AUTH[:-1] + ("A" if AUTH[-1] != "A" else "Q")}}
+    assert await door.ask("PUT", "/api/push", BOB, "b1", json=other) == (403, {"error": "another-subscriber"})
     assert await door.ask("DELETE", "/api/push", device="d2") == (204, None)
     assert len(await door.store.push_targets.all()) == 1
     assert await door.ask("DELETE", "/api/push", BOB) == (204, None)

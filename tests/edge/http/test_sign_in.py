@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -122,8 +123,12 @@ def test_one_source_finds_out_of_so_many_numbers_whether_they_are_ours(path: str
         assert strangers == [unknown, unknown, busy]
         # From now on the answer says nothing, whoever's number it is.
         assert await ask(office, CAROL) == busy
+        carol = await office.node.store.subscribers.get(CAROL_AOR)
+        assert carol is not None
+        await office.node.store.subscribers.put(replace(carol, blocked=True))
+        assert await ask(office, CAROL) == busy
 
-    at_office(story, provisioning={"codes_per_source": 2})
+    at_office(story, provisioning={"questions_per_source": 2})
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,10 @@ class Operation:
         if self.body:
             shared.append(TOO_LARGE)
         if self.changes:
-            shared += [CROSS_SITE, OVERLOADED]
+            shared.append(CROSS_SITE)
+        if self.changes or self.signed_in:
+            # That a device is active is noted, whatever it asks.
+            shared.append(OVERLOADED)
         return (*shared, *self.problems)
 
 

@@ -40,13 +40,14 @@ class Subscription(msgspec.Struct, frozen=True):
     keys: SubscriptionKeys
 
 
+ANOTHER_S: Final = Problem(403, "another-subscriber", "The subscription is that of another subscriber's browser.")
 KEY: Final = Operation(method="GET", path="/api/push", summary="The key to subscribe with.", answer=PushKey)
 SUBSCRIBE: Final = Operation(
     method="PUT",
     path="/api/push",
     summary="Wake this device when something comes.",
     body=Subscription,
-    problems=(UNKNOWN_SERVICE,),
+    problems=(UNKNOWN_SERVICE, ANOTHER_S),
 )
 UNSUBSCRIBE: Final = Operation(method="DELETE", path="/api/push", summary="Do not wake this device any more.")
 
@@ -85,7 +86,12 @@ class PushDoor(Provider):
             p256dh=keys.p256dh,
             auth=keys.auth,
         )
-        await self._waking.add(target)
+        try:
+            await self._waking.add(target)
+        except Refused as refused:
+            if refused.reason is Reason.NOT_ALLOWED:
+                raise ProblemFound(ANOTHER_S) from None
+            raise
 
     async def _unsubscribe(self, asked: Asked) -> None:
         await self._waking.remove(asked.aor, asked.device)

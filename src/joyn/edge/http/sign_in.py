@@ -225,11 +225,9 @@ class SignInDoor(Provider):
         source = source_of(asked.request)
         subscriber = await self._subscribers.get(aor)
         try:
-            if subscriber is None:
+            if subscriber is None or subscriber.blocked:
                 await self._codes.asked_in_vain(source)
-                raise ProblemFound(OPERATOR_UNKNOWN)
-            if subscriber.blocked:
-                raise ProblemFound(NOT_ELIGIBLE)
+                raise ProblemFound(OPERATOR_UNKNOWN if subscriber is None else NOT_ELIGIBLE)
             about = msgspec.json.encode(given.device).decode()
             sending = await self._codes.send(aor, about=about, source=source)
         except TooMany as error:

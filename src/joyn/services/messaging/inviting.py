@@ -142,6 +142,7 @@ class Inviting:
             return
         try:
             leg = lane.leg = self._sessions.open(device, peer, flow, deferred=attempt.deferred)
+            leg.username = attempt.binding.username
         except Refused as refused:
             self._end(attempt, refused.detail, Outcome.LATER)
             return

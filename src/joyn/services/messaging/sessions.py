@@ -40,7 +40,8 @@ class Leg:
     `device` is (AOR, instance); `peer` the other party, empty for the stored notifications' session; `key` tells the
     device's legs apart: the peer, or for a large message's own session something unique. `deferred` says that the leg
     was opened to bring what had been stored (facts §4.8). `headers` are the Conversation-ID and its like of the INVITE,
-    which every message of the chat carries on. `on_ended` is called when it ends.
+    which every message of the chat carries on. `username` is that of the device's credentials. `on_ended` is called
+    when it ends.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Leg:
         "peer",
         "sdp",
         "used_at",
+        "username",
     )
 
     def __init__(
@@ -71,6 +73,7 @@ class Leg:
         self.dialog: Dialog | None = None
         self.sdp = b""
         self.headers = ""
+        self.username = ""
         self.in_flight = 0
         self.used_at = 0.0
         self.closed = False
@@ -321,16 +324,12 @@ class Sessions:
         for leg in [leg for legs in self._legs.get(aor, {}).values() for leg in legs.values()]:
             self.end(leg)
 
-    def end_device(self, aor: Aor, instance: str, flow: Flow | None) -> None:
-        """One of their devices may not: every leg over its flow ends, and those it opened before it came over this one.
-
-        Contacts without an instance are told apart by their flows alone.
-        """
-        legs = [] if flow is None else [leg for leg in self._on_flow.get(flow, ()) if leg.device[0] == aor]
-        if instance:
-            legs += self._legs.get(aor, {}).get(instance, {}).values()
+    def end_of(self, aor: Aor, username: str) -> set[Flow]:
+        """One of their devices, with these credentials, may not: its legs end. The flows that they were on."""
+        legs = [leg for leg in self._media.values() if leg.username == username and leg.device[0] == aor]
         for leg in legs:
             self.end(leg)
+        return {leg.flow for leg in legs}
 
     def close(self) -> None:
         """The node stops: legs end without a reason, so that clients come back."""

@@ -77,9 +77,19 @@ class PushContacts:
             wish = self.wish(binding.contact) if named is not None and device in named else None
             if wish is not None and wish.resource:
                 kept.add(device)
-                await self._waking.add(
-                    PushTarget(aor=aor, device=device, endpoint=wish.resource, expires_at=binding.expires_at)
+                target = PushTarget(
+                    aor=aor,
+                    device=device,
+                    endpoint=wish.resource,
+                    username=binding.username,
+                    expires_at=binding.expires_at,
                 )
+                try:
+                    await self._waking.add(target)
+                except Refused as refused:
+                    # The resource is another subscriber's browser: whoever says so is not woken through it.
+                    if refused.reason is not Reason.NOT_ALLOWED:
+                        raise
         for target in self._waking.targets(aor):
             # Those with keys are browsers' own subscriptions: they live outside of any registration.
             if (named is None or target.device in named) and target.device not in kept and not target.p256dh:

@@ -7,7 +7,7 @@ The message is in the mailbox all the while; delivery is what it always is, when
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Protocol
 
 from joyn import telemetry
@@ -114,10 +114,10 @@ class Waking:
         mine[target.device] = _Device(target)
         await self._remove(surplus)
 
-    def forget(self, aor: Aor, devices: Collection[str]) -> None:
-        """These devices were signed out; the store has forgotten them already."""
+    def forget(self, aor: Aor, device: str, username: str) -> None:
+        """A device was signed out, by its id and its user name; the store has forgotten it already."""
         for target in self.targets(aor):
-            if target.device in devices:
+            if target.device == device or target.username == username:
                 self._forget(target)
 
     async def remove(self, aor: Aor, device: str) -> None:

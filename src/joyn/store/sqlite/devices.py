@@ -140,7 +140,7 @@ class SqliteDevices:
         """Count a question about a number that nobody has."""
 
         def write(connection: sqlite3.Connection) -> CodeWait | None:
-            wait = _source_waits(connection, limits, source, now)
+            wait = _guesser_waits(connection, limits, source, now)
             if wait is None:
                 connection.execute("INSERT INTO code_send (at, source, vain) VALUES (?, ?, 1)", (now, source))
             return wait
@@ -205,7 +205,10 @@ def _number_waits(before: SentCode | None, limits: CodeLimits, now: float) -> Co
 
 def _others_wait(connection: sqlite3.Connection, limits: CodeLimits, source: str, now: float) -> CodeWait | None:
     """What all codes of late say to another one: those for the same source, and all of them."""
-    wait = _source_waits(connection, limits, source, now)
+    # Who has gone through the numbers is told nothing of any, be it one of ours.
+    wait = _guesser_waits(connection, limits, source, now) or _hour(
+        connection, source, "NOT vain", limits.source_per_hour, now
+    )
     if wait is not None:
         return wait
     count, first = connection.execute(
@@ -214,12 +217,16 @@ def _others_wait(connection: sqlite3.Connection, limits: CodeLimits, source: str
     return CodeWait(Limit.ALL, first + MINUTE) if count >= limits.all_per_minute else None
 
 
-def _source_waits(connection: sqlite3.Connection, limits: CodeLimits, source: str, now: float) -> CodeWait | None:
-    """What one source has asked for of late, in vain or not."""
+def _guesser_waits(connection: sqlite3.Connection, limits: CodeLimits, source: str, now: float) -> CodeWait | None:
+    """What one source has asked for in vain of late."""
+    return _hour(connection, source, "vain", limits.vain_per_hour, now)
+
+
+def _hour(connection: sqlite3.Connection, source: str, which: str, most: int, now: float) -> CodeWait | None:
     count, first = connection.execute(
-        "SELECT count(*), min(at) FROM code_send WHERE source = ? AND at > ?", (source, now - HOUR)
+        f"SELECT count(*), min(at) FROM code_send WHERE source = ? AND at > ? AND {which}", (source, now - HOUR)
     ).fetchone()
-    return CodeWait(Limit.SOURCE, first + HOUR) if source and count >= limits.source_per_hour else None
+    return CodeWait(Limit.SOURCE, first + HOUR) if source and count >= most else None
 
 
 def _written(name: str, value: Any) -> Any:

@@ -55,7 +55,7 @@ class SqlitePushTargets:
                 raise Refused(Reason.UNAUTHENTICATED, "the device was signed out")
             connection.execute(f"DELETE {there}", place)
             connection.execute(
-                f"INSERT INTO push_target ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO push_target ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})",
                 tuple(getattr(target, name) for name in _FIELDS),
             )
             return replaced
@@ -81,9 +81,8 @@ def forget_targets(connection: sqlite3.Connection, aor: Aor) -> None:
 def forget_targets_of(connection: sqlite3.Connection, device: Device) -> None:
     """The device was signed out: what wakes it as a browser, and as the SIP device it registered as."""
     connection.execute(
-        "DELETE FROM push_target WHERE aor = ? AND (device = ? OR device IN "
-        "(SELECT key FROM binding WHERE aor = ? AND username = ?))",
-        (device.aor, device.id, device.aor, device.username),
+        "DELETE FROM push_target WHERE aor = ? AND (device = ? OR username = ?)",
+        (device.aor, device.id, device.username),
     )
 
 

@@ -28,7 +28,8 @@ MALFORMED = telemetry.counter("request.malformed")
 
 
 class Flow:
-    """Where a peer is reached. `identities` are the AORs that authenticated on it, with the instance each used.
+    """Where a peer is reached. `identities` are the AORs that authenticated on it, with the instance and the user name
+    that each used.
 
     `id` names it in a binding; `reliable` says whether SIP must resend on it; `in_flight` counts the peer's requests
     that we have not answered, `outgoing` the requests of ours that have a transaction.
@@ -41,16 +42,16 @@ class Flow:
         self.id = flow_id
         self.listener = listener
         self.remote = remote
-        self.identities: dict[Aor, str] | None = None
+        self.identities: dict[Aor, tuple[str, str]] | None = None
         self.in_flight = 0
         self.outgoing = 0
         self.closed = False
 
-    def authenticate(self, aor: Aor, instance: str) -> None:
+    def authenticate(self, aor: Aor, instance: str, username: str) -> None:
         """Note that this flow speaks for `aor` from now on."""
         if self.identities is None:
             self.identities = {}
-        self.identities[aor] = instance
+        self.identities[aor] = (instance, username)
 
     def forget(self, aor: Aor) -> None:
         """The AOR is no longer registered over this flow."""
