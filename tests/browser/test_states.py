@@ -29,8 +29,9 @@ PHONE = {"width": 360, "height": 780}
 STATES = (
     "number bad-number too-many code code-wrong code-expired locked terms provisioning provisioning-slow not-eligible "
     "operator-unknown signed-out empty list conversation unread stored delivery not-on-joyn stranger new blocked "
-    "offline many info contacts dialog-new dialog-keys dialog-emoji settings settings-profile settings-privacy "
-    "settings-notifications settings-appearance settings-language settings-devices settings-help"
+    "offline many files info contacts dialog-new dialog-keys dialog-emoji dialog-files dialog-viewer "
+    "settings settings-profile settings-privacy settings-notifications settings-appearance settings-language "
+    "settings-devices settings-help"
 ).split()
 CSS_BUDGET = 20 * 1024
 """Design §14, first load."""
@@ -122,7 +123,7 @@ def test_state(state: str, desk: Page, phone: Page, tmp_path: Path) -> None:
         _shot(shown, f"{state}-{size}", tmp_path)
 
 
-@pytest.mark.parametrize("state", ["conversation", "delivery", "number", "settings-devices"])
+@pytest.mark.parametrize("state", ["conversation", "delivery", "files", "number", "settings-devices"])
 @pytest.mark.parametrize("query", ["theme=dark", "lang=fr", "operator=orange", "operator=sfr&theme=dark", "dir=rtl"])
 def test_looks(state: str, query: str, desk: Page, phone: Page, tmp_path: Path) -> None:
     for page, size in ((desk, "desk"), (phone, "phone")):
@@ -320,6 +321,60 @@ def test_the_country_is_the_operator_s_until_another_is_typed(desk: Page) -> Non
     assert country.input_value() == "CH"
     number.fill("06 39")
     assert country.input_value() == "CH"
+
+
+def test_the_viewer_goes_from_photo_to_photo_and_gives_the_focus_back(desk: Page) -> None:
+    page = desk.show("files")
+    photo = page.get_by_role("button", name="Open going.jpg")
+    photo.click()
+    viewer = page.get_by_role("dialog", name="You")
+    viewer.get_by_text("4 of 4").wait_for()
+    page.keyboard.press("ArrowLeft")
+    page.get_by_role("dialog").get_by_text("3 of 4").wait_for()
+    page.keyboard.press("Home")
+    page.get_by_role("dialog", name="Lucía Ortega").get_by_text("1 of 4").wait_for()
+    assert page.get_by_role("dialog").get_by_role("img", name="coast.jpg").is_visible()
+    assert page.get_by_role("button", name="Previous photo").count() == 0
+    page.get_by_role("button", name="Next photo").click()
+    page.get_by_role("dialog").get_by_text("2 of 4").wait_for()
+    page.keyboard.press("Escape")
+    assert photo.evaluate("element => element === document.activeElement")
+
+
+def test_what_is_chosen_is_shown_with_its_size_and_can_be_taken_out(desk: Page) -> None:
+    page = desk.show("dialog-files")
+    tray = page.get_by_role("dialog", name="2 files")
+    send = tray.get_by_role("button", name="Send")
+    send.wait_for()
+    assert tray.get_by_role("radio", name="HD").is_checked()
+    in_hd = send.text_content()
+    tray.get_by_role("radio", name="Light").check()
+    assert send.text_content() != in_hd
+    assert "taken out" in tray.get_by_role("status").text_content()
+    tray.get_by_role("radio", name="Original").check()
+    assert "stay in the file" in tray.get_by_role("status").text_content()
+    tray.get_by_role("button", name="Remove layout.pdf").click()
+    page.get_by_role("dialog", name="1 photo").get_by_role("button", name="Send").click()
+    message = page.get_by_role("article", name="You, Photo coast.jpg")
+    message.wait_for()
+    page.get_by_role("button", name="Open coast.jpg").last.wait_for()
+
+
+def test_a_transfer_is_stopped_and_goes_on_by_the_keyboard_alone(desk: Page) -> None:
+    page = desk.show("files")
+    bar = page.get_by_role("progressbar", name="Transfer of print-layout-A2.pdf")
+    assert bar.get_attribute("aria-valuenow") == "63"
+    page.get_by_role("textbox", name="Message to Lucía Ortega").focus()
+    for _ in range(3):  # the buttons of the last message, and the message
+        page.keyboard.press("Shift+Tab")
+    for _ in range(4):
+        page.keyboard.press("ArrowUp")
+    assert "print-layout-A2.pdf" in page.evaluate("document.activeElement.ariaLabel")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Pause print-layout-A2.pdf"
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Go on with print-layout-A2.pdf").wait_for()
+    assert page.get_by_text("Paused · 82.4 MB").is_visible()
 
 
 def test_what_was_being_written_comes_back_after_an_edit(desk: Page) -> None:

@@ -45,7 +45,13 @@ export class Downloads {
     if (file === undefined || file.here || this.#asked.has(id) || !(await this.#fetchable(file))) return;
     this.#asked.add(id);
     if (file.preview !== undefined && file.preview.size <= MAX_PREVIEW) await this.#preview(conversation, id, file);
-    if (isPicture(file.type) && file.size <= SMALL) await this.fetch(conversation, id);
+    if (!isPicture(file.type) || file.size > SMALL) return;
+    try {
+      await this.fetch(conversation, id);
+    } catch (error) {
+      this.#asked.delete(id); // another look may find the network better
+      throw error;
+    }
   }
 
   /** Fetches a file. Rejects with TransferProblem when that fails for good; resolves when it was stopped, too. */

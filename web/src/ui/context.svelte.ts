@@ -1,7 +1,7 @@
 /** What all parts of the interface share: the client, where the person is, and what lies over the page. */
 
 import { createContext } from "svelte";
-import type { Aor, Client, Message, Settings, Undo } from "../client/model";
+import type { Aor, Client, Conversation, Message, Settings, Undo } from "../client/model";
 import { choose, type Key, type Language, say, speak, type Values } from "../i18n/index";
 import { conversationPath, type Route, readRoute } from "./routes";
 
@@ -33,6 +33,8 @@ export type Dialog =
   | { kind: "info"; message: Message; name: string }
   | { kind: "emoji"; pick: (emoji: string) => void }
   | { kind: "name"; id: Aor; name: string }
+  | { kind: "files"; conversation: Aor; files: readonly File[]; sent: () => void }
+  | { kind: "viewer"; conversation: Conversation; message: string }
   | { kind: "keys" }
   | { kind: "confirm"; title: string; text: string; verb: string; icon: string; run: () => void };
 

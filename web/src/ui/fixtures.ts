@@ -1,6 +1,6 @@
 /** Made-up people and messages for the scripted client. The numbers are of France's range for fiction. */
 
-import type { Contact, Conversation, Device, Message, Settings, SharedFile } from "../client/model";
+import type { Contact, Conversation, Device, Message, Moving, Settings, SharedFile } from "../client/model";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -219,6 +219,50 @@ export function messages(): Map<string, Message[]> {
     ),
     say(papa, ["Dimanche à midi ?", at(18, 40, 4)]),
   ]);
+}
+
+const SVG = (sky: string, sea: string) =>
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 30"><path fill="${sky}" d="M0 0h40v30H0z"/>` +
+  `<circle cx="28" cy="13" r="5" fill="#fbd58a"/><path fill="${sea}" d="M0 18h40v12H0z"/></svg>`;
+
+/** Files in every state, with what is on this device of them and what moves. */
+export function files(id: string): { message: Message; content?: Blob; moving?: Moving }[] {
+  const at = (minutes: number) => Date.now() - minutes * MINUTE;
+  const photo = (sky: string, sea: string) => new Blob([SVG(sky, sea)], { type: "image/svg+xml" });
+  const mega = (size: number) => Math.round(size * 1024 * 1024);
+  const jpeg = (name: string, size: number, state: SharedFile["state"]) => ({ name, size, type: "image/jpeg", state });
+  const pdf = (name: string, size: number, state: SharedFile["state"]) => ({ ...jpeg(name, size, state), type: "a/b" });
+  return [
+    { message: file(id, jpeg("coast.jpg", mega(2.4), "here"), at(40)), content: photo("#8ec3e6", "#3d8fa5") },
+    {
+      message: file(id, jpeg("evening.jpg", mega(3.1), "here"), at(30), own("displayed")),
+      content: photo("#5b4a7a", "#2c2f55"),
+    },
+    { message: file(id, jpeg("panorama.jpg", mega(24), "there"), at(29)) },
+    { message: file(id, pdf("cap-frehel-original.tif", mega(24.6), "here"), at(28)) },
+    {
+      message: file(
+        id,
+        pdf("a-very-long-name-of-minutes-that-nobody-will-read-2026-11.pdf", mega(1.2), "there"),
+        at(27),
+      ),
+    },
+    { message: file(id, pdf("last-year.zip", mega(5), "gone"), at(26)) },
+    {
+      message: file(id, pdf("print-layout-A2.pdf", mega(82.4), "waiting"), at(10), own("pending")),
+      moving: { bytes: mega(52), of: mega(82.4), rate: mega(3.4) },
+    },
+    { message: file(id, pdf("waiting.pdf", mega(3), "waiting"), at(9), own("pending")) },
+    { message: file(id, pdf("paused.pdf", mega(30), "paused"), at(8), own("pending")) },
+    {
+      message: file(id, pdf("too-large.iso", mega(143), "failed"), at(7), own("failed", { failure: "file-too-large" })),
+    },
+    {
+      message: file(id, jpeg("going.jpg", mega(6), "waiting"), at(1), own("pending")),
+      content: photo("#e9c9a3", "#b07a4a"),
+      moving: { bytes: mega(1.5), of: mega(6), rate: mega(1) },
+    },
+  ];
 }
 
 /** A long conversation: messages over many days, of several lengths. */

@@ -205,6 +205,30 @@ export class Scripted implements Model.Client {
     return found;
   }
 
+  /** Shows files in every state. */
+  putFiles(id: Aor): void {
+    const all = fixtures.files(id);
+    for (const { message, content } of all) if (content) this.content(id, message.id).set({ whole: content });
+    this.moving.set(new Map(all.flatMap(({ message, moving }) => (moving ? [[message.id, moving]] : []))));
+    this.put(
+      id,
+      all.map(({ message }) => message),
+    );
+    const last = all.at(-1)?.message;
+    if (last) {
+      const { own, text, at, state, kind } = last;
+      this.change(id, { last: { own, text, at, state, kind, file: "image/jpeg" } });
+    }
+  }
+
+  /** The ids of the photos in a conversation. */
+  photosOf(id: Aor): string[] {
+    return this.#of(id)
+      .get()
+      .filter(({ file }) => file?.picture)
+      .map((one) => one.id);
+  }
+
   async sendFiles(id: Aor, files: readonly Model.Outgoing[]): Promise<void> {
     for (const { blob, name, type, preview } of files) {
       const now = Date.now();

@@ -11,7 +11,8 @@ import { Scripted } from "./scripted";
 import { start } from "./start";
 
 const NUMBER = "+33 6 39 98 00 01";
-const [camille, , jonas, , ana, lea, keller] = fixtures.people.map(({ id }) => conversationPath(id));
+const [camille, , jonas, lucia, ana, lea, keller] = fixtures.people.map(({ id }) => conversationPath(id));
+const lucias = fixtures.people[3]?.id ?? "";
 const long = fixtures.people[3]?.id ?? "";
 const provisioning = { phase: "provisioning", number: NUMBER, operator: "joyn", step: "settings" } as const;
 
@@ -22,7 +23,18 @@ interface State {
   /** Before the interface starts. */
   before?: (client: Scripted) => void;
   /** Once it is there. */
-  after?: (app: App) => void;
+  after?: (app: App) => void | Promise<void>;
+}
+
+/** A photo of noise, as large as photos are. */
+async function drawing(name: string, side: number): Promise<File> {
+  const canvas = new OffscreenCanvas(side, side / 2);
+  const context = canvas.getContext("2d");
+  for (let at = 0; context && at < 400; at++) {
+    context.fillStyle = `hsl(${(at * 47) % 360} 60% 60%)`;
+    context.fillRect((at * 173) % side, (at * 71) % (side / 2), side / 8, side / 8);
+  }
+  return new File([await canvas.convertToBlob({ type: "image/jpeg" })], name, { type: "image/jpeg" });
 }
 
 const states: Record<string, State> = {
@@ -68,6 +80,23 @@ const states: Record<string, State> = {
     before: (client) => client.connection.set({ state: "offline", since: Date.now() - 20_000 }),
   },
   many: { path: conversationPath(long), before: (client) => client.put(long, fixtures.many(long, 10_000)) },
+  files: { path: lucia ?? "", before: (client) => client.putFiles(lucias) },
+  "dialog-files": {
+    path: lucia ?? "",
+    after: async (app) => {
+      const files = [await drawing("coast.jpg", 2000), new File(["%PDF"], "layout.pdf", { type: "application/pdf" })];
+      app.ask({ kind: "files", conversation: lucias, files, sent: () => undefined });
+    },
+  },
+  "dialog-viewer": {
+    path: lucia ?? "",
+    before: (client) => client.putFiles(lucias),
+    after: (app) => {
+      const conversation = fixtures.conversation("Lucía Ortega");
+      const [first] = app.client instanceof Scripted ? app.client.photosOf(lucias) : [];
+      app.ask({ kind: "viewer", conversation, message: first ?? "" });
+    },
+  },
   info: { path: `${camille}/info` },
   contacts: { path: "/contacts" },
   "dialog-new": { after: (app) => app.ask({ kind: "new" }) },
@@ -100,6 +129,6 @@ client.settings.set({
 document.documentElement.dir = asked.get("dir") ?? "ltr";
 history.replaceState(null, "", state.path ?? "/");
 const app = await start(client);
-state.after?.(app);
+await state.after?.(app);
 // For tests that let somebody write while the page is open.
 Object.assign(globalThis, { scripted: client, states: Object.keys(states) });

@@ -2,6 +2,7 @@
 
 import type { Conversation, Message } from "../../client/model";
 import type { App, MenuItem } from "../context.svelte";
+import { save } from "../files";
 
 export const QUICK = ["👍", "❤️", "😂", "😮", "😢", "🙏"] as const;
 
@@ -25,7 +26,12 @@ export function messageActions(app: App, conversation: Conversation, message: Me
       run: () => app.run(client.cancelSending(id, message.id)),
     },
     canAnswer(conversation, message) && { label: t("msg.reply"), icon: "reply", run: () => hooks.reply(message) },
-    message.kind === "text" && {
+    message.file?.state === "here" && {
+      label: t("common.save"),
+      icon: "download",
+      run: () => save(app, message),
+    },
+    (message.kind === "text" || canBeForwarded(message)) && {
       label: t("msg.forward"),
       icon: "forward",
       run: () => {
@@ -69,7 +75,26 @@ export function messageActions(app: App, conversation: Conversation, message: Me
 
 /** To reply or react there must be a message, and somebody to send it to. */
 export function canAnswer(conversation: Conversation, message: Message): boolean {
-  return message.kind === "text" && !conversation.blocked && conversation.reach !== "not-on-joyn";
+  return (
+    (message.kind === "text" || message.kind === "file") &&
+    !conversation.blocked &&
+    conversation.reach !== "not-on-joyn"
+  );
+}
+
+/** A file goes on by its link: it has one once it has been uploaded, for as long as it is kept. */
+function canBeForwarded({ file, state }: Message): boolean {
+  return file !== undefined && file.until > Date.now() && !["pending", "failed"].includes(state);
+}
+
+/** A message in words, where it cannot be shown: for a list, or aloud. */
+export function wordsFor(
+  message: Pick<Message, "kind" | "text"> & { file?: { picture: boolean } },
+  t: App["t"],
+): string {
+  if (message.kind === "text") return message.text;
+  if (message.kind === "file") return t(message.file?.picture ? "file.photo" : "file.file", { name: message.text });
+  return t(message.kind === "deleted" ? "conv.deleted" : "conv.unsupported");
 }
 
 export function copy(app: App, text: string): void {
