@@ -232,7 +232,24 @@ class ContentServer:
         if upload is None:
             return None
         self._stop(upload.id)
-        return upload, await self._blobs.received(upload.id)
+        received = await self._blobs.received(upload.id)
+        if upload.size and received == upload.size:
+            # Only the end of the form was cut off, or we were before it was kept: there is no rest to send.
+            receiving = await self.resume(upload.id, received, upload.size)
+            if receiving is not None:
+                await self._finish(receiving)
+            return None
+        return upload, received
+
+    async def _finish(self, receiving: Receiving) -> None:
+        try:
+            await receiving.finish()
+        except Refused as refused:
+            if refused.reason not in (Reason.BUSY, Reason.STORAGE_FULL):
+                await self.give_up(receiving)
+            raise
+        finally:
+            receiving.close()
 
     def _receive(self, upload: Upload, incoming: Incoming, room: int) -> Receiving:
         self._coming[upload.id] = receiving = Receiving(self, upload, incoming, room)
