@@ -14,11 +14,12 @@ from aiohttp import web
 from cutting import CuttingProxy
 from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form
 from joyn.config import HttpListener
+from joyn.phone import Received
 from joyn.phone.attempts import TRIES, TransferFailed
 from joyn.phone.files import FileTransfer, partial
 from joyn.phone.uploading import PIECE
-from joyn.protocol.file_info import FileInfo
-from phone.node import ALICE, PASSWORD
+from joyn.protocol.file_info import CONTENT_TYPE, FileInfo, emit
+from phone.node import ALICE, BOB, PASSWORD
 from ports import free_port
 
 DATA = JPEG[:4] + os.urandom(3_000_000)
@@ -399,3 +400,16 @@ def test_an_answer_that_is_no_document_is_told(photo: Path) -> None:
                 await transfer.upload(photo)
 
     asyncio.run(story())
+
+
+def test_a_message_leads_to_files_if_it_is_a_document_of_them() -> None:
+    info = FileInfo(size=1, content_type="a/b", url="http://h/f")
+    small = FileInfo(type="thumbnail", size=1, content_type="image/png", url="http://h/t")
+
+    def received(content_type: str, body: bytes) -> Received:
+        return Received(sender=ALICE, recipient=BOB, message_id="1", content_type=content_type, body=body)
+
+    document = received(f"{CONTENT_TYPE.upper()}; charset=utf-8", emit([small, info]))
+    assert (document.files, document.file) == ((small, info), info)
+    for other in (received("text/plain", emit([info])), received(CONTENT_TYPE, b"<file>")):
+        assert (other.files, other.file) == ((), None)

@@ -3,6 +3,8 @@
 See docs/howto/write-a-bot.md. `Phone` is all that most programs need.
 """
 
+from joyn.phone.attempts import TransferFailed
+from joyn.phone.files import FileTransfer
 from joyn.phone.journal import Happening, Journal
 from joyn.phone.messages import Capabilities, Receipt, Received, Rejected, Sent, Unanswered, Undelivered
 from joyn.phone.phone import Phone
@@ -10,6 +12,7 @@ from joyn.phone.radio import Radio
 
 __all__ = [
     "Capabilities",
+    "FileTransfer",
     "Happening",
     "Journal",
     "Phone",
@@ -18,6 +21,7 @@ __all__ = [
     "Received",
     "Rejected",
     "Sent",
+    "TransferFailed",
     "Unanswered",
     "Undelivered",
 ]

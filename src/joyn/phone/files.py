@@ -22,7 +22,7 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from joyn.phone.attempts import BROKEN, Attempts, TransferFailed, broken, refusal, short
-from joyn.phone.uploading import PIECE, STALL, Progress, Upload
+from joyn.phone.uploading import PIECE, STALL, Progress, Upload, unheard
 from joyn.protocol import file_info
 from joyn.protocol.content_range import ContentRange
 from joyn.protocol.errors import ParseError
@@ -33,10 +33,6 @@ __all__ = ["FileTransfer", "partial"]
 CONNECT: Final = 10.0
 """Seconds to connect in."""
 Result = TypeVar("Result")
-
-
-def _unheard(_bytes: int, _size: int) -> None:
-    """Nobody wants to know how far a transfer is."""
 
 
 class FileTransfer:
@@ -84,7 +80,7 @@ class FileTransfer:
         name: str = "",
         thumbnail: bytes = b"",
         tid: str = "",
-        on_progress: Progress = _unheard,
+        on_progress: Progress = unheard,
     ) -> tuple[FileInfo, ...]:
         """Bring a file to the content server; what is sent in its place.
 
@@ -108,7 +104,7 @@ class FileTransfer:
                 upload.check()
                 await attempts.next(failure, upload.there)
 
-    async def download(self, info: FileInfo, path: Path, *, on_progress: Progress = _unheard) -> Path:
+    async def download(self, info: FileInfo, path: Path, *, on_progress: Progress = unheard) -> Path:
         """Fetch a file to `path`. What has come lies beside it (`partial`) until all has, and is gone on with.
 
         Raises TransferFailed, and OSError when the file cannot be written.

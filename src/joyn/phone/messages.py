@@ -10,7 +10,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from joyn.protocol import file_info
 from joyn.protocol.cpim import CpimMessage
+from joyn.protocol.errors import ParseError
+from joyn.protocol.file_info import FileInfo
 from joyn.protocol.sip.feature_tags import FeatureTags
 
 if TYPE_CHECKING:
@@ -164,6 +167,21 @@ class Received:
     def text(self) -> str:
         """The body as text."""
         return self.body.decode("utf-8", "replace")
+
+    @property
+    def files(self) -> tuple[FileInfo, ...]:
+        """The files and thumbnails that it leads to; nothing for other messages, and for a document that is none."""
+        if self.content_type.partition(";")[0].strip().lower() != file_info.CONTENT_TYPE:
+            return ()
+        try:
+            return file_info.parse(self.body)
+        except ParseError:
+            return ()
+
+    @property
+    def file(self) -> FileInfo | None:
+        """The file that it leads to, the first if there are several. `Phone.fetch` fetches it."""
+        return next((info for info in self.files if info.type == "file"), None)
 
     async def mark_displayed(self) -> None:
         """Tell the sender that it has been seen, once, if they asked. Raises Rejected."""

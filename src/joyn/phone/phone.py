@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from types import TracebackType
 
 from joyn.model.tags import CPM_LARGE
@@ -17,6 +18,7 @@ from joyn.phone.addresses import normalised, uri_of
 from joyn.phone.behaviour import Behaviour
 from joyn.phone.chat import Chat
 from joyn.phone.correspondence import Correspondence
+from joyn.phone.files import FileTransfer
 from joyn.phone.inbox import Inbox
 from joyn.phone.incoming import Incoming
 from joyn.phone.journal import Journal
@@ -25,8 +27,10 @@ from joyn.phone.messages import REQUEST, Capabilities, Received, Rejected, Sent
 from joyn.phone.radio import Radio
 from joyn.phone.sessions import Sessions, Setup
 from joyn.phone.styles import CHAT, STYLES, registered_tags
-from joyn.protocol import revocation
+from joyn.phone.uploading import Progress, unheard
+from joyn.protocol import file_info, revocation
 from joyn.protocol.errors import ParseError
+from joyn.protocol.file_info import FileInfo
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.headers import parse_name_addrs
 
@@ -43,7 +47,8 @@ class Phone(Behaviour):
     `algorithm` names the digest algorithm in an empty first Authorization, as IMS phones do. `expires` is the
     registration asked for, in seconds. `reconnect` says whether a lost connection is made anew. `msrp_setup` is what
     its offers say of who connects (`active`, `passive`, `actpass`), `msrps` whether they want MSRP over TLS; over
-    WebSocket MSRP is active, and as safe as SIP. Phones that share a `radio` share its timers.
+    WebSocket MSRP is active, and as safe as SIP. Phones that share a `radio` share its timers. `content_server` is
+    where files go (ftHTTPCSURI, `https://files.example.net/content`); the user name and password are the same there.
 
     `log` holds everything that happened. How it behaves towards what comes in, and the hooks, are in `Behaviour`.
     """
@@ -69,6 +74,7 @@ class Phone(Behaviour):
         msrp_setup: Setup = "active",
         msrps: bool = False,
         radio: Radio | None = None,
+        content_server: str = "",
     ) -> None:
         super().__init__(receipts)
         self.number = normalised(number)
@@ -109,6 +115,7 @@ class Phone(Behaviour):
         line.user = Incoming(self, line, inbox, self._sessions, self.log, own=self.number, capabilities=shown)
         line.on_registered = self._correspondence.pay
         self._opening = asyncio.Lock()
+        self._files = FileTransfer(content_server, account.username, password, tls=tls)
 
     def __repr__(self) -> str:
         return f"<Phone {self.number}>"
@@ -175,6 +182,7 @@ class Phone(Behaviour):
         await self._sessions.close()
         self._line.disconnect()
         await self._correspondence.close()
+        await self._files.close()
         if self._own_radio:
             await self._radio.close()
 
@@ -263,6 +271,37 @@ class Phone(Behaviour):
             await chat.deliver(data)
         finally:
             await chat.close()
+
+    async def send_file(
+        self,
+        number: str,
+        path: Path,
+        *,
+        content_type: str = "",
+        thumbnail: bytes = b"",
+        tid: str = "",
+        mode: str = "auto",
+        message_id: str | None = None,
+        on_progress: Progress = unheard,
+    ) -> Sent:
+        """Bring a file to the content server, and send what leads to it; returns once the network has accepted that.
+
+        The type is told by the name unless given; `thumbnail` is a picture to show before it is fetched. With the `tid`
+        of an upload that was begun before, that is gone on with. `on_progress` hears how many bytes have left, and of
+        how many. Raises TransferFailed, OSError when the file cannot be read, Rejected, Unanswered.
+        """
+        infos = await self._files.upload(
+            path, content_type=content_type, thumbnail=thumbnail, tid=tid, on_progress=on_progress
+        )
+        document = file_info.emit(infos)
+        return await self.send(number, document, mode=mode, content_type=file_info.CONTENT_TYPE, message_id=message_id)
+
+    async def fetch(self, info: FileInfo, path: Path, *, on_progress: Progress = unheard) -> Path:
+        """Fetch a file that somebody sent (`Received.file`) to `path`, going on with what has come of it before.
+
+        Raises TransferFailed, and OSError when it cannot be written.
+        """
+        return await self._files.download(info, path, on_progress=on_progress)
 
     async def open_chat(self, number: str, first_message: str | None = None) -> Chat:
         """Open a chat session. `first_message` goes in the INVITE, or right after it, as this style does.

@@ -21,7 +21,7 @@ from aiohttp.payload import BytesPayload, Payload, StringPayload
 from joyn.phone.attempts import TransferFailed
 from joyn.protocol.content_range import ContentRange
 
-__all__ = ["PIECE", "STALL", "Progress", "Upload"]
+__all__ = ["PIECE", "STALL", "Progress", "Upload", "unheard"]
 
 PIECE: Final = 256 << 10
 """Bytes read and written at a time."""
@@ -31,6 +31,10 @@ UNKNOWN_TYPE: Final = "application/octet-stream"
 
 Progress = Callable[[int, int], None]
 """Hears how many bytes are there, and of how many."""
+
+
+def unheard(_bytes: int, _size: int) -> None:
+    """Nobody wants to know how far a transfer is."""
 
 
 @dataclass(slots=True, kw_only=True)
