@@ -386,11 +386,13 @@ export class JoynClient implements model.Client {
   }
 
   reconnect(): void {
+    this.#downloads.hurry();
     this.#tabs.ask({ do: "reconnect" });
   }
 
   /** The browser has no network any more. */
   cut(): void {
+    this.#downloads.cut();
     this.#tabs.cut();
   }
 

@@ -6,7 +6,7 @@
  */
 
 import type { ContentServer } from "./content";
-import { passes, TransferProblem } from "./content";
+import { passes, STALL, TransferProblem } from "./content";
 import type { Database, FileRow } from "./database";
 import type { Environment } from "./environment";
 import { Meter } from "./meter";
@@ -26,6 +26,8 @@ export class Downloads {
   readonly #db: Database;
   readonly #server: Pick<ContentServer, "download">;
   readonly #running = new Map<string, { promise: Promise<void>; giveUp: AbortController }>();
+  readonly #cuts = new Set<() => void>();
+  readonly #waits = new Set<() => void>();
   /** Thumbnails that were asked for since this page was opened. */
   readonly #asked = new Set<string>();
 
@@ -65,6 +67,16 @@ export class Downloads {
     });
     this.#running.set(id, { promise, giveUp });
     return promise;
+  }
+
+  /** The browser has lost its network, which what is under way may not notice. */
+  cut(): void {
+    for (const cut of this.#cuts) cut();
+  }
+
+  /** There may be a network again: what waits for another attempt waits no longer. */
+  hurry(): void {
+    for (const go of this.#waits) go();
   }
 
   /** Stops one; what has come stays for when it goes on. */
@@ -137,11 +149,36 @@ export class Downloads {
 
   /** Fetches the rest, piece by piece into the database. */
   async #some(conversation: Aor, id: string, file: FileRow, signal: AbortSignal): Promise<void> {
-    let at = await this.#kept(conversation, id);
+    const at = await this.#kept(conversation, id);
     if (at === file.size && at > 0) return;
-    const { from, stream } = await this.#server.download(file.url, at, signal);
-    if (from !== at) await this.#forget(conversation, id);
-    at = from;
+    const giveUp = new AbortController();
+    const cut = (): void => giveUp.abort();
+    let stopStall = this.#environment.after(STALL, cut);
+    signal.addEventListener("abort", cut);
+    this.#cuts.add(cut);
+    try {
+      await this.#read(conversation, id, file, at, giveUp.signal, () => {
+        stopStall();
+        stopStall = this.#environment.after(STALL, cut);
+      });
+    } finally {
+      stopStall();
+      signal.removeEventListener("abort", cut);
+      this.#cuts.delete(cut);
+    }
+  }
+
+  async #read(
+    conversation: Aor,
+    id: string,
+    file: FileRow,
+    begin: number,
+    signal: AbortSignal,
+    came: () => void,
+  ): Promise<void> {
+    const { from, stream } = await this.#server.download(file.url, begin, signal);
+    if (from !== begin) await this.#forget(conversation, id);
+    let at = from;
     const meter = new Meter(this.#environment.now, at);
     let held: Uint8Array<ArrayBuffer>[] = [];
     let size = 0;
@@ -159,6 +196,7 @@ export class Downloads {
           throw new TransferProblem(0, "offline");
         });
         if (value !== undefined) {
+          came();
           held.push(value as Uint8Array<ArrayBuffer>);
           size += value.length;
           const rate = meter.take(at + size);
@@ -172,7 +210,7 @@ export class Downloads {
       signal.removeEventListener("abort", stop);
       await flush();
     }
-    signal.throwIfAborted();
+    if (signal.aborted) throw new TransferProblem(0, "offline");
   }
 
   /** Its size is what was said: the file is whole. */
@@ -226,11 +264,15 @@ export class Downloads {
 
   #wait(delay: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const stop = this.#environment.after(delay, resolve);
-      signal.addEventListener("abort", () => {
+      const go = (): void => {
         stop();
+        signal.removeEventListener("abort", go);
+        this.#waits.delete(go);
         resolve();
-      });
+      };
+      const stop = this.#environment.after(delay, go);
+      signal.addEventListener("abort", go);
+      this.#waits.add(go);
     });
   }
 }

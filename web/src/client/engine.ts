@@ -120,6 +120,12 @@ export class Engine {
     this.#content.forget();
   }
 
+  /** The browser has no network any more. */
+  cut(): void {
+    this.line.cut();
+    this.#uploads.cut();
+  }
+
   /** There may be a network again. */
   reconnect(): void {
     this.line.reconnect();

@@ -84,7 +84,7 @@ export class Tabs {
 
   /** The browser has no network any more. Each tab hears of it, and says so without waiting for another. */
   cut(): void {
-    if (this.#leader.leads) this.engine.line.cut();
+    if (this.#leader.leads) this.engine.cut();
     else this.#hear({ is: "connection", connection: { state: "offline", since: this.#now() } });
   }
 

@@ -73,6 +73,11 @@ export class Uploads {
   stop(): void {
     this.#on = false;
     this.#stopTimer();
+    this.cut();
+  }
+
+  /** The browser has lost its network, which the requests under way may not notice. */
+  cut(): void {
     for (const running of this.#running.values()) running.abort();
   }
 

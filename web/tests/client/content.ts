@@ -43,6 +43,8 @@ export class ScriptedContent {
   refuse: [status: number, word: string][] = [];
   /** The whole of one upload came, and its answer is lost. */
   loseAnswer = false;
+  /** Downloads that are answered with nothing but silence. */
+  hang = 0;
   /** Held until it resolves. */
   gate: Promise<void> = Promise.resolve();
   ticket = "t1";
@@ -61,7 +63,7 @@ export class ScriptedContent {
     this.requests.push({ method, url, headers });
     await new Promise<void>((resolve, reject) => {
       signal.addEventListener("abort", () => reject(new TypeError("aborted")));
-      void this.gate.then(resolve);
+      this.gate.then(resolve, reject);
     });
     const refused = this.refuse.shift();
     if (refused !== undefined) return { status: refused[0], body: json(refused[1]) };
@@ -125,6 +127,10 @@ export class ScriptedContent {
         controller.error(new TypeError("cut"));
       },
     });
+    if (this.hang > 0) {
+      this.hang -= 1;
+      return new Response(silence(init?.signal));
+    }
     const range = `bytes ${from}-${whole.length - 1}/${whole.length}`;
     return new Response(body, { status: from > 0 ? 206 : 200, headers: from > 0 ? { "Content-Range": range } : {} });
   }
@@ -146,6 +152,15 @@ export class ScriptedContent {
     if (preview === undefined) return [file];
     return [fileInfo({ type: "thumbnail", name: "", size: preview.size, contentType: "image/jpeg", url }), file];
   }
+}
+
+/** A body that ends in nothing but an abort. */
+function silence(signal: AbortSignal | null | undefined): ReadableStream {
+  return new ReadableStream({
+    start(controller) {
+      signal?.addEventListener("abort", () => controller.error(new TypeError("aborted")));
+    },
+  });
 }
 
 function json(error: string) {

@@ -4,6 +4,7 @@ import "fake-indexeddb/auto";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { JoynClient } from "../../src/client/client";
+import { STALL } from "../../src/client/content";
 import { Database } from "../../src/client/database";
 import { wrapFile } from "../../src/client/envelope";
 import type { Environment } from "../../src/client/environment";
@@ -155,6 +156,25 @@ describe("sending", () => {
     expect([...content.kept.values()].map((kept) => kept.bytes)).toEqual([bytes(1000)]);
   });
 
+  test("it stops when the browser loses its network, and goes on when that is back", async () => {
+    const client = await online();
+    content.gate = new Promise(() => {});
+    await client.sendFiles(PEER, [outgoing(1000)]);
+    await comes(() => content.requests.length === 1, "it began");
+    node.reachable = false;
+    content.gate = Promise.reject(new TypeError("no network"));
+    content.gate.catch(() => {});
+    client.cut();
+    await clock.advance(10_000);
+    expect(documents()).toEqual([]);
+    const before = content.requests.length;
+    expect(before).toBeGreaterThan(1);
+    content.gate = Promise.resolve();
+    node.reachable = true;
+    client.reconnect();
+    await comes(() => documents().length === 1, "it is there");
+  });
+
   test("it goes on after the page was closed in the middle of it", async () => {
     content.cuts = [400];
     const first = await online();
@@ -281,6 +301,23 @@ describe("receiving", () => {
     const { whole } = await shown(client.content(PEER, "f1"), (found) => found.whole !== undefined);
     expect(whole?.type).toBe("application/octet-stream");
     expect(new Uint8Array((await whole?.arrayBuffer()) ?? new ArrayBuffer())).toEqual(bytes(5000));
+  });
+
+  test("a download that stands still is begun again, and one that waits goes on when there is a network", async () => {
+    const client = await online();
+    content.served.set(`${FILES}/file/1`, bytes(5000));
+    content.hang = 1;
+    await receives([fileInfo({ size: 5000 })]);
+    await only(client, () => true);
+    const fetched = client.fetchFile(PEER, "f1");
+    await comes(() => content.requests.length === 1, "it is asked for");
+    content.refuse = [[503, "busy"]];
+    await clock.advance(STALL + 1_000);
+    await comes(() => content.requests.length === 2, "it is asked for again");
+    expect((await only(client, () => true)).file?.state).toBe("there");
+    client.reconnect();
+    await only(client, ({ file }) => file?.state === "here");
+    await fetched;
   });
 
   test("one that is longer than was said is not taken", async () => {
