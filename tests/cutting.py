@@ -1,4 +1,4 @@
-"""A TCP proxy that counts what passes, and cuts every connection where it is told to."""
+"""A TCP proxy that counts what passes, and cuts connections where it is told to."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class CuttingProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def plan(self, way: Way, points: Sequence[int], strike: Callable[[int], Awaitable[None]] = nothing) -> None:
-        """Count anew, and cut when so many bytes have gone that way. `strike` is awaited with the cut's number first,
-        while nothing passes."""
+        """Count anew, and cut the connection on which so many bytes have gone that way. `strike` is awaited with the
+        cut's number first, while nothing passes there."""
         self.up = self.down = self.cuts = 0
         self._way, self._points, self._strike = way, sorted(points), strike
 
@@ -97,8 +97,7 @@ class CuttingProxy:
                 del self._points[0]
                 self.cuts += 1
                 await self._strike(self.cuts)
-                self.cut()
-                return
+                raise ConnectionAbortedError
         writer.close()
 
 

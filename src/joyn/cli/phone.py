@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from cyclopts import App, Parameter
 
+from joyn.cli import phone_files
 from joyn.cli.printing import moment, plain
 from joyn.cli.trouble import NO, UNABLE, Trouble
 
 if TYPE_CHECKING:
-    from joyn.phone import Phone, Received
+    from joyn.phone import Phone, Received, Sent
 
 app = App(name="phone", help="Be a phone for a moment: send, listen, ask.", help_format="plaintext")
 
@@ -69,25 +70,43 @@ def send(
     whom = _number(subscription, to)
 
     async def work(phone: Phone) -> int:
-        from joyn.phone import Undelivered
-
-        sent = await phone.send(whom, content, mode=mode)
-        print(f"accepted   {sent.message_id}")
-        if not wait or phone.style.plain:
-            return 0
-        try:
-            await sent.delivered(timeout=wait)
-        except TimeoutError:
-            print(f"waiting    not delivered within {wait:g} s; the network keeps it", file=sys.stderr)
-            return NO
-        except Undelivered as undelivered:
-            raise Trouble(f"the message was not delivered: {undelivered.state}") from None
-        first = sent.states[0][1]
-        for state, at in sent.states[1:]:
-            print(f"{state:<11}after {(at - first) * 1000:.1f} ms")
-        return 0
+        return await _became(await phone.send(whom, content, mode=mode), 0 if phone.style.plain else wait)
 
     return _with(subscription, work)
+
+
+@app.command
+def send_file(
+    to: To,
+    file: Annotated[Path, Parameter(help="What to send.")],
+    *,
+    content_server: Annotated[
+        str,
+        Parameter(
+            help="Where files go, as the operator says (ftHTTPCSURI); if empty, port 8081 or 8444 of the server."
+        ),
+    ] = "",
+    thumbnail: Annotated[Path | None, Parameter(help="A small picture to show before the file is fetched.")] = None,
+    wait: Annotated[float, Parameter(help="Seconds to wait for `delivered`; 0 for none.")] = DEFAULT_WAIT,
+    subscription: Subscription,
+) -> int:
+    """Send a file, and say what became of it. Exit status 1: stopped, or not delivered in time.
+
+    What is stopped, with Ctrl-C or because the network is gone, is gone on with by the same command.
+    """
+    whom = _number(subscription, to)
+    phone_files.readable(file)
+
+    async def work(phone: Phone) -> int:
+        try:
+            sent = await phone_files.send_file(phone, whom, file, thumbnail)
+        except asyncio.CancelledError:
+            print("stopped; the same command goes on where it stopped", file=sys.stderr)
+            raise
+        return await _became(sent, wait)
+
+    where = content_server or phone_files.content_server_of(subscription.server, subscription.transport)
+    return _with(subscription, work, content_server=where, interrupted=NO)
 
 
 @app.command
@@ -96,9 +115,13 @@ def listen(
     count: Annotated[int, Parameter(help="End after so many messages; 0: never.")] = 0,
     seconds: Annotated[float, Parameter(help="End after so many seconds; 0: never.")] = 0.0,
     echo: Annotated[bool, Parameter(negative="", help="Send every text back to where it came from.")] = False,
+    files: Annotated[Path | None, Parameter(help="Fetch the files that come into this directory.")] = None,
     subscription: Subscription,
 ) -> int:
     """Print messages as they come, and tell their senders that they were displayed. Ctrl-C ends it."""
+
+    if files is not None:
+        phone_files.place(files)
 
     async def work(phone: Phone) -> int:
         print(f"{phone.number} is registered; Ctrl-C ends", file=sys.stderr)
@@ -107,6 +130,8 @@ def listen(
             async with asyncio.timeout(seconds or None):
                 async for message in phone.messages():
                     _print(message)
+                    if files is not None:
+                        await phone_files.save(phone, message, files)
                     await _answer(message, echo=echo)
                     read += 1
                     if read == count:
@@ -131,13 +156,33 @@ def caps(to: To, *, subscription: Subscription) -> int:
     return _with(subscription, work)
 
 
+async def _became(sent: Sent, wait: float) -> int:
+    """Say what becomes of a message within `wait` seconds, if any. Raises Trouble when it will not arrive."""
+    from joyn.phone import Undelivered
+
+    print(f"accepted   {sent.message_id}")
+    if not wait:
+        return 0
+    try:
+        await sent.delivered(timeout=wait)
+    except TimeoutError:
+        print(f"waiting    not delivered within {wait:g} s; the network keeps it", file=sys.stderr)
+        return NO
+    except Undelivered as undelivered:
+        raise Trouble(f"the message was not delivered: {undelivered.state}") from None
+    first = sent.states[0][1]
+    for state, at in sent.states[1:]:
+        print(f"{state:<11}after {(at - first) * 1000:.1f} ms")
+    return 0
+
+
 async def _answer(message: Received, *, echo: bool) -> None:
     """Displayed, and perhaps an echo; what cannot be said now does not end the listening."""
     from joyn.phone import Rejected
 
     try:
         await message.mark_displayed()
-        if echo and not message.copy:
+        if echo and not message.copy and not message.files:
             await message.reply(message.text)
     except Rejected as rejected:
         print(f"not answered: {rejected}", file=sys.stderr)
@@ -149,7 +194,9 @@ def _print(message: Received) -> None:
 
     about = " (deferred)" if message.deferred else " (ours)" if message.copy else ""
     kind = message.content_type.partition(";")[0].strip().lower()
-    lines = message.text.splitlines() if kind.startswith("text/") else [f"[{kind}, {len(message.body)} bytes]"]
+    lines = phone_files.described(message) or (
+        message.text.splitlines() if kind.startswith("text/") else [f"[{kind}, {len(message.body)} bytes]"]
+    )
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text.assemble((moment(time.time()), "dim"), "  ", (plain(message.sender), "bold"), about))
     for line in lines or [""]:
@@ -158,21 +205,26 @@ def _print(message: Received) -> None:
 
 
 def _with(
-    subscription: Subscription, work: Callable[[Phone], Coroutine[Any, Any, int]], *, listening: bool = False
+    subscription: Subscription,
+    work: Callable[[Phone], Coroutine[Any, Any, int]],
+    *,
+    listening: bool = False,
+    content_server: str = "",
+    interrupted: int = 0,
 ) -> int:
-    """Be that phone, registered, while `work` runs; its exit status."""
+    """Be that phone, registered, while `work` runs; its exit status, or `interrupted` after Ctrl-C."""
 
     async def all_of_it() -> int:
-        async with _registered(subscription, listening=listening) as phone:
+        async with _registered(subscription, content_server, listening=listening) as phone:
             return await work(phone)
 
     with contextlib.suppress(KeyboardInterrupt):
         return asyncio.run(all_of_it())
-    return 0
+    return interrupted
 
 
 @asynccontextmanager
-async def _registered(subscription: Subscription, *, listening: bool) -> AsyncIterator[Phone]:
+async def _registered(subscription: Subscription, content_server: str, *, listening: bool) -> AsyncIterator[Phone]:
     from joyn.phone import Phone, Rejected, Unanswered
     from joyn.transport.tls import client_context
 
@@ -186,12 +238,14 @@ async def _registered(subscription: Subscription, *, listening: bool) -> AsyncIt
         password=_password(subscription),
         server=server,
         transport=subscription.transport,
-        tls=client_context(subscription.ca) if subscription.transport == "tls" else None,
+        # The same CA for the content server, and for links to files.
+        tls=client_context(subscription.ca) if subscription.ca or subscription.transport == "tls" else None,
         domain=subscription.domain,
         style=subscription.style,
         username=subscription.username or None,
         receipts="delivered" if listening else "auto",
         instance=_instance(number, listening=listening),
+        content_server=content_server,
     )
     if not listening:
         phone.on_message = _print

@@ -235,7 +235,6 @@ class FileTransfer:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT, sock_read=STALL),
                 headers={"User-Agent": "joyn-phone"},
                 cookie_jar=aiohttp.DummyCookieJar(),
-                read_bufsize=PIECE,
             )
         # A link comes from whoever sent the file: what proves our password to the content server is nobody else's.
         ours = bool(self._url.host) and url.origin() == self._url.origin()

@@ -1,0 +1,151 @@
+"""Files of `joyn phone`: how far one has come, and where those that come are kept."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from joyn.cli.printing import plain
+from joyn.cli.trouble import NO, UNABLE, Trouble
+
+if TYPE_CHECKING:
+    from joyn.phone import Phone, Received, Sent
+
+MAX_NAME: Final = 200
+"""Bytes of a file's name here: file systems take 255, and what has not come whole has a longer one."""
+STEPS: Final = 10
+"""Lines of progress for one file where there is no terminal."""
+
+
+def content_server_of(server: str, transport: str) -> str:
+    """Where the content server is unless somebody says: on the same host, where `joyn init` puts it."""
+    host = server.rpartition(":")[0]
+    return f"https://{host}:8444/content" if transport == "tls" else f"http://{host}:8081/content"
+
+
+def readable(path: Path) -> Path:
+    """A file that can be sent. Raises Trouble."""
+    if not path.is_file():
+        raise Trouble(f"{path} is {'no file' if path.exists() else 'not there'}")
+    return path
+
+
+def place(path: Path) -> Path:
+    """A directory for files, made if need be. Raises Trouble."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Trouble(f"files cannot be kept in {path}: {error}") from None
+    return path
+
+
+async def send_file(phone: Phone, whom: str, path: Path, thumbnail: Path | None) -> Sent:
+    """Send a file, going on with the upload that an earlier command left. Raises Trouble, Rejected."""
+    from joyn.phone import TransferFailed
+
+    try:
+        picture = thumbnail.read_bytes() if thumbnail is not None else b""  # noqa: ASYNC240  # small, and before all else
+        with progress(path.name) as moved:
+            tid = _tid(phone.number, whom, path)
+            return await phone.send_file(whom, path, thumbnail=picture, tid=tid, on_progress=moved)
+    except TransferFailed as failed:
+        if failed.again:
+            raise Trouble(str(failed), "The same command goes on where it stopped.", UNABLE) from None
+        raise Trouble(str(failed), _advice(failed.status), NO) from None
+    except ValueError as error:
+        raise Trouble(f"the content server's address is none: {error}", "Write it like https://host/content.") from None
+    except OSError as error:
+        raise Trouble(f"the file cannot be read: {error}") from None
+
+
+def described(message: Received) -> list[str]:
+    """What a message that leads to files says, in lines; empty for others."""
+    from rich.filesize import decimal
+
+    files = [info for info in message.files if info.type == "file"]
+    return [f"[{info.name or 'file'}, {info.content_type}, {decimal(info.size)}] {info.url}" for info in files]
+
+
+async def save(phone: Phone, message: Received, directory: Path) -> None:
+    """Fetch what a message leads to; what cannot be fetched now does not end the listening."""
+    from joyn.phone import TransferFailed
+
+    for info in message.files:
+        if info.type != "file":
+            continue
+        path = _unused(directory, info.name)
+        try:
+            with progress(path.name) as moved:
+                await phone.fetch(info, path, on_progress=moved)
+        except (TransferFailed, OSError) as error:
+            print(f"not fetched: {plain(error)}", file=sys.stderr)
+        else:
+            print(f"  saved {plain(path)}", flush=True)
+
+
+@contextmanager
+def progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Tells on standard error how far a transfer has come: as a bar on a terminal, else in a few lines."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(plain(name))
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}", markup=False), *columns, console=console) as bar:
+        task = bar.add_task(plain(name), total=None)
+        yield lambda at, size: bar.update(task, completed=at, total=size)
+
+
+def _lines(name: str) -> Callable[[int, int], None]:
+    from rich.filesize import decimal
+
+    said = -1
+
+    def moved(at: int, size: int) -> None:
+        nonlocal said
+        step = STEPS * at // size if size else STEPS
+        if step > said:
+            said = step
+            print(f"{name}  {decimal(at)} of {decimal(size)}", file=sys.stderr, flush=True)
+
+    return moved
+
+
+def _tid(number: str, whom: str, path: Path) -> str:
+    """The same for the same file to the same person: an upload that was stopped is known by it."""
+    facts = path.stat()
+    name = f"joyn phone send-file {number} {whom} {path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
+def _unused(directory: Path, name: str) -> Path:
+    """Where a file goes whose sender calls it so, without taking the place of another."""
+    from joyn.services.files.content_server import clean_name
+
+    clean = Path(clean_name(name))
+    ending = clean.suffix
+    stem = os.fsencode(clean.stem)[: MAX_NAME - len(os.fsencode(ending))].decode("utf-8", "ignore")
+    for number in count(1):
+        path = directory / (f"{stem}{ending}" if number == 1 else f"{stem} ({number}){ending}")
+        if not path.exists():
+            return path
+    raise AssertionError("numbers do not end")
+
+
+def _advice(status: int) -> str:
+    return {
+        401: "Is the password right? `joyn subscriber password` gives a new one.",
+        404: "Is --content-server what the operator says (ftHTTPCSURI)?",
+        405: "Is --content-server what the operator says (ftHTTPCSURI)?",
+        413: "The operator sets the largest file and everybody's room: files.max_file, files.quota.",
+        415: "Its name says what it is not: give it another ending.",
+    }.get(status, "")

@@ -1,0 +1,193 @@
+"""`joyn phone send-file` and `joyn phone listen --files`, against a node with a content server."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cutting import CuttingProxy
+from edge.http.files_door import JPEG, PNG, open_content
+from joyn.cli import main
+from joyn.cli.phone_files import MAX_NAME, _unused, content_server_of, progress
+from joyn.config import HttpListener
+from phone.node import PASSWORD, make_phone
+from ports import free_port
+
+DATA = JPEG + os.urandom(4_000_000)
+BOB, CAROL = "+33639980002", "+33639980003"
+
+
+@dataclass
+class Server:
+    """What runs in another thread: a node whose content server is behind a proxy, and Carol, who sends back what she
+    gets."""
+
+    loop: asyncio.AbstractEventLoop
+    sip: str
+    content: str
+    proxy: CuttingProxy
+    stop: asyncio.Event
+
+    def hold(self, after: int) -> tuple[threading.Event, threading.Event]:
+        """Let an upload stand still after so many bytes: set when it does, and to be set when it may go on."""
+        held, released = threading.Event(), threading.Event()
+
+        async def strike(_cut: int) -> None:
+            held.set()
+            await asyncio.to_thread(released.wait, 20)
+
+        self.loop.call_soon_threadsafe(self.proxy.plan, "up", [after], strike)
+        return held, released
+
+
+@contextmanager
+def server_in_a_thread(directory: Path) -> Iterator[Server]:
+    made: list[Server] = []
+    started = threading.Event()
+
+    async def life() -> None:
+        port, front = free_port(), free_port()
+        files = {"listeners": (HttpListener(port=port),), "url": f"http://127.0.0.1:{front}"}
+        async with open_content(**files) as office, CuttingProxy(port, front) as proxy:
+            content = f"{office.node.content.url}/content"
+            servers = {"tcp": f"127.0.0.1:{office.node.settings.sip.listeners[1].port}"}
+            async with make_phone(servers, CAROL, content_server=content) as carol:
+                loop = asyncio.get_running_loop()
+                made.append(Server(loop, servers["tcp"], content, proxy, asyncio.Event()))
+                started.set()
+                stopping = asyncio.create_task(made[0].stop.wait())
+                while not stopping.done():
+                    receiving = asyncio.create_task(carol.receive())
+                    await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    if receiving.done() and (info := receiving.result().file) is not None:
+                        await carol.fetch(info, directory / "carols.jpg")
+                        await carol.send_file(receiving.result().sender, directory / "carols.jpg")
+                    receiving.cancel()
+
+    thread = threading.Thread(target=lambda: asyncio.run(life()), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield made[0]
+    finally:
+        made[0].loop.call_soon_threadsafe(made[0].stop.set)
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with server_in_a_thread(tmp_path_factory.mktemp("carol")) as running:
+        yield running
+
+
+@pytest.fixture
+def account(server: Server, tmp_path: Path) -> list[str]:
+    password = tmp_path / "password"
+    password.write_text(f"{PASSWORD}\n")
+    return ["--number", "06 39 98 00 02", "--password-file", str(password), "--server", server.sip]
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(DATA)
+    return path
+
+
+def test_a_file_goes_and_the_answer_is_saved(
+    server: Server, account: list[str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.png").write_bytes(PNG)
+    there = ["--content-server", server.content, "--thumbnail", str(tmp_path / "small.png")]
+    # Listening once before makes the phone known, so that the network keeps for it what comes.
+    assert main(["phone", "listen", "--seconds", "0.1", *account]) == 0
+    assert main(["phone", "send-file", CAROL, str(photo), *there, *account]) == 0
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines() if line[0].isalpha()] == ["accepted", "delivered"]
+    steps = re.findall(r"photo\.jpg  (\S+ \S+) of 4\.0 MB", told.err)
+    assert steps[0] == "0 bytes"
+    assert steps[-1] == "4.0 MB"
+    assert len(steps) == 11
+    got = tmp_path / "got"
+    assert main(["phone", "listen", "--files", str(got), "--count", "1", "--seconds", "20", *account]) == 0
+    told = capsys.readouterr()
+    assert "[carols.jpg, image/jpeg, 4.0 MB] http://" in told.out
+    assert f"saved {got}/carols.jpg" in told.out
+    assert (got / "carols.jpg").read_bytes() == DATA
+    assert [path.name for path in got.iterdir()] == ["carols.jpg"]
+
+
+def test_ctrl_c_leaves_an_upload_that_the_same_command_goes_on_with(
+    server: Server, account: list[str], photo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["phone", "send-file", CAROL, str(photo), "--content-server", server.content, *account]
+    held, released = server.hold(2_500_000)
+    command = subprocess.Popen([sys.executable, "-m", "joyn", *arguments], stderr=subprocess.PIPE, text=True)
+    assert held.wait(20)
+    command.send_signal(signal.SIGINT)
+    _, told = command.communicate(timeout=20)
+    released.set()
+    assert command.returncode == 1
+    assert told.splitlines()[-1] == "stopped; the same command goes on where it stopped"
+    before = server.proxy.up
+    assert main(arguments) == 0
+    assert server.proxy.up - before < len(DATA) - 1_500_000
+    assert " of 4.0 MB" in capsys.readouterr().err
+
+
+def test_what_cannot_be_sent_is_told_with_what_to_do(
+    server: Server, account: list[str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "page.jpg").write_bytes(b"<script>" * 2000)
+    (tmp_path / "empty.jpg").touch()
+    for path, where, what in (
+        (tmp_path / "page.jpg", server.content, "not what its type says (415"),
+        (tmp_path / "empty.jpg", server.content, "nothing to send"),
+        (tmp_path / "nowhere.jpg", server.content, "is not there"),
+        (tmp_path, server.content, "is no file"),
+        (photo, server.content + "/elsewhere", "ftHTTPCSURI"),
+        (photo, "nonsense", "https://host/content"),
+    ):
+        assert main(["phone", "send-file", CAROL, str(path), "--content-server", where, *account]) == 1
+        assert what in capsys.readouterr().err
+
+
+def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "100"}.items():
+        monkeypatch.setenv(name, value)
+    with progress("a [b].jpg") as moved:
+        moved(1_000_000, 4_000_000)
+        moved(4_000_000, 4_000_000)
+    told = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert "a [b].jpg" in told
+    assert "4.0/4.0 MB" in told
+
+
+def test_the_content_server_is_looked_for_where_joyn_init_puts_it() -> None:
+    assert content_server_of("sip.example.net:5060", "tcp") == "http://sip.example.net:8081/content"
+    assert content_server_of("[::1]:5061", "tls") == "https://[::1]:8444/content"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        (".bashrc", "bashrc"),
+        ("", "file"),
+        ("a/b\\c.jpg", "c.jpg"),
+        ("taken.jpg", "taken (2).jpg"),
+        ("é" * 300 + ".jpg", "é" * ((MAX_NAME - 4) // 2) + ".jpg"),
+    ],
+)
+def test_a_name_leads_nowhere_else_and_takes_nobody_s_place(said: str, kept: str, tmp_path: Path) -> None:
+    (tmp_path / "taken.jpg").touch()
+    assert _unused(tmp_path, said) == tmp_path / kept
