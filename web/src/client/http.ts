@@ -180,8 +180,11 @@ export class Http {
   }
 
   /** Rejects with 404 when the operator has no content server. */
-  files(): Promise<FileLeave> {
-    return this.#json("GET", "/api/files");
+  async files(): Promise<FileLeave> {
+    const response = await this.#call("GET", "/api/files");
+    // 204 on the wire: to have none is no failure of the node's.
+    if (response.status === 204) throw new HttpProblem(404, "no-content-server");
+    return response.json();
   }
 
   async pushKey(): Promise<string> {

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from joyn.edge.http.describing import Asked, Caller, Operation, Problem, ProblemFound, Provider, Serve
+from joyn.edge.http.describing import Asked, Caller, Operation, Provider, Serve
 from joyn.services.files.tickets import Tickets
 
 __all__ = ["FileLeaveDoor"]
@@ -26,9 +26,13 @@ class Leave(msgspec.Struct, frozen=True):
     warn_above: int
 
 
-NONE: Final = Problem(404, "no-content-server", "The operator has none.")
 LEAVE: Final = Operation(
-    method="GET", path="/api/files", summary="Leave to send files.", answer=Leave, problems=(NONE,)
+    method="GET",
+    path="/api/files",
+    summary="Leave to send files.",
+    answer=Leave,
+    # No failure: browsers would complain of one to whoever looks, each time the page is opened.
+    nothing="The operator has no content server.",
 )
 
 
@@ -49,9 +53,9 @@ class FileLeaveDoor(Provider):
         """What it serves."""
         return ((LEAVE, self._leave),)
 
-    async def _leave(self, asked: Asked) -> Leave:
+    async def _leave(self, asked: Asked) -> Leave | None:
         url = self._url()
         if not url:
-            raise ProblemFound(NONE)
+            return None
         ticket, until = self._tickets.make(asked.aor)
         return Leave(url=url, ticket=ticket, until=until, max_file=self._max_file, warn_above=self._warn_above)
