@@ -14,17 +14,22 @@ from aiohttp import web
 from cutting import CuttingProxy
 from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form
 from joyn.config import HttpListener
+from joyn.model.aor import Aor
 from joyn.phone import Received
-from joyn.phone.attempts import TRIES, TransferFailed
+from joyn.phone.attempts import OBEYED, RETRY_BASE, RETRY_MAX, TRIES, TransferFailed
 from joyn.phone.files import FileTransfer, partial
 from joyn.phone.uploading import PIECE
 from joyn.protocol.file_info import CONTENT_TYPE, FileInfo, emit
 from phone.node import ALICE, BOB, PASSWORD
 from ports import free_port
+from waiting import until
 
 DATA = JPEG[:4] + os.urandom(3_000_000)
 BUFFERS = 1_500_000
 """What may have been under way to a connection's other end when it was cut."""
+
+
+FUTURE = 4e9
 
 
 class Pauses(list[float]):
@@ -150,11 +155,14 @@ def test_an_upload_of_which_only_the_end_of_the_form_was_cut_off_is_complete(pho
 
 def test_an_upload_that_the_server_has_forgotten_begins_anew(photo: Path) -> None:
     async def story(sender: Sender, transfer: FileTransfer, proxy: CuttingProxy) -> None:
+        files = sender.office.node.store.files
+
         async def forget(_cut: int) -> None:
-            await sender.office.node.store.files.expire(2e9 * 2, uploads_before=2e9 * 2)
+            await until(lambda: files.upload_of(Aor(f"tel:{ALICE}"), "t"))
+            assert len(await files.expire(FUTURE, uploads_before=FUTURE)) == 1
 
         proxy.plan("up", [1_000_000], forget)
-        (info,) = await transfer.upload(photo)
+        (info,) = await transfer.upload(photo, tid="t")
         assert (info.size, proxy.cuts) == (len(DATA), 1)
         assert proxy.up > len(DATA) + 900_000
 
@@ -257,7 +265,8 @@ def test_nobody_there_is_tried_ever_later_and_not_for_ever(photo: Path) -> None:
 
     asyncio.run(story())
     assert len(pauses) == TRIES - 1
-    assert all(0.1 * 2**one <= pause <= 0.2 * 2**one for one, pause in enumerate(pauses))
+    longest = [min(RETRY_BASE * 2**one, RETRY_MAX) for one in range(TRIES - 1)]
+    assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=True))
 
 
 def test_a_file_that_is_empty_is_gone_or_changes_is_not_sent(photo: Path, tmp_path: Path) -> None:
@@ -310,7 +319,7 @@ def test_a_busy_server_says_when_to_come_back(photo: Path) -> None:
             assert failed.value.again
 
     asyncio.run(story())
-    assert pauses == [7.0] + [30.0] * (TRIES - 2)
+    assert pauses == [7.0] + [OBEYED] * (TRIES - 2)
     assert asked[:2] == ["POST /content", "GET /content?"]
 
 

@@ -16,10 +16,12 @@ from yarl import URL
 
 __all__ = ["BROKEN", "Attempts", "TransferFailed", "broken", "refusal", "short"]
 
-TRIES: Final = 8
+TRIES: Final = 12
 """Attempts on end that bring a transfer no further, after which it is given up for now."""
-RETRY_BASE, RETRY_MAX = 0.2, 30.0
-"""Seconds before another attempt: doubled from the one to the other. What a server asks for is heard up to the most."""
+RETRY_BASE, RETRY_MAX = 0.2, 5.0
+"""Seconds before another attempt: doubled from the one to the other. One that is killed is back within them all."""
+OBEYED: Final = 30.0
+"""Seconds of a Retry-After that are waited for at most."""
 MAX_ANSWER: Final = 64 << 10
 """Bytes of an answer that is no file."""
 BROKEN: Final = (aiohttp.ClientError, ConnectionError, TimeoutError)
@@ -65,7 +67,7 @@ class Attempts:
     async def next(self, failure: TransferFailed, reached: int) -> None:
         """Wait until it is time for another; raises the failure when it is final, or was the last.
 
-        `reached` counts the bytes that are there.
+        `reached` counts the bytes that got away.
         """
         if reached > self._furthest:
             self._furthest, self._tries = reached, 0
@@ -74,7 +76,7 @@ class Attempts:
             raise failure
         wait = min(RETRY_BASE * 2 ** (self._tries - 1), RETRY_MAX)
         spread = wait * random.uniform(0.5, 1.0)  # noqa: S311  # spreads phones, guards nothing
-        await self._pause(max(spread, min(failure.after, RETRY_MAX)))
+        await self._pause(max(spread, min(failure.after, OBEYED)))
 
 
 async def short(answer: aiohttp.ClientResponse) -> bytes:

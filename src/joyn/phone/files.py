@@ -102,7 +102,7 @@ class FileTransfer:
                 return await self._begin(upload, digest)
             except TransferFailed as failure:
                 upload.check()
-                await attempts.next(failure, upload.there)
+                await attempts.next(failure, upload.sent)
 
     async def download(self, info: FileInfo, path: Path, *, on_progress: Progress = unheard) -> Path:
         """Fetch a file to `path`. What has come lies beside it (`partial`) until all has, and is gone on with.
@@ -238,9 +238,21 @@ class FileTransfer:
             )
         # A link comes from whoever sent the file: what proves our password to the content server is nobody else's.
         ours = bool(self._url.host) and url.origin() == self._url.origin()
+        middlewares = (_once, digest) if ours else (_once,)
         return self._session.request(
-            method, url, data=body, headers=headers, middlewares=(digest,) if ours else (), allow_redirects=not ours
+            method, url, data=body, headers=headers, middlewares=middlewares, allow_redirects=not ours
         )
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """aiohttp sends what is idempotent again when a connection breaks; for a PUT of ours another byte has come next."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        # These two are what it does that for. A certificate says itself what it is.
+        if not request.body or isinstance(error, aiohttp.ClientSSLError):
+            raise
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 def partial(info: FileInfo, path: Path) -> Path:

@@ -39,7 +39,8 @@ def unheard(_bytes: int, _size: int) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class Upload:
-    """A file that is sent. `there` counts the bytes that the server is known to have, `changed` is its time in ns."""
+    """A file that is sent. `changed` is its time in ns; `there` counts the bytes that the server is known to have,
+    `sent` those that ever left."""
 
     path: Path
     size: int
@@ -50,6 +51,7 @@ class Upload:
     tid: str
     on_progress: Progress
     there: int = 0
+    sent: int = 0
 
     @classmethod
     def of(cls, path: Path, content_type: str, name: str, thumbnail: bytes, tid: str, on_progress: Progress) -> Upload:
@@ -134,4 +136,5 @@ class _Rest(Payload):
                 async with asyncio.timeout(STALL):
                     await writer.write(piece)
                 at += len(piece)
+                upload.sent = max(at, upload.sent)
                 upload.on_progress(at, upload.size)
