@@ -1,0 +1,176 @@
+"""Files from phone to phone through a server that dies and connections that break: nothing of them is lost.
+
+`JOYN_SEED` says where they are cut.
+"""
+
+import asyncio
+import hashlib
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cutting import BUFFER, CuttingProxy, Way
+from joyn.phone import FileTransfer, Phone
+from joyn.protocol.file_info import FileInfo
+from ports import free_port
+from scenarios.operator import Operator
+
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(300)]
+
+SEED = int(os.environ.get("JOYN_SEED", "20261123"))
+ALICE, BOB = "+33639980001", "+33639980002"
+LARGE = 100_000_000
+CUT = 20_000_000
+CUTS = 20
+FLUSH = 1 << 20
+"""Bytes that a server may have and not have written yet."""
+SOCKETS = 4 * 2 * BUFFER
+"""Bytes under way: in the buffers of four sockets, of which the kernel makes twice what it is asked for."""
+MANY, SMALL = 40, 5_000_000
+GROWTH = 64 << 20
+"""Bytes of memory that the server may need for MANY transfers at once; their contents would be three times that."""
+
+
+class Content:
+    """The files of an operator, whose content server is behind a proxy."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port, self.front = free_port(), free_port()
+        settings = f'[files]\nurl = "http://127.0.0.1:{self.front}"\n[[files.listeners]]\nport = {self.port}\n'
+        self.operator = Operator(directory, [ALICE, BOB], settings=settings)
+        self.url = f"http://127.0.0.1:{self.front}/content"
+        self.directory = directory
+
+    def make(self, name: str, size: int) -> Path:
+        """A file of noise."""
+        path = self.directory / name
+        chance = random.Random(f"{SEED} {name}")
+        with path.open("wb") as file:
+            for start in range(0, size, FLUSH):
+                file.write(chance.randbytes(min(FLUSH, size - start)))
+        return path
+
+    def phone(self, number: str) -> Phone:
+        instance = f"urn:uuid:00000000-0000-4000-8000-{number[-12:]:0>12}"
+        server, password = self.operator.servers["tcp"], self.operator.password
+        return Phone(number, password=password, server=server, instance=instance, content_server=self.url)
+
+    def transfer(self) -> FileTransfer:
+        return FileTransfer(self.url, ALICE, self.operator.password)
+
+    def memory(self) -> int:
+        """Bytes of the server's resident memory."""
+        assert self.operator.process is not None
+        status = Path(f"/proc/{self.operator.process.pid}/status").read_text("ascii")
+        return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+
+    async def strike(self, number: int) -> None:
+        """Every other cut is a SIGKILL, the others are the connection's alone."""
+        if number % 2 == 0:
+            await asyncio.to_thread(self.operator.kill)
+            await asyncio.to_thread(self.operator.start)
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Iterator[Content]:
+    made = Content(tmp_path)
+    made.operator.start()
+    yield made
+    made.operator.stop()
+
+
+def play(content: Content, story: Callable[[CuttingProxy], Awaitable[None]]) -> None:
+    async def within() -> None:
+        async with CuttingProxy(content.port, content.front) as proxy:
+            await story(proxy)
+
+    asyncio.run(within())
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def test_a_large_file_waits_for_who_is_offline(content: Content) -> None:
+    film = content.make("film.mp4.bin", LARGE)
+
+    async def story(_proxy: CuttingProxy) -> None:
+        async with content.phone(BOB):
+            pass  # a device that was never there has no mailbox of its own
+        async with content.phone(ALICE) as alice:
+            begin = time.monotonic()
+            sent = await alice.send_file(BOB, film)
+            took = time.monotonic() - begin
+            assert not sent.reached("delivered")
+            async with content.phone(BOB) as bob:
+                received = await bob.receive(timeout=10)
+                assert received.file is not None
+                begin = time.monotonic()
+                got = await bob.fetch(received.file, content.directory / "got")
+                print(f"\n{LARGE} bytes: up in {took:.1f} s, down in {time.monotonic() - begin:.1f} s")
+                await sent.delivered(timeout=5)
+        assert received.file.name == film.name
+        assert digest(got) == digest(film)
+
+    play(content, story)
+
+
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_what_is_cut_again_and_again_comes_whole_and_is_not_sent_twice(content: Content, way: Way) -> None:
+    photo = content.make("photo.bin", CUT)
+    points = sorted(random.Random(f"{SEED} {way}").sample(range(CUT // 50, CUT - CUT // 50), CUTS))
+
+    async def story(proxy: CuttingProxy) -> None:
+        async with content.transfer() as transfer:
+            if way == "up":
+                proxy.plan("up", points, content.strike)
+            (info,) = await transfer.upload(photo)
+            sent = proxy.up
+            if way == "down":
+                proxy.plan("down", points, content.strike)
+            got = await transfer.download(info, content.directory / "got")
+            passed = sent if way == "up" else proxy.down
+        again, allowed = passed - CUT, CUT // 100 + CUTS * (FLUSH + SOCKETS)
+        print(f"\nseed {SEED}, {way}, {CUTS} cuts, {content.operator.kills} kills: {again} bytes again of {allowed}")
+        assert (proxy.cuts if way == "down" else CUTS, content.operator.kills) == (CUTS, CUTS // 2)
+        assert digest(got) == digest(photo)
+        assert again <= allowed
+
+    play(content, story)
+
+
+def test_many_at_once_take_no_memory_of_their_own(content: Content) -> None:
+    photos = [content.make(f"{number}.bin", SMALL) for number in range(MANY)]
+
+    async def story(_proxy: CuttingProxy) -> None:
+        async with content.transfer() as transfer:
+            # What is loaded and made at the first transfer is made once.
+            (first,) = await transfer.upload(content.make("first.bin", SMALL))
+            await transfer.download(first, content.directory / "first")
+            before, most = content.memory(), 0
+
+            async def look() -> None:
+                nonlocal most
+                while True:
+                    most = max(most, content.memory())
+                    await asyncio.sleep(0.02)
+
+            async def there_and_back(photo: Path) -> tuple[FileInfo, Path]:
+                (info,) = await transfer.upload(photo)
+                return info, await transfer.download(info, photo.with_suffix(".got"))
+
+            looking = asyncio.create_task(look())
+            done = await asyncio.gather(*map(there_and_back, photos))
+            looking.cancel()
+        grown = most - before
+        print(f"\n{MANY} x {SMALL} bytes at once: {before >> 20} MiB before, {grown >> 20} MiB more at most")
+        assert [digest(got) for _, got in done] == [digest(photo) for photo in photos]
+        assert [info.name for info, _ in done] == [photo.name for photo in photos]
+        assert grown < GROWTH
+
+    play(content, story)
