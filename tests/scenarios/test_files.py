@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ class Content:
         self.operator = Operator(directory, [ALICE, BOB], settings=settings)
         self.url = f"http://127.0.0.1:{self.front}/content"
         self.directory = directory
+        self.back = asyncio.Event()
+        self.back.set()
 
     def make(self, name: str, size: int) -> Path:
         """A file of noise."""
@@ -60,7 +63,15 @@ class Content:
         return Phone(number, password=password, server=server, instance=instance, content_server=self.url)
 
     def transfer(self) -> FileTransfer:
-        return FileTransfer(self.url, ALICE, self.operator.password)
+        return FileTransfer(self.url, ALICE, self.operator.password, pause=self.pause)
+
+    async def pause(self, seconds: float) -> None:
+        """As long as was asked for, but not after the server is back: nobody shall wait for this test."""
+        if self.back.is_set():
+            await asyncio.sleep(seconds)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.back.wait(), seconds)
 
     def memory(self) -> int:
         """Bytes of the server's resident memory."""
@@ -71,8 +82,10 @@ class Content:
     async def strike(self, number: int) -> None:
         """Every other cut is a SIGKILL, the others are the connection's alone."""
         if number % 2 == 0:
+            self.back.clear()
             await asyncio.to_thread(self.operator.kill)
             await asyncio.to_thread(self.operator.start)
+            self.back.set()
 
 
 @pytest.fixture
