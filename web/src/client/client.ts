@@ -76,6 +76,8 @@ export class JoynClient implements model.Client {
   readonly #pages = new Map<Aor, Page>();
   readonly #defaults: Settings;
   readonly #drafts = new Map<Aor, () => void>();
+  /** Rises when somebody leaves. */
+  #visit = 0;
   readonly #loadSip: () => Promise<MakeSip>;
 
   constructor({ environment, push, device, ...parts }: Parts) {
@@ -308,7 +310,9 @@ export class JoynClient implements model.Client {
 
   /** Taking the step back may put something into the outbox again. */
   #waking(undo: Undo): Undo {
+    const visit = this.#visit;
     return async () => {
+      if (visit !== this.#visit) return; // it would leave in the name of whoever is here now
       await undo();
       this.#tabs.ask({ do: "wake" });
     };
@@ -410,20 +414,35 @@ export class JoynClient implements model.Client {
         await until(newest, (cursor) => cursor !== undefined);
       },
       left: async (leaving) => {
-        this.#tabs.stop();
-        this.#downloads.stop();
-        await this.#push.forget().catch(() => {});
+        this.#forget();
         await this.#db.wipe(leaving);
-        this.#index.clear();
-        this.#pages.clear();
         this.#tabs.announce({ is: "session" });
+        // Last, and nobody waits: where no service worker is at work the browser never answers.
+        void this.#push.forget().catch(() => {});
+      },
+      entered: async () => {
+        this.#forget();
+        await this.#db.wipe(false, ["settings"]);
       },
     };
   }
 
+  /** What is in memory of whoever was signed in here. What they began to undo or to write comes to nothing. */
+  #forget(): void {
+    this.#visit += 1;
+    this.#tabs.stop();
+    this.#downloads.stop();
+    for (const stop of this.#drafts.values()) stop();
+    this.#drafts.clear();
+    this.#index.clear();
+    this.#pages.clear();
+  }
+
   /** Another tab has signed in or out. */
   async #follow(): Promise<void> {
-    if ((await this.#db.fact("identity")) === undefined) this.#tabs.stop();
+    const known = await this.#db.fact("identity");
+    const { value } = this.session;
+    if (known === undefined || (value.phase === "in" && value.aor !== known.aor)) this.#forget();
     await this.signIn.follow();
   }
 

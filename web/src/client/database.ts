@@ -158,6 +158,8 @@ export interface Facts {
   /** Cursors of the history: the newest item taken, and the oldest, empty when there is nothing before it. */
   newest: string;
   oldest: string;
+  /** When the network took the newest of the history that was taken here: milliseconds by its clock. */
+  newestAt: number;
   blocked: Aor[];
   /** What the operator's content server takes, and where it is; undefined when there is none. */
   files: FileLimits & { url: string };
@@ -221,10 +223,13 @@ export class Database extends Dexie {
       .toArray();
   }
 
-  /** Forgets everything, but that the node is to be told. The tables stay, since other tabs have them open. */
-  async wipe(leaving = false): Promise<void> {
+  /**
+   * Forgets everything, but that the node is to be told, or how somebody who is just signing in has set the page. The
+   * tables stay, since other tabs have them open.
+   */
+  async wipe(leaving = false, keep: readonly string[] = []): Promise<void> {
     await this.transaction("rw", this.tables, async () => {
-      await Promise.all(this.tables.map((table) => table.clear()));
+      await Promise.all(this.tables.filter((table) => !keep.includes(table.name)).map((table) => table.clear()));
       if (leaving) await this.setFact("leaving", true);
     });
   }

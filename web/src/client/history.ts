@@ -55,19 +55,25 @@ export class History {
     const page = await this.#http.history({ limit: PAGE });
     if (this.#own() === "") return;
     await this.#takeBackwards(page);
-    await this.#db.setFact("newest", page.items[0]?.cursor ?? START);
+    await this.#reached(page.items[0]);
   }
 
   async #after(cursor: string): Promise<void> {
     for (let after = cursor; ;) {
       const page = await this.#http.history({ after, limit: PAGE });
       for (const item of page.items) await this.#keep(item, item.state === "displayed");
-      const last = page.items.at(-1)?.cursor;
+      const last = page.items.at(-1);
       if (last === undefined) return;
-      await this.#db.setFact("newest", last);
+      await this.#reached(last);
       if (!page.more) return;
-      after = last;
+      after = last.cursor;
     }
+  }
+
+  /** Everything up to this item has been taken. */
+  async #reached(newest: HistoryItem | undefined): Promise<void> {
+    await this.#db.setFact("newest", newest?.cursor ?? START);
+    if (newest !== undefined) await this.#db.setFact("newestAt", Math.round(newest.at * 1000));
   }
 
   /** The newest once more: what became of them while this device was away. */

@@ -31,6 +31,8 @@ export interface Provisioning {
   filled(): Promise<void>;
   /** The session is over: stop, and forget everything, but `leaving`: that the node is to be told. */
   left(leaving?: boolean): Promise<void>;
+  /** Somebody else is about to get in: the same, but how the page was set on the way stays. */
+  entered(): Promise<void>;
 }
 
 export class SignInMachine implements SignIn {
@@ -64,17 +66,22 @@ export class SignInMachine implements SignIn {
 
   /** What is known here is shown at once; then the node says whether it still holds. */
   async start(): Promise<void> {
-    if (!(await this.#leave())) {
+    const turn = this.#begin();
+    const left = await this.#leave();
+    if (turn !== this.#turn) return;
+    if (!left) {
       this.#down();
       return;
     }
     const known = await this.#db.fact("identity");
-    if (known !== undefined) this.#enter(known);
+    if (known !== undefined && turn === this.#turn) this.#enter(known);
     try {
       const answer = await this.#http.session();
+      if (turn !== this.#turn) return;
       if (known === undefined) await this.#provision(answer);
       else await this.#refresh(answer);
     } catch (error) {
+      if (turn !== this.#turn) return;
       const { status, word } = problem(error);
       if (status === 401) await this.refused({ why: word === "signed-out-elsewhere" ? word : "signed-out" });
       else if (known === undefined) this.#down();
@@ -95,7 +102,10 @@ export class SignInMachine implements SignIn {
       this.#number = answer.number;
       this.#session.set({ phase: "code", number: answer.number, again: answer.again * 1000 });
     } catch (error) {
-      if (turn === this.#turn) this.#session.set(afterNumber(problem(error), number));
+      if (turn !== this.#turn) return;
+      const next = afterNumber(problem(error), number);
+      if (next.phase === "number" && next.problem === "service-down") this.#down();
+      else this.#session.set(next);
     }
   }
 
@@ -189,9 +199,13 @@ export class SignInMachine implements SignIn {
   /** Another tab has signed in or out. */
   async follow(): Promise<void> {
     const known = await this.#db.fact("identity");
-    const { phase } = this.#session.value;
-    if (known !== undefined && phase !== "in" && phase !== "provisioning") this.#enter(known);
-    else if (known === undefined && phase === "in") this.#session.set({ phase: "number" });
+    const now = this.#session.value;
+    const { phase } = now;
+    if (known === undefined) {
+      if (phase === "in") this.#session.set({ phase: "number" });
+    } else if (phase === "in" ? now.aor !== known.aor : phase !== "provisioning") {
+      this.#enter(known);
+    }
   }
 
   /** The node cannot be reached. It is asked again by itself, as the words on the screen say. */
@@ -228,11 +242,14 @@ export class SignInMachine implements SignIn {
     if (another) this.#provisioning.connect();
   }
 
-  /** From now on this device is theirs; nothing of somebody else's is left to them. True when it was somebody else's. */
+  /**
+   * From now on this device is theirs, and nothing of anybody else's is left to them: not what was here, nor what was
+   * just being written when that was wiped. True when it was not theirs before.
+   */
   async #become(identity: Facts["identity"]): Promise<boolean> {
     const former = await this.#db.fact("identity");
-    const another = former !== undefined && former.aor !== identity.aor;
-    if (another) await this.#provisioning.left();
+    const another = former?.aor !== identity.aor;
+    if (another) await this.#provisioning.entered();
     await this.#db.setFact("identity", identity);
     return another;
   }

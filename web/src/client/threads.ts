@@ -223,6 +223,8 @@ export class Threads {
       marks.where("[conversation+target]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
     const uploads = () =>
       transfers.where("[conversation+id]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
+    // By the network's clock, as ours may be any: what it takes from now on is new, and what came since is known by id.
+    const at = (await this.#db.fact("newestAt")) ?? 0;
     const kept = await this.#change(async () => {
       const before = {
         row: await conversations.get(conversation),
@@ -234,7 +236,6 @@ export class Threads {
       await Promise.all([rows(), pieces(), leaving(), uploads()].map((some) => some.delete()));
       await conversations.delete(conversation);
       // What was here does not come back; nor does what of the history is older, and had not been fetched.
-      const at = Math.max(0, ...before.rows.slice(-1).map(({ arrived }) => arrived));
       await gone.bulkPut(["", ...before.rows.map(({ id }) => id)].map((id) => ({ conversation, id, at })));
       return before;
     });

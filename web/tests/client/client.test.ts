@@ -572,6 +572,7 @@ describe("several tabs", () => {
       const shared = { database: database(), openChannel: ether.open, locks };
       const first = tab(shared);
       const started = first.start();
+      await settle(60); // what it does before it waits for anything takes no time
       await clock.advance(6_000);
       await started;
       await eventually(() => current(first.connection).state === "online", "first online");

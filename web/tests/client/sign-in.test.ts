@@ -1,7 +1,7 @@
 import "fake-indexeddb/auto";
 
 import { beforeEach, describe, expect, test } from "vitest";
-import { Database } from "../../src/client/database";
+import { Database, emptyConversation } from "../../src/client/database";
 import { Http } from "../../src/client/http";
 import type { Session } from "../../src/client/model";
 import { ASK_AGAIN_AFTER, LONGER_AFTER, type Provisioning, RETRY_AFTER, SignInMachine } from "../../src/client/sign-in";
@@ -41,6 +41,7 @@ beforeEach(() => {
       done.push("left");
       await db.wipe(leaving);
     },
+    entered: () => db.wipe(false, ["settings"]),
   };
   const parts = { after: clock.after, fetch: node.fetch };
   machine = new SignInMachine(parts, new Http(parts), db, session, provisioning, { name: "Test" });
@@ -318,4 +319,72 @@ describe("coming back", () => {
       expect(await db.facts.count()).toBe(0);
     },
   );
+
+  test("a sign-out that the node has not heard of is told when it can be reached, whatever was tried meanwhile", async () => {
+    signedIn();
+    node.reachable = false;
+    await machine.start();
+    await machine.signOut();
+    await machine.requestCode("1", "FR");
+    node.reachable = true;
+    node.routes.set("DELETE /api/session", () => {
+      answer("GET /api/session", 401, { error: "signed-out" });
+      return { status: 204 };
+    });
+    await clock.advance(ASK_AGAIN_AFTER);
+    await eventually(async () => (await db.fact("leaving")) === undefined, "told");
+    expect(session.value).toEqual({ phase: "number" });
+  });
+
+  test("another tab's sign-in as somebody else is followed", async () => {
+    node.reachable = false;
+    await machine.start();
+    const operator = { name: "Example", theme: "joyn", country: "FR" };
+    await db.setFact("identity", { aor: "tel:+33639980009", number: "09", profileName: "B", operator });
+    await machine.follow();
+    expect(session.value).toMatchObject({ phase: "in", aor: "tel:+33639980009" });
+  });
+});
+
+test("what was still written after a sign-out is nothing of whoever signs in next", async () => {
+  await db.conversations.put(emptyConversation("tel:+33639980002", 0));
+  await db.settings.put({ key: "theme", value: "dark" });
+  signedIn();
+  node.routes.set("GET /config", { status: 200, body: configuration("p") });
+  void machine.start();
+  await eventually(() => done.includes("connect"), "goes on");
+  expect(await db.conversations.count()).toBe(0);
+  expect(await db.settings.get("theme")).toEqual({ key: "theme", value: "dark" });
+});
+
+test("a late answer about the last session throws nobody out of the step they are in", async () => {
+  let late = (): void => {};
+  const waiting = new Promise<void>((resolve) => {
+    late = resolve;
+  });
+  const fetch = node.fetch;
+  const parts = {
+    after: clock.after,
+    fetch: async (path: string, init?: RequestInit) => {
+      const answered = await fetch(path, init);
+      if (path === "/api/session") await waiting;
+      return answered;
+    },
+  };
+  const left: string[] = [];
+  const provisioning: Provisioning = {
+    connect: () => {},
+    connected: async () => {},
+    filled: async () => {},
+    left: async () => void left.push("left"),
+    entered: async () => {},
+  };
+  machine = new SignInMachine(parts, new Http(parts), db, session, provisioning, { name: "Test" });
+  const starting = machine.start();
+  await settle();
+  await asked();
+  late();
+  await starting;
+  expect(session.value).toMatchObject({ phase: "code" });
+  expect(left).toEqual([]);
 });
