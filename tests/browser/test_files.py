@@ -195,12 +195,14 @@ def test_a_photo_comes_by_itself_without_what_the_camera_wrote(people: Any, plac
 def test_an_upload_goes_on_when_the_network_is_back(people: Any, place: Place, tmp_path: Path) -> None:
     bob, carol = people(place, BOB, CAROL), people(place, CAROL, BOB)
     large, rest = noise(tmp_path / "tides.bin", 15 * MEGA), ranges(bob)
-    slowly(bob)
+    # So slowly that there is enough left, however long it takes until the network is gone.
+    slowly(bob, SLOW // 4)
     send(bob, large)
-    come_to(bob, 40)
+    come_to(bob, 20)
     bob.context.set_offline(True)
     bob.page.get_by_text("Waiting · 15 MB").wait_for()
     bob.context.set_offline(False)
+    slowly(bob)
     assert digest(fetched(carol, "tides.bin", tmp_path / "got")) == digest(large)
     assert len(rest) == 1
     assert int(rest[0].removeprefix("bytes ").partition("-")[0]) > 2 * MEGA
