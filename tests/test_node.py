@@ -27,7 +27,8 @@ def told(monkeypatch: pytest.MonkeyPatch, refusals: int) -> tuple[int, list[floa
         pauses.append(seconds)
 
     node = Node(Settings())
-    node.originating = SimpleNamespace(report=report)  # type: ignore[assignment]  # all of it that `_tell` asks for
+    # All of it that `_tell` asks for.
+    monkeypatch.setattr(node, "originating", SimpleNamespace(report=report), raising=False)
     monkeypatch.setattr(asyncio, "sleep", sleep)
     asyncio.run(node._tell(make_message("m1"), BOB, State.STORED))
     return tries, pauses

@@ -2,7 +2,7 @@
 
 import asyncio
 import stat
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -116,8 +116,8 @@ class Opened:
     async def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         return await asyncio.to_thread(self.client.ask, method, path, body)
 
-    async def call(self, work: Callable[[Door], Awaitable[Any]]) -> Any:
-        return await asyncio.to_thread(lambda: asyncio.run(work(self.client)))  # type: ignore[arg-type]
+    async def call(self, work: Callable[[Door], Coroutine[Any, Any, Any]]) -> Any:
+        return await asyncio.to_thread(lambda: asyncio.run(work(self.client)))
 
 
 def with_door(path: Path, work: Callable[[Opened], Awaitable[None]], *, use_tcp: bool = False) -> None:

@@ -35,7 +35,7 @@ def tools() -> None:
     if missing:
         told = f"not installed: {', '.join(missing)}"
         if os.environ.get("JOYN_INTEROP_OPTIONAL") == "1":
-            pytest.skip(told)
+            pytest.skip(told)  # only where somebody has said that foreign clients may be missing
         pytest.fail(f"{told}; JOYN_INTEROP_OPTIONAL=1 leaves these tests out", pytrace=False)
 
 

@@ -18,7 +18,7 @@ def tell(**what: Any) -> None:
     print(json.dumps(what), flush=True)
 
 
-class Account(pjsua2.Account):  # type: ignore[misc]  # pjsua2 has no types
+class Account(pjsua2.Account):
     """Prints what happens to it."""
 
     def onRegState(self, prm: Any) -> None:  # noqa: N802 - PJSIP's name

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
 from joyn.phone import Phone, Radio
 from joyn.protocol.cpim import CpimMessage
@@ -160,7 +160,13 @@ async def running(
         await server.endpoint.close()
 
 
-def make_phone(server: ScriptedServer, number: str = ALICE, transport: str = "tcp", **settings: Any) -> Phone:
+class Listening(Protocol):
+    """What a phone needs to know of its server."""
+
+    port: int
+
+
+def make_phone(server: Listening, number: str = ALICE, transport: str = "tcp", **settings: Any) -> Phone:
     arguments: dict[str, Any] = {"password": PASSWORD, "radio": Radio(timers=BRISK), **settings}
     return Phone(number, server=f"127.0.0.1:{server.port}", transport=transport, domain=DOMAIN, **arguments)
 

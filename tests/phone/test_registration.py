@@ -1,5 +1,6 @@
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -196,12 +197,8 @@ def test_the_flow_is_kept_alive_as_often_as_the_server_names() -> None:
             done.set()
             writer.close()
 
-        class Address:
-            port = 0
-
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        Address.port = server.sockets[0].getsockname()[1]
-        phone = make_phone(Address, reconnect=False)  # type: ignore[arg-type]  # only its port is asked for
+        phone = make_phone(SimpleNamespace(port=server.sockets[0].getsockname()[1]), reconnect=False)
         await phone.connect()
         await phone.register()
         async with asyncio.timeout(3):

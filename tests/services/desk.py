@@ -18,6 +18,7 @@ from joyn.services.messaging.routing import Routing
 from joyn.store import Store
 from joyn.store.sqlite import open_store
 from services.scene import ALICE, BOB, CAROL, MONTH, NOON, make_cpim
+from stories import as_test
 
 ASKING = ("positive-delivery", "negative-delivery", "display", "processing")
 POLICY = Policy(deliver_for=MONTH, retain_for=3 * MONTH)
@@ -137,5 +138,4 @@ def at_a_desk(story: Callable[[Desk], Awaitable[None]]) -> Callable[[], None]:
 
         asyncio.run(play())
 
-    test.__name__, test.__module__ = story.__name__, story.__module__
-    return test
+    return as_test(story, test)

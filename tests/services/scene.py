@@ -1,11 +1,10 @@
 """Mailboxes, devices and a clock for tests of the messaging services: a real store in memory, no sockets."""
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Concatenate, ParamSpec
+from typing import Any
 
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
@@ -16,6 +15,7 @@ from joyn.services.messaging.delivery import Attempt, Outcome
 from joyn.services.messaging.terminating import Terminating
 from joyn.store import Store
 from joyn.store.sqlite import open_store
+from stories import as_test
 
 ALICE, BOB, CAROL, DAVE = (Aor(f"tel:+3363998000{number}") for number in (1, 2, 3, 4))
 NOON = 1_800_000_000.0
@@ -23,7 +23,6 @@ MONTH = 30 * 86_400.0
 RCS = f';+g.3gpp.icsi-ref="{CPM_MESSAGE.replace(":", "%3A")}"'
 SYNCING = f"{RCS};{SYNC}"
 PLAIN = ""
-P = ParamSpec("P")
 ALL = "positive-delivery,negative-delivery,display,processing"
 
 
@@ -210,18 +209,17 @@ RECEIPT: dict[str, Any] = {"kind": Kind.RECEIPT, "content_type": "message/imdn+x
 """The fields that make a message a receipt."""
 
 
-def played(story: Callable[Concatenate[Scene, P], Awaitable[None]]) -> Callable[P, None]:
+def played(story: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Make a test of a story that happens on a scene; a failure inside a pump fails the test."""
-    signature = inspect.signature(story)
 
-    def test(*arguments: P.args, **named: P.kwargs) -> None:
+    def test(**named: Any) -> None:
         async def play() -> None:
             failures: list[dict[str, Any]] = []
             asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
             store = open_store(":memory:", node="n", wall_clock=lambda: NOON, on_fatal=failures.append)
             scene = Scene(store)
             try:
-                await story(scene, *arguments, **named)
+                await story(scene, **named)
                 await scene.quiet()
             finally:
                 await scene.terminating.close()
@@ -230,10 +228,7 @@ def played(story: Callable[Concatenate[Scene, P], Awaitable[None]]) -> Callable[
 
         asyncio.run(play())
 
-    parameters = list(signature.parameters.values())[1:]
-    test.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # pytest asks it for its fixtures
-    test.__name__, test.__module__, test.__doc__ = story.__name__, story.__module__, story.__doc__
-    return test
+    return as_test(story, test)
 
 
 def over_another_flow(binding: Binding) -> dict[str, Any]:

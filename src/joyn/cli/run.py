@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from joyn.cli.printing import DEFAULT_CONFIG, ConfigPath
+from joyn.cli.signals import on_signals
 from joyn.cli.trouble import CONFIG, UNABLE, Trouble, settings_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ async def serve(settings: Settings) -> None:
     from joyn.config import ConfigError
     from joyn.node import Locked, Node
 
-    loop = asyncio.get_running_loop()
     node = Node(settings)
     try:
         await node.start()
@@ -56,9 +56,7 @@ async def serve(settings: Settings) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT)
-    with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop: Ctrl-C interrupts
-        for one in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(one, node.request_stop)
+    on_signals(node.request_stop, signal.SIGINT, signal.SIGTERM)
     try:
         await node.wait_stopped()
     finally:

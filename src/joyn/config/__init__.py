@@ -185,8 +185,8 @@ def _section(section: type[T], table: object, where: str) -> T:
 
 def _value(hint: Any, value: object, where: str) -> Any:
     """What a TOML value means for a field of this type. Raises ConfigError."""
-    if dataclasses.is_dataclass(hint):
-        return _section(hint, value, where)  # type: ignore[arg-type]  # a class, never an instance
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _section(hint, value, where)
     origin, parts = get_origin(hint), get_args(hint)
     if origin is tuple:
         if not isinstance(value, list):

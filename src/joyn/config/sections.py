@@ -36,13 +36,12 @@ def documented(default: T, sentence: str, *, follows: str = "") -> T:
     return field
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Section:
     """What every section does when it is made: fill in what follows another field."""
 
-    __slots__ = ()
-
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # every section is a dataclass
+        for field in dataclasses.fields(self):
             follows = field.metadata.get("follows")
             if follows and not getattr(self, field.name):
                 object.__setattr__(self, field.name, getattr(self, follows))

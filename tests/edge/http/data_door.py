@@ -1,8 +1,6 @@
 """The part of the HTTP door with subscribers' own data, on a store in memory, and whoever is signed in."""
 
 import asyncio
-import functools
-import inspect
 
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -16,6 +14,7 @@ from joyn.services.history import Cursors, Past
 from joyn.services.push.push import Push
 from joyn.services.push.vapid import make_key
 from joyn.store.sqlite import open_store
+from stories import as_test
 
 ALICE, BOB, CAROL = (Aor(f"tel:+3363998000{number}") for number in (1, 2, 3))
 NOON = 1_800_000_000.0
@@ -54,7 +53,6 @@ class DataDoor:
 def asked(story):
     """Make a test of a story that happens at the door."""
 
-    @functools.wraps(story)
     def test(**arguments):
         async def play():
             store = open_store(":memory:", node="n", wall_clock=lambda: NOON, on_fatal=print)
@@ -91,6 +89,4 @@ def asked(story):
 
         asyncio.run(play())
 
-    signature = inspect.signature(story)
-    test.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
-    return test
+    return as_test(story, test)

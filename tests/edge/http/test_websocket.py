@@ -237,9 +237,10 @@ def test_noise_ends_at_most_the_socket_it_comes_on(protocol: str, caplog: pytest
 def test_somebody_who_does_not_read_is_disconnected() -> None:
     async def story(office: Office) -> None:
         async with office.browser() as deaf:
-            transport = deaf.socket._response.connection.transport  # type: ignore[union-attr]
-            assert transport is not None
-            transport.pause_reading()
+            connection = deaf.socket._response.connection
+            assert connection is not None
+            assert connection.transport is not None
+            connection.transport.pause_reading()
             via = f"SIP/2.0/WS a.invalid;branch=z9hG4bKlong;x={'x' * 12_000}"
             text = deaf.request("OPTIONS", f"sip:{DOMAIN}").replace("SIP/2.0/WS df7jal23ls0d.invalid", via)
             flows = len(office.node.endpoint.flows)

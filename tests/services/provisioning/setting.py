@@ -1,8 +1,6 @@
 """Codes, devices and configuration on a store in memory, with a clock that stands still and an SMS that arrives."""
 
 import asyncio
-import functools
-import inspect
 import itertools
 
 from contracts.store_values import ALICE, BOB, NOON, make_subscriber
@@ -15,6 +13,7 @@ from joyn.services.provisioning.devices import Devices
 from joyn.services.provisioning.documents import Service
 from joyn.services.provisioning.provisioning import Asking, Policy, Provisioning
 from joyn.store.sqlite import open_store
+from stories import as_test
 
 DAY = 86400.0
 PHONE = {"vers": "0", "msisdn": "+33639980001", "terminal_vendor": "Acme", "terminal_model": "One"}
@@ -117,19 +116,16 @@ def token_of(body):
 def played(story):
     """A test of a story."""
 
-    @functools.wraps(story)
-    def test(*arguments, **named):
+    def test(**named):
         async def play():
             store = open_store(":memory:", node="n", wall_clock=lambda: NOON, on_fatal=print)
             try:
                 for aor in (ALICE, BOB):
                     await store.subscribers.put(make_subscriber(aor, username=aor))
-                await story(Setting(store), *arguments, **named)
+                await story(Setting(store), **named)
             finally:
                 await store.close()
 
         asyncio.run(play())
 
-    signature = inspect.signature(story)
-    test.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
-    return test
+    return as_test(story, test)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import inspect
 import itertools
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -17,6 +15,7 @@ import uvloop
 import waiting
 from joyn.protocol.msrp import Framer, Request, Response
 from joyn.transport.msrp import Message, MsrpEndpoint, MsrpLeg, MsrpLimits, MsrpListener
+from stories import as_test
 
 PATIENCE = 5.0
 REMOTE = "msrp://192.0.2.7:9/phone1;tcp"
@@ -25,19 +24,12 @@ REMOTE = "msrp://192.0.2.7:9/phone1;tcp"
 def on_both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run a test on asyncio's loop and on uvloop's."""
 
-    @functools.wraps(test)
     def run(loop: str, **fixtures: Any) -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else None) as runner:
             runner.run(asyncio.wait_for(test(**fixtures), 4 * PATIENCE))
 
-    run.__signature__ = _with_loop(test)  # type: ignore[attr-defined]  # pytest asks it for its fixtures
-    return pytest.mark.parametrize("loop", ["asyncio", "uvloop"])(run)
-
-
-def _with_loop(test: Callable[..., object]) -> Any:
-    signature = inspect.signature(test)
-    loop = inspect.Parameter("loop", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return signature.replace(parameters=[loop, *signature.parameters.values()])
+    made = as_test(test, run, given=0, wanted=("loop",))
+    return pytest.mark.parametrize("loop", ["asyncio", "uvloop"])(made)
 
 
 class Clock:

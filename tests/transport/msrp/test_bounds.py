@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from typing import cast
 
 import pytest
 
@@ -166,7 +167,7 @@ async def test_who_sends_and_never_reads_the_answers_is_cut_off() -> None:
     async with listening(max_write_buffer=16 << 10) as ours:
         leg, peer = await ours.bound(handler := Recorder(), receive_buffer=SMALL)
         small_send_buffer(leg)
-        peer.reader._transport.pause_reading()  # type: ignore[attr-defined]  # asyncio has no other way to stop reading
+        cast(asyncio.Transport, peer.writer.transport).pause_reading()
         frame = Request("abcd1234", "SEND", leg.local_path, REMOTE, "m1").emit()
         while not leg.closed:
             peer.write(frame * 50)

@@ -57,12 +57,12 @@ async def _run(directory: Path, host: str, *, once: bool, beat: float) -> None:
     from joyn.cli.demo.operator import running
     from joyn.cli.demo.scene import Scene
     from joyn.cli.demo.story import on_stage, screens
+    from joyn.cli.signals import on_signals
     from joyn.phone import Rejected
 
     main = asyncio.current_task()
     assert main is not None
-    with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
+    on_signals(main.cancel, signal.SIGTERM)
     console = Console(highlight=False, soft_wrap=True)
     scene = Scene(screens())
     async with running(directory, host) as operator:
