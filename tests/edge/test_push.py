@@ -1,7 +1,7 @@
 """A SIP device that sleeps is woken through its push service, and gets what it missed (RFC 8599)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Sized
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from joyn.node import Node
 from joyn.phone import Phone
 from joyn.protocol.sip.message import SipRequest, SipResponse
 from phone.node import ALICE, CAROL, make_phone, make_subscriber, node_settings
+from waiting import until
 
 PATIENCE = 5.0
 STORED = ("processing", "positive-delivery")
@@ -74,11 +75,8 @@ class House:
         await until(lambda: not self.node.registrar.of(aor(CAROL)))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Returns when something has come true inside the node, which tells nobody."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+async def nothing_of(asked: Awaitable[Sized]) -> bool:
+    return not len(await asked)
 
 
 @asynccontextmanager
@@ -212,9 +210,7 @@ def test_a_push_resource_that_is_gone_is_forgotten() -> None:
         await home.gone()
         await home.alice.send(CAROL, "debout", mode="pager")
         await home.service.call()
-        async with asyncio.timeout(PATIENCE):
-            while await home.node.store.push_targets.all():  # noqa: ASYNC110  # the node tells nobody
-                await asyncio.sleep(0.005)
+        await until(lambda: nothing_of(home.node.store.push_targets.all()))
         assert home.sleeping() == 0
 
     lived(story)

@@ -1,6 +1,5 @@
 """Auto-configuration over HTTP, with the requests that phones send."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from joyn.model.aor import Aor
 from joyn.protocol.config_document import Characteristic, parse, understand
 from joyn.protocol.sip.digest import Authenticator
 from phone.node import BOB, CAROL
+from waiting import until
 
 RCSJTA = (
     "vers={vers}&IMSI=208010000000003&IMEI=356938035643809&msisdn=%2B33639980003&token={token}&SMS_port=12345"
@@ -353,10 +353,7 @@ def test_when_the_version_has_changed_phones_are_told_after_the_start() -> None:
         (device,) = await office.node.store.devices.of(Aor(f"tel:{CAROL}"))
         await office.node.store.devices.change(device.id, configuration="of the last run")
         office.node.setting_up.start()
-        for _ in range(500):
-            if len(texts(office)) > 1:
-                break
-            await asyncio.sleep(0.01)
+        await until(lambda: len(texts(office)) > 1)
         told = texts(office)[-1]
         assert (told.to, told.port, told.text) == (f"tel:{CAROL}", 12345, f"{device.username}-rcscfg")
 

@@ -1,8 +1,9 @@
 """Signing a device out: whatever it registered as, it is gone at once; what cannot be written changes nothing."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -20,14 +21,44 @@ from phone.node import ALICE, CAROL
 from waiting import until
 
 CAROL_AOR = Aor(f"tel:{CAROL}")
+DOMAIN = "sip:joyn.localhost"
+CONTACT = "sip:b@df7jal23ls0d.invalid;transport=ws"
 
 
-async def other_device(office: Office) -> tuple[Visitor, str]:
-    """A second browser of Carol's and its id: nobody is sent two codes at once, so it is made by hand."""
-    visitor = Visitor(office)
-    device, token = await office.node.setting_up.devices.set_up(CAROL_AOR, "browser", About(name="Phone"))
-    visitor.cookies["joyn-session"] = token
-    return visitor, device.id
+@dataclass(frozen=True)
+class Home:
+    """Carol's page, and another device of hers, which has SIP credentials and a socket to use them on."""
+
+    office: Office
+    page: Visitor
+    other: Visitor
+    device: str
+    socket: Browser
+
+    async def sign_out(self) -> None:
+        """The other device, from the page."""
+        assert (await self.page.ask("DELETE", f"/api/devices/{self.device}")).status == 204
+
+    async def is_nowhere(self) -> bool:
+        """Whether Carol has no device registered, now and after a restart."""
+        kept = await self.office.node.store.bindings.of(CAROL_AOR)
+        return not self.office.node.registrar.of(CAROL_AOR) and not kept
+
+
+def at_home(story: Callable[[Home], Awaitable[None]]) -> None:
+    """Play a story there."""
+
+    async def play(office: Office) -> None:
+        page, other = Visitor(office), Visitor(office)
+        await page.sign_in()
+        # Nobody is sent two codes at once, so it is made by hand.
+        device, token = await office.node.setting_up.devices.set_up(CAROL_AOR, "browser", About(name="Phone"))
+        other.cookies["joyn-session"] = token
+        async with office.browser() as socket:
+            socket.digest = await credentials(other)
+            await story(Home(office, page, other, device.id, socket))
+
+    at_office(play)
 
 
 async def credentials(visitor: Visitor) -> Authenticator:
@@ -37,14 +68,32 @@ async def credentials(visitor: Visitor) -> Authenticator:
     return Authenticator(ims.username, ims.password, lambda: "0a4f113b")
 
 
+class Held:
+    """Does something, but not before it is let go on."""
+
+    def __init__(self, work: Callable[..., Awaitable[Any]]) -> None:
+        self._work = work
+        self._begun, self._gate = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self._begun.set()
+        await self._gate.wait()
+        return await self._work(*arguments, **named)
+
+    async def begun(self) -> None:
+        await asyncio.wait_for(self._begun.wait(), 5)
+
+    def go_on(self) -> None:
+        self._gate.set()
+
+
 async def proved(browser: Browser, method: str, uri: str, body: str, *more: tuple[str, str]) -> SipResponse:
     """The final answer to a request that proves itself by its own credentials, without a registration."""
     await browser.say(browser.request(method, uri, body, *more))
     assert browser.digest.challenged(await final(browser))
-    proof = browser.digest.authorize(method, uri, body.encode())
-    await browser.say(
-        browser.request(method, uri, body, *more, *(("Proxy-Authorization", value) for _, value in proof))
-    )
+    header = "Authorization" if method == "REGISTER" else "Proxy-Authorization"
+    proof = [(header, value) for _, value in browser.digest.authorize(method, uri, body.encode())]
+    await browser.say(browser.request(method, uri, body, *more, *proof))
     return await final(browser)
 
 
@@ -54,272 +103,188 @@ async def final(browser: Browser) -> SipResponse:
     return answer
 
 
-def invite(office: Office, *more: tuple[str, str]) -> tuple[Any, ...]:
-    contact = ("Contact", "<sip:b@df7jal23ls0d.invalid;transport=ws>")
-    kind = ("Content-Type", "application/sdp")
-    return ("INVITE", f"tel:{ALICE}", make_offer(office), contact, ("Accept-Contact", CHAT), kind, *more)
+async def invited(home: Home, *more: tuple[str, str]) -> int:
+    """How Alice is invited by credentials alone."""
+    headers = (("Contact", f"<{CONTACT}>"), ("Accept-Contact", CHAT), ("Content-Type", "application/sdp"))
+    answer = await proved(home.socket, "INVITE", f"tel:{ALICE}", make_offer(home.office), *headers, *more)
+    return answer.status
+
+
+# What it registered.
 
 
 @pytest.mark.parametrize("instances", [("urn:uuid:a",), ("",), ("urn:uuid:a", "urn:uuid:b"), ("urn:uuid:a", "")])
 def test_whatever_it_registered_as_is_gone_at_once(instances: tuple[str, ...]) -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
-        digest = await credentials(other)
+    async def story(home: Home) -> None:
         async with AsyncExitStack() as stack:
-            sockets = [await stack.enter_async_context(office.browser()) for _ in instances]
+            sockets = [await stack.enter_async_context(home.office.browser()) for _ in instances]
             for socket, instance in zip(sockets, instances, strict=True):
-                socket.digest = digest
+                socket.digest = home.socket.digest
                 assert (await socket.register(instance)).status == 200
-            assert len(office.node.registrar.of(CAROL_AOR)) == len(instances)
-            assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
+            assert len(home.office.node.registrar.of(CAROL_AOR)) == len(instances)
+            await home.sign_out()
             for socket in sockets:
                 assert await socket.ended() is not None
-        assert office.node.registrar.of(CAROL_AOR) == ()
-        assert await office.node.store.bindings.of(CAROL_AOR) == []
-        async with office.browser() as socket:
-            socket.digest = digest
-            assert (await socket.register()).status == 401
+        assert await home.is_nowhere()
+        assert (await home.socket.register()).status == 401
 
-    at_office(story)
+    at_home(story)
 
 
 def test_signing_the_others_out_leaves_the_one_that_asks() -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        own = await credentials(page)
-        other, _ = await other_device(office)
-        async with office.browser() as socket, office.browser() as here:
-            socket.digest, here.digest = await credentials(other), own
+    async def story(home: Home) -> None:
+        async with home.office.browser() as here:
+            here.digest = await credentials(home.page)
             assert (await here.register("urn:uuid:here")).status == 200
-            assert (await socket.register()).status == 200
-            assert (await page.ask("POST", "/api/devices/sign-out-others")).status == 204
-            assert await socket.ended() is not None
-            assert [one.instance for one in office.node.registrar.of(CAROL_AOR)] == ["urn:uuid:here"]
+            assert (await home.socket.register()).status == 200
+            assert (await home.page.ask("POST", "/api/devices/sign-out-others")).status == 204
+            assert await home.socket.ended() is not None
+            assert [one.instance for one in home.office.node.registrar.of(CAROL_AOR)] == ["urn:uuid:here"]
             assert (await here.register("urn:uuid:here")).status == 200
-        told = await other.ask("GET", "/api/session")
-        assert (told.status, told.json, other.cookies) == (401, {"error": "signed-out-elsewhere"}, {})
-        assert (await page.ask("GET", "/api/session")).status == 200
+        told = await home.other.ask("GET", "/api/session")
+        assert (told.status, told.json, home.other.cookies) == (401, {"error": "signed-out-elsewhere"}, {})
+        assert (await home.page.ask("GET", "/api/session")).status == 200
 
-    at_office(story)
-
-
-def test_what_the_store_does_not_take_now_changes_nothing_and_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
-        target = PushTarget(aor=CAROL_AOR, device=device, endpoint="https://push.example/1", p256dh="k", auth="a")
-        await office.node.push.waking.add(target)
-        async with office.browser() as socket:
-            socket.digest = await credentials(other)
-            assert (await socket.register()).status == 200
-            with monkeypatch.context() as patch:
-                patch.setattr(office.node.store.devices, "remove", busy)
-                answer = await page.ask("DELETE", f"/api/devices/{device}")
-            assert (answer.status, answer.json, answer.headers["Retry-After"]) == (503, {"error": "overloaded"}, "5")
-            assert (await socket.register()).status == 200
-            assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-            assert await socket.ended() is not None
-        assert office.node.registrar.of(CAROL_AOR) == ()
-        assert await office.node.store.push_targets.all() == []
-        assert office.node.push.waking.targets(CAROL_AOR) == []
-
-    at_office(story)
-
-
-def test_a_registration_that_is_just_being_written_does_not_outlive_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
-        writing, gate = asyncio.Event(), asyncio.Event()
-        update = office.node.store.bindings.update
-
-        async def slowly(*change: Any, **changes: Any) -> None:
-            writing.set()
-            await gate.wait()
-            await update(*change, **changes)
-
-        async with office.browser() as socket:
-            socket.digest = await credentials(other)
-            with monkeypatch.context() as patch:
-                patch.setattr(office.node.store.bindings, "update", slowly)
-                registering = asyncio.ensure_future(socket.register())
-                await asyncio.wait_for(writing.wait(), 5)
-                assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-                gate.set()
-                assert (await registering).status == 401
-        assert office.node.registrar.of(CAROL_AOR) == ()
-        assert await office.node.store.bindings.of(CAROL_AOR) == []
-
-    at_office(story)
+    at_home(story)
 
 
 def test_what_another_device_registered_stays() -> None:
     """A device cannot have another's registration ended by registering under its name."""
 
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        own = await credentials(page)
-        other, device = await other_device(office)
+    async def story(home: Home) -> None:
+        async with home.office.browser() as first:
+            first.digest = await credentials(home.page)
+            for socket in (home.socket, first):
+                assert (await socket.register("urn:uuid:same")).status == 200
+            await home.sign_out()
+            assert [one.username for one in home.office.node.registrar.of(CAROL_AOR)] == [first.digest.username]
 
-        async def registered(socket: Browser, digest: Authenticator) -> None:
-            socket.digest = digest
-            assert (await socket.register("urn:uuid:same")).status == 200
-
-        async with office.browser() as second, office.browser() as first:
-            await registered(second, await credentials(other))
-            await registered(first, own)
-            assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-            assert [one.username for one in office.node.registrar.of(CAROL_AOR)] == [own.username]
-
-    at_office(story)
+    at_home(story)
 
 
-def test_a_chat_that_its_credentials_opened_ends_though_it_never_registered() -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
-        async with office.browser() as socket:
-            socket.digest = await credentials(other)
-            assert (await proved(socket, *invite(office))).status == 200
-            assert len(office.node.sessions) == 1
-            assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-            assert len(office.node.sessions) == 0
-            assert await socket.ended() is not None
+def test_what_the_store_does_not_take_now_changes_nothing_and_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(home: Home) -> None:
+        node = home.office.node
+        target = PushTarget(aor=CAROL_AOR, device=home.device, endpoint="https://push.example/1", p256dh="k", auth="a")
+        await node.push.waking.add(target)
+        assert (await home.socket.register()).status == 200
+        with monkeypatch.context() as patch:
+            patch.setattr(node.store.devices, "remove", busy)
+            answer = await home.page.ask("DELETE", f"/api/devices/{home.device}")
+        assert (answer.status, answer.json, answer.headers["Retry-After"]) == (503, {"error": "overloaded"}, "5")
+        assert (await home.socket.register()).status == 200
+        await home.sign_out()
+        assert await home.socket.ended() is not None
+        assert await home.is_nowhere()
+        assert await node.store.push_targets.all() == []
+        assert node.push.waking.targets(CAROL_AOR) == []
 
-    at_office(story)
-
-
-def test_a_chat_that_outlived_its_registration_ends() -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
-        async with office.browser() as socket:
-            socket.digest = await credentials(other)
-            await open_chat(office, socket)
-            await proved_register(socket)
-            assert (office.node.registrar.of(CAROL_AOR), len(office.node.sessions)) == ((), 1)
-            assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-            assert len(office.node.sessions) == 0
-            assert await socket.ended() is not None
-
-    async def proved_register(socket: Browser) -> None:
-        uri, away = "sip:joyn.localhost", (("Contact", "*"), ("Expires", "0"))
-        await socket.say(socket.request("REGISTER", uri, "", *away, *socket.digest.authorize("REGISTER", uri, b"")))
-        answer = await final(socket)
-        if answer.status == 401:
-            socket.digest.challenged(answer)
-            await socket.say(socket.request("REGISTER", uri, "", *away, *socket.digest.authorize("REGISTER", uri, b"")))
-            answer = await final(socket)
-        assert answer.status == 200
-
-    at_office(story)
+    at_home(story)
 
 
-def test_a_chat_that_is_just_being_opened_does_not_outlive_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
-        accepting, gate = asyncio.Event(), asyncio.Event()
-        accept = office.node.store.mailboxes.accept
+@pytest.mark.parametrize("how", ["signed out", "blocked"])
+def test_a_registration_that_is_just_being_written_does_not_outlive_its_device(
+    monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    async def story(home: Home) -> None:
+        store = home.office.node.store
+        held = Held(store.bindings.update)
+        with monkeypatch.context() as patch:
+            patch.setattr(store.bindings, "update", held)
+            registering = asyncio.ensure_future(home.socket.register())
+            await held.begun()
+            if how == "signed out":
+                await home.sign_out()
+            else:
+                carol = await store.subscribers.get(CAROL_AOR)
+                assert carol is not None
+                await store.subscribers.put(replace(carol, blocked=True))
+            held.go_on()
+            assert (await registering).status == 401
+        assert await home.is_nowhere()
 
-        async def slowly(deposit: Any) -> Any:
-            accepting.set()
-            await gate.wait()
-            return await accept(deposit)
-
-        async with office.browser() as socket:
-            socket.digest = await credentials(other)
-            monkeypatch.setattr(office.node.store.mailboxes, "accept", slowly)
-            # RCS-e carries its first message as Subject.
-            opening = asyncio.ensure_future(proved(socket, *invite(office, ("Subject", "salut"))))
-            await asyncio.wait_for(accepting.wait(), 5)
-            assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-            gate.set()
-            assert (await opening).status == 403
-            assert office.node.sessions.find((CAROL_AOR, ""), f"tel:{ALICE}") is None
-
-    at_office(story)
-
-
-def test_what_it_watches_ends_with_a_last_word() -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
-        async with office.browser() as socket:
-            socket.digest = await credentials(other)
-            contact = ("Contact", "<sip:b@df7jal23ls0d.invalid;transport=ws>")
-            more = (contact, ("Event", "reg"), ("Expires", "600"), ("Accept", "application/reginfo+xml"))
-            assert (await proved(socket, "SUBSCRIBE", f"sip:{CAROL}@joyn.localhost", "", *more)).status == 200
-            first = await socket.hear()
-            assert isinstance(first, SipRequest)
-            await socket.accept(first)
-            assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-            last = await socket.hear()
-            assert isinstance(last, SipRequest)
-            assert last.header("subscription-state") == "terminated;reason=rejected"
-            assert await socket.ended() is not None
-
-    at_office(story)
+    at_home(story)
 
 
 def test_a_phone_that_sleeps_is_woken_no_more() -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        other, device = await other_device(office)
+    async def story(home: Home) -> None:
+        node = home.office.node
         push = "pn-provider=webpush;pn-prid=https%3A%2F%2Fupdates.push.services.mozilla.com%2F9"
-        async with office.browser() as socket:
-            socket.digest = await credentials(other)
-            uri = "sip:joyn.localhost"
-            contact = ("Contact", f'<sip:b@df7jal23ls0d.invalid;transport=ws;{push}>;+sip.instance="<urn:uuid:z>"')
-            await socket.say(socket.request("REGISTER", uri, "", contact))
-            assert socket.digest.challenged(await final(socket))
-            proof = socket.digest.authorize("REGISTER", uri, b"")
-            await socket.say(socket.request("REGISTER", uri, "", contact, *proof))
-            assert (await final(socket)).status == 200
-            await until(lambda: office.node.push.waking.targets(CAROL_AOR))
-        await until(lambda: not office.node.registrar.of(CAROL_AOR))
-        assert len(await office.node.store.push_targets.all()) == 1
-        assert (await page.ask("DELETE", f"/api/devices/{device}")).status == 204
-        assert office.node.push.waking.targets(CAROL_AOR) == []
-        assert await office.node.store.push_targets.all() == []
+        contact = ("Contact", f'<{CONTACT};{push}>;+sip.instance="<urn:uuid:z>"')
+        assert (await proved(home.socket, "REGISTER", DOMAIN, "", contact)).status == 200
+        await until(lambda: node.push.waking.targets(CAROL_AOR))
+        await home.socket.socket.close()
+        await until(lambda: not node.registrar.of(CAROL_AOR))
+        assert len(await node.store.push_targets.all()) == 1
+        await home.sign_out()
+        assert node.push.waking.targets(CAROL_AOR) == []
+        assert await node.store.push_targets.all() == []
 
-    at_office(story)
+    at_home(story)
 
 
-def test_who_is_blocked_while_a_registration_is_written_is_not_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(office: Office) -> None:
-        page = Visitor(office)
-        await page.sign_in()
-        writing, gate = asyncio.Event(), asyncio.Event()
-        update = office.node.store.bindings.update
+# What it opened.
 
-        async def slowly(*change: Any, **changes: Any) -> None:
-            writing.set()
-            await gate.wait()
-            await update(*change, **changes)
 
-        async with office.browser() as socket:
-            socket.digest = await credentials(page)
-            with monkeypatch.context() as patch:
-                patch.setattr(office.node.store.bindings, "update", slowly)
-                registering = asyncio.ensure_future(socket.register())
-                await asyncio.wait_for(writing.wait(), 5)
-                carol = await office.node.store.subscribers.get(CAROL_AOR)
-                assert carol is not None
-                await office.node.store.subscribers.put(replace(carol, blocked=True))
-                gate.set()
-                assert (await registering).status != 200
-        assert office.node.registrar.of(CAROL_AOR) == ()
+def test_a_chat_that_its_credentials_opened_ends_though_it_never_registered() -> None:
+    async def story(home: Home) -> None:
+        assert await invited(home) == 200
+        assert len(home.office.node.sessions) == 1
+        await home.sign_out()
+        assert len(home.office.node.sessions) == 0
+        assert await home.socket.ended() is not None
 
-    at_office(story)
+    at_home(story)
+
+
+def test_a_chat_that_outlived_its_registration_ends() -> None:
+    async def story(home: Home) -> None:
+        await open_chat(home.office, home.socket)
+        away = (("Contact", "*"), ("Expires", "0"))
+        proof = home.socket.digest.authorize("REGISTER", DOMAIN, b"")
+        await home.socket.say(home.socket.request("REGISTER", DOMAIN, "", *away, *proof))
+        assert (await final(home.socket)).status == 200
+        assert (home.office.node.registrar.of(CAROL_AOR), len(home.office.node.sessions)) == ((), 1)
+        await home.sign_out()
+        assert len(home.office.node.sessions) == 0
+        assert await home.socket.ended() is not None
+
+    at_home(story)
+
+
+def test_a_chat_that_is_just_being_opened_does_not_outlive_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(home: Home) -> None:
+        mailboxes = home.office.node.store.mailboxes
+        held = Held(mailboxes.accept)
+        monkeypatch.setattr(mailboxes, "accept", held)
+        # RCS-e carries its first message as Subject.
+        opening = asyncio.ensure_future(invited(home, ("Subject", "salut")))
+        await held.begun()
+        await home.sign_out()
+        held.go_on()
+        assert await opening == 403
+        assert home.office.node.sessions.find((CAROL_AOR, ""), f"tel:{ALICE}") is None
+
+    at_home(story)
+
+
+def test_what_it_watches_ends_with_a_last_word() -> None:
+    async def story(home: Home) -> None:
+        more = (
+            ("Contact", f"<{CONTACT}>"),
+            ("Event", "reg"),
+            ("Expires", "600"),
+            ("Accept", "application/reginfo+xml"),
+        )
+        uri = f"sip:{CAROL}@joyn.localhost"
+        assert (await proved(home.socket, "SUBSCRIBE", uri, "", *more)).status == 200
+        first = await home.socket.hear()
+        assert isinstance(first, SipRequest)
+        await home.socket.accept(first)
+        await home.sign_out()
+        last = await home.socket.hear()
+        assert isinstance(last, SipRequest)
+        assert last.header("subscription-state") == "terminated;reason=rejected"
+        assert await home.socket.ended() is not None
+
+    at_home(story)

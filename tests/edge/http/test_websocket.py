@@ -11,6 +11,7 @@ from joyn.model.aor import Aor
 from joyn.protocol.cpim import CpimMessage, build
 from joyn.protocol.sip.message import SipRequest
 from phone.node import ALICE, CAROL
+from waiting import until
 
 CAROL_AOR = Aor(f"tel:{CAROL}")
 ANYBODY = "<sip:anonymous@anonymous.invalid>"
@@ -58,9 +59,7 @@ def test_a_closed_socket_takes_its_binding_with_it() -> None:
         async with office.browser() as carol:
             await carol.register()
             assert len(office.node.registrar.of(CAROL_AOR)) == 1
-        async with asyncio.timeout(5):
-            while office.node.registrar.of(CAROL_AOR):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: not office.node.registrar.of(CAROL_AOR))
 
     at_office(story)
 
@@ -148,9 +147,7 @@ def test_a_socket_too_many_is_told_to_come_back() -> None:
                 assert await other.ended() == 1013
             await one.say(one.request("OPTIONS", f"sip:{DOMAIN}"))
             assert (await one.answer()).status == 200
-        async with asyncio.timeout(5):
-            while len(office.node.endpoint.flows) > 1:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: len(office.node.endpoint.flows) == 1)
         async with office.browser() as one:
             await one.say(one.request("OPTIONS", f"sip:{DOMAIN}"))
             assert (await one.answer()).status == 200

@@ -12,6 +12,7 @@ from joyn.protocol.cpim import CpimMessage, build
 from joyn.protocol.msrp import Framer, Request, Response, make_response
 from joyn.protocol.sip.message import SipRequest
 from phone.node import ALICE, CAROL
+from waiting import until
 
 ANYBODY = "<sip:anonymous@anonymous.invalid>"
 CHAT = '*;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.session"'
@@ -246,8 +247,6 @@ def test_a_chat_ends_with_either_socket() -> None:
         async with office.browser() as carol, await open_chat(office, carol) as media:
             await media.bind()
             await carol.socket.close()
-            async with asyncio.timeout(PATIENCE):
-                while len(sessions):  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(lambda: not len(sessions))
 
     at_office(story)

@@ -11,6 +11,7 @@ from joyn.services.push.sending import Sent
 from joyn.services.push.waking import MAX_PER_AOR, REFRESH_BEFORE, Waking
 from joyn.store.sqlite import open_store
 from services.scene import ALICE, BOB, CAROL, NOON, RECEIPT, make_binding, make_message
+from waiting import until
 
 PATIENCE = 10.0
 PAUSE = 5.0
@@ -360,13 +361,6 @@ async def test_after_a_restart_those_are_called_to_whom_something_is_due(room):
     await until(lambda: room.woken == ["d1"])
     await ended(room)
     assert room.woken == ["d1"]
-
-
-async def until(condition):
-    """Returns when something has come true that the store's reading thread has to do with."""
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 async def ended(room):
