@@ -21,7 +21,7 @@ import type { MakeSip } from "./sip";
 import { Held, Live, mapped, until } from "./store";
 import { Tabs } from "./tabs";
 import { Threads } from "./threads";
-import { SETTINGS, View } from "./view";
+import { isUnread, SETTINGS, View } from "./view";
 
 /** Messages that a conversation shows at first, and how many more each time. */
 export const PAGE = 60;
@@ -76,8 +76,6 @@ export class JoynClient implements model.Client {
   readonly #pages = new Map<Aor, Page>();
   readonly #defaults: Settings;
   readonly #drafts = new Map<Aor, () => void>();
-  /** Rises when somebody leaves. */
-  #visit = 0;
   readonly #loadSip: () => Promise<MakeSip>;
 
   constructor({ environment, push, device, ...parts }: Parts) {
@@ -90,7 +88,7 @@ export class JoynClient implements model.Client {
     const content = new ContentServer(environment, http);
     const makeEngine = (events: EngineEvents) => new Engine(environment, http, content, db, threads, loadSip, events);
     const tabs = new Tabs(environment, db, makeEngine);
-    const { inbox, history } = tabs.engine;
+    const { inbox } = tabs.engine;
     this.#environment = environment;
     this.#db = db;
     this.#http = http;
@@ -99,7 +97,7 @@ export class JoynClient implements model.Client {
     this.#inbox = inbox;
     this.#view = new View(db, this.#numbers, tabs.presence, now);
     this.#index = new SearchIndex(db);
-    this.#finder = new Finder(db, http, this.#view, this.#numbers, this.#index, history);
+    this.#finder = new Finder(db, http, this.#view, this.#numbers, this.#index, tabs);
     this.#shelf = new Shelf(db, threads);
     this.#correspondence = new Correspondence(environment, db, threads, () => tabs.ask({ do: "wake" }));
     this.#push = new Notifications(http, push);
@@ -119,7 +117,7 @@ export class JoynClient implements model.Client {
     this.signIn = new SignInMachine(environment, http, db, this.session, this.#provisioning(), device);
     this.#numbers.onReady = () => this.#refresh();
     tabs.onPresence = () => this.#refresh();
-    tabs.onRefused = (refusal) => void this.signIn.refused(refusal);
+    tabs.onRefused = (refusal, session) => void this.signIn.refused(refusal, session);
     tabs.onSession = () => void this.#follow();
     // The permission may have been taken back meanwhile, or the tab be closing.
     tabs.onMessage = (id) => void this.#notifier.arrived(id).catch(() => {});
@@ -180,13 +178,16 @@ export class JoynClient implements model.Client {
   }
 
   async markRead(id: Aor): Promise<void> {
-    const seen = await this.#threads.see(id);
-    const { readReceipts } = await this.#db.readSettings(this.#defaults);
-    const { stranger, blocked } = await this.#view.conversation(id);
-    // Design §5: a stranger learns nothing before they are answered.
-    if (!readReceipts || stranger || blocked) return;
-    for (const row of seen) await this.#inbox.receipt(id, row.id, "displayed");
-    if (seen.length > 0) this.#tabs.ask({ do: "wake" });
+    const told = await this.#db.transaction("rw", this.#db.tables, async () => {
+      const seen = await this.#threads.see(id);
+      const { readReceipts } = await this.#db.readSettings(this.#defaults);
+      const { stranger, blocked } = await this.#view.conversation(id);
+      // Design §5: a stranger learns nothing before they are answered.
+      if (!readReceipts || stranger || blocked) return false;
+      for (const row of seen) await this.#inbox.receipt(id, row.id, "displayed");
+      return seen.length > 0;
+    });
+    if (told) this.#tabs.ask({ do: "wake" });
   }
 
   leave(id: Aor): void {
@@ -272,9 +273,10 @@ export class JoynClient implements model.Client {
 
   draft(id: Aor, text: string): void {
     this.#drafts.get(id)?.();
+    const session = this.#db.session();
     const stop = this.#environment.after(SAVE_DRAFT_AFTER, () => {
       this.#drafts.delete(id);
-      void this.#shelf.saveDraft(id, text);
+      void session.then((number) => this.#shelf.saveDraft(number, id, text));
     });
     this.#drafts.set(id, stop);
     void this.#db.readSettings(this.#defaults).then(({ typing }) => {
@@ -310,9 +312,7 @@ export class JoynClient implements model.Client {
 
   /** Taking the step back may put something into the outbox again. */
   #waking(undo: Undo): Undo {
-    const visit = this.#visit;
     return async () => {
-      if (visit !== this.#visit) return; // it would leave in the name of whoever is here now
       await undo();
       this.#tabs.ask({ do: "wake" });
     };
@@ -320,15 +320,17 @@ export class JoynClient implements model.Client {
 
   /** Shown at once; taken back, and rejected with HttpProblem, when the node does not take it. */
   async block(id: Aor, blocked: boolean): Promise<void> {
+    const session = await this.#db.session();
     const before = await this.#view.blocked();
     const after = new Set(before);
     if (blocked) after.add(id);
     else after.delete(id);
-    await this.#db.setFact("blocked", [...after]);
+    const show = (ids: Set<Aor>) => this.#db.during(session, () => this.#db.setFact("blocked", [...ids]));
+    if (!(await show(after))) return;
     try {
       await this.#http.block(id, blocked);
     } catch (error) {
-      await this.#db.setFact("blocked", [...before]);
+      await show(before);
       throw error;
     }
   }
@@ -374,11 +376,15 @@ export class JoynClient implements model.Client {
   }
 
   async setProfileName(profileName: string): Promise<void> {
+    const session = await this.#db.session();
     await this.#http.setProfile(profileName);
-    const identity = await this.#db.fact("identity");
-    if (identity !== undefined) await this.#db.setFact("identity", { ...identity, profileName });
-    const { value } = this.session;
-    if (value.phase === "in") this.session.set({ ...value, profileName });
+    await this.#db.during(session, async () => {
+      const identity = await this.#db.fact("identity");
+      if (identity === undefined) return;
+      await this.#db.setFact("identity", { ...identity, profileName });
+      const { value } = this.session;
+      if (value.phase === "in") this.session.set({ ...value, profileName });
+    });
   }
 
   async update(settings: Partial<Settings>): Promise<void> {
@@ -391,6 +397,7 @@ export class JoynClient implements model.Client {
 
   reconnect(): void {
     this.#downloads.hurry();
+    void this.signIn.reconnect().catch(() => {}); // the tab may be closing
     this.#tabs.ask({ do: "reconnect" });
   }
 
@@ -417,7 +424,7 @@ export class JoynClient implements model.Client {
         this.#forget();
         await this.#db.wipe(leaving);
         this.#tabs.announce({ is: "session" });
-        // Last, and nobody waits: where no service worker is at work the browser never answers.
+        // Last, and nobody waits: the browser may take its time, or never answer.
         void this.#push.forget().catch(() => {});
       },
       entered: async () => {
@@ -427,9 +434,8 @@ export class JoynClient implements model.Client {
     };
   }
 
-  /** What is in memory of whoever was signed in here. What they began to undo or to write comes to nothing. */
+  /** What is in memory of whoever was signed in here. What they were writing comes to nothing. */
   #forget(): void {
-    this.#visit += 1;
     this.#tabs.stop();
     this.#downloads.stop();
     for (const stop of this.#drafts.values()) stop();
@@ -454,7 +460,9 @@ export class JoynClient implements model.Client {
       void this.#loadSip().catch(() => {});
       void this.#downloads.sweep().catch(() => {});
     });
-    await Promise.allSettled([this.#numbers.load(), this.#push.resume(), this.#readBlocks(), this.#readFiles()]);
+    // Where no service worker is at work the browser never answers: nothing waits for it.
+    void this.#push.resume().catch(() => {});
+    await Promise.allSettled([this.#numbers.load(), this.#readBlocks(), this.#readFiles()]);
     this.#refresh();
   }
 
@@ -474,19 +482,19 @@ export class JoynClient implements model.Client {
 
   /** What the operator's content server takes; what was known stays while the node cannot be asked. */
   async #readFiles(): Promise<void> {
+    const session = await this.#db.session();
     try {
       const { url, max_file: max, warn_above: warnAbove } = await this.#http.files();
-      await this.#db.setFact("files", { url, max, warnAbove });
+      await this.#db.during(session, () => this.#db.setFact("files", { url, max, warnAbove }));
     } catch (error) {
-      if (error instanceof HttpProblem && error.status === 404) await this.#db.facts.delete("files");
+      const none = error instanceof HttpProblem && error.status === 404;
+      if (none) await this.#db.during(session, () => this.#db.facts.delete("files"));
     }
   }
 
   async #readBlocks(): Promise<void> {
-    await this.#db.setFact("blocked", await this.#http.blocks());
+    const session = await this.#db.session();
+    const blocked = await this.#http.blocks();
+    await this.#db.during(session, () => this.#db.setFact("blocked", blocked));
   }
-}
-
-function isUnread({ unread, markedUnread, mutedUntil, archived }: Conversation, now: number): boolean {
-  return (unread > 0 || markedUnread) && mutedUntil <= now && !archived;
 }

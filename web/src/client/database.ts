@@ -97,7 +97,13 @@ export interface MarkRow {
   what: string;
   /** The newer of two counts. */
   at: number;
-  /** When it came, as `MessageRow.arrived`: whether it was in time. */
+  /**
+   * When it came, as `MessageRow.arrived`: whether it was in time. The earlier of our clock's and the history's time
+   * counts; its message keeps the one it came with. So devices can disagree about an edit that was late: where both
+   * had waited in the network, they came together by our clock, and it is taken; where both came as they were sent, or
+   * out of the history, it is not. What somebody has had before their eyes for longer than that cannot be changed by
+   * this: where the message came at its time, the edit is late (as far as our clock and the server's agree).
+   */
   arrived: number;
   /** Its own imdn.Message-ID. */
   id: string;
@@ -153,12 +159,14 @@ export interface ContactRow {
 /** What is known of this device and its session. */
 export interface Facts {
   identity: { aor: Aor; number: string; profileName: string; operator: Operator };
+  /** How often this device was wiped: what was begun before is of a session that is over. */
+  session: number;
   /** +sip.instance, for as long as the device is signed in. */
   instance: string;
   /** Cursors of the history: the newest item taken, and the oldest, empty when there is nothing before it. */
   newest: string;
   oldest: string;
-  /** When the network took the newest of the history that was taken here: milliseconds by its clock. */
+  /** When the network took the item at `newest`, by its clock. */
   newestAt: number;
   blocked: Aor[];
   /** What the operator's content server takes, and where it is; undefined when there is none. */
@@ -178,7 +186,7 @@ export class Database extends Dexie {
   declare contents: Table<ContentRow, [Aor, string]>;
   declare transfers: Table<TransferRow, [Aor, string]>;
   declare pieces: Table<PieceRow, [Aor, string, number]>;
-  /** Messages deleted here, which nothing must bring back; an empty id stands for all of the history until `at`. */
+  /** Messages deleted here, which nothing must bring back; an empty id stands for the history until `at`, by the server. */
   declare gone: Table<{ conversation: Aor; id: string; at: number }, [Aor, string]>;
 
   constructor(name: string) {
@@ -223,13 +231,29 @@ export class Database extends Dexie {
       .toArray();
   }
 
+  /** The number of the session, which never comes again. */
+  async session(): Promise<number> {
+    return (await this.fact("session")) ?? 0;
+  }
+
+  /** Changes something in one transaction, as of that session; false, and nothing, when another one has begun. */
+  during(session: number, change: () => Promise<unknown>): Promise<boolean> {
+    return this.transaction("rw", this.tables, async () => {
+      if ((await this.session()) !== session) return false;
+      await change();
+      return true;
+    });
+  }
+
   /**
    * Forgets everything, but that the node is to be told, or how somebody who is just signing in has set the page. The
    * tables stay, since other tabs have them open.
    */
   async wipe(leaving = false, keep: readonly string[] = []): Promise<void> {
     await this.transaction("rw", this.tables, async () => {
+      const session = await this.session();
       await Promise.all(this.tables.filter((table) => !keep.includes(table.name)).map((table) => table.clear()));
+      await this.setFact("session", session + 1);
       if (leaving) await this.setFact("leaving", true);
     });
   }

@@ -35,7 +35,7 @@ export interface EngineEvents {
   onTyping(peer: Aor, typing: boolean): void;
   onReach(peer: Aor, reach: Conversation["reach"]): void;
   onMoving(id: string, moving: Moving | undefined): void;
-  onRefused(refusal: Refusal): void;
+  onRefused(refusal: Refusal, session: number): void;
 }
 
 export class Engine {
@@ -53,6 +53,7 @@ export class Engine {
   readonly #asked = new Map<Aor, number>();
   #looked: Aor | undefined;
   #own: Aor = "";
+  #session = 0;
 
   constructor(
     environment: Environment,
@@ -67,9 +68,10 @@ export class Engine {
     this.#threads = threads;
     this.#events = events;
     const own = (): Aor => this.#own;
+    const session = (): number => this.#session;
     const up = () => this.line.up;
-    this.inbox = new Inbox(environment, db, threads, own);
-    this.history = new History(http, db, this.inbox, own);
+    this.inbox = new Inbox(environment, db, threads, own, session);
+    this.history = new History(http, db, this.inbox, own, session);
     this.#sessions = new Sessions(environment, up);
     const delivery = new Delivery(environment, up, this.#sessions);
     this.#outbox = new Outbox(
@@ -93,7 +95,7 @@ export class Engine {
       onInvite: (invitation) => this.#sessions.onInvite(invitation),
       onUp: () => this.#onUp(),
       onDown: () => this.#onDown(),
-      onRefused: (refusal) => events.onRefused(refusal),
+      onRefused: (refusal) => events.onRefused(refusal, this.#session),
     });
     this.#sessions.onMessage = (carried) => this.#onCarried(carried);
     this.inbox.onTyping = (peer, notice) => this.#typing.receive(peer, notice);
@@ -104,10 +106,15 @@ export class Engine {
     this.inbox.onAnswer = () => void this.#outbox.wake();
   }
 
-  /** Connects as this subscriber, and stays connected. */
-  start(own: Aor): void {
-    if (this.#own !== own) this.stop();
+  /** Whose it is, and in which session: what it takes is theirs, connected or not. */
+  be(own: Aor, session: number): void {
+    if (this.#own !== own || this.#session !== session) this.stop();
     this.#own = own;
+    this.#session = session;
+  }
+
+  /** Connects as them, and stays connected. */
+  start(): void {
     this.line.start();
     void this.#uploads.start();
   }

@@ -1,11 +1,11 @@
 /** Finding people, conversations and messages: here at once, then on the node. */
 
 import type { Database, MessageRow } from "./database";
-import type { History } from "./history";
 import type { Http } from "./http";
 import type { Aor, Found } from "./model";
 import type { Numbers } from "./numbers";
 import { fold, matches, type SearchIndex } from "./search";
+import type { Tabs } from "./tabs";
 import type { View } from "./view";
 
 const NOTHING: Found = { people: [], conversations: [], messages: [] };
@@ -16,22 +16,15 @@ export class Finder {
   readonly #view: View;
   readonly #numbers: Numbers;
   readonly #index: SearchIndex;
-  readonly #history: History;
+  readonly #tabs: Tabs;
 
-  constructor(
-    db: Database,
-    http: Pick<Http, "search">,
-    view: View,
-    numbers: Numbers,
-    index: SearchIndex,
-    history: History,
-  ) {
+  constructor(db: Database, http: Pick<Http, "search">, view: View, numbers: Numbers, index: SearchIndex, tabs: Tabs) {
     this.#db = db;
     this.#http = http;
     this.#view = view;
     this.#numbers = numbers;
     this.#index = index;
-    this.#history = history;
+    this.#tabs = tabs;
   }
 
   /** What is here; then `more`, once, with the messages that only the node had. */
@@ -59,9 +52,11 @@ export class Finder {
   async #searchNode(text: string, known: ReadonlySet<string>): Promise<Found> {
     if (fold(text).trim() === "") return NOTHING;
     try {
+      const session = await this.#db.session();
       const { items } = await this.#http.search(text);
       // Kept, so that they can be gone to.
-      await this.#history.take(items);
+      if (!(await this.#tabs.know())) return NOTHING;
+      await this.#tabs.engine.history.take(items, session);
       const keys = items.map(({ peer, message_id }): [Aor, string] => [peer, message_id]);
       const [rows, names] = await Promise.all([this.#db.messages.bulkGet(keys), this.#view.names()]);
       const fresh = rows.flatMap((row) =>

@@ -41,12 +41,21 @@ export class Inbox {
   readonly #db: Database;
   readonly #threads: Threads;
   readonly #own: () => Aor;
+  readonly #session: () => number;
 
-  constructor(environment: Pick<Environment, "now" | "random">, db: Database, threads: Threads, own: () => Aor) {
+  /** `own` is whose messages come, `session` the session in which they do. */
+  constructor(
+    environment: Pick<Environment, "now" | "random">,
+    db: Database,
+    threads: Threads,
+    own: () => Aor,
+    session: () => number,
+  ) {
     this.#environment = environment;
     this.#db = db;
     this.#threads = threads;
     this.#own = own;
+    this.#session = session;
   }
 
   /** Takes a message. Rejects only when it could not be kept: then the network must keep it. */
@@ -95,15 +104,15 @@ export class Inbox {
       unseen: own || past?.seen ? (0 as const) : (1 as const),
       wantsDisplay: !own && cpim.dispositionNotification.has("display"),
     };
-    const isNew = await this.#db.transaction("rw", this.#db.tables, async () => {
+    let isNew = false;
+    await this.#keep(async () => {
       const at = past?.at ?? (await this.#threads.timeOf(conversation, way.from, writtenAt(cpim, now)));
-      const added = await this.#threads.add({ ...message, at });
+      isNew = await this.#threads.add({ ...message, at });
       const answer = !own && past === undefined && id === cpim.messageId;
       // Only what is kept, or was before.
-      if (answer && (added || (await this.#threads.knows(conversation, id, true)))) {
+      if (answer && (isNew || (await this.#threads.knows(conversation, id, true)))) {
         await this.#acknowledge(cpim, conversation);
       }
-      return added;
     });
     if (past !== undefined && !isNew) await this.#catchUp(conversation, id, own, past);
     if (past === undefined && !own) {
@@ -134,13 +143,18 @@ export class Inbox {
     const about = { conversation, by: way.from, at, arrived: way.past?.at ?? now, id: idOf(cpim, way) };
     const mark = markOf({ kind, target }, about, cpim.text);
     if (mark === null) return;
-    await this.#db.transaction("rw", this.#db.tables, async () => {
+    await this.#keep(async () => {
       // No word about what we never had: it would tell a stranger that this device is there.
       const answer = way.past === undefined && way.from !== this.#own() && cpim.messageId !== "";
       if (answer && (await this.#threads.knows(conversation, target))) await this.#acknowledge(cpim, conversation);
       await this.#threads.mark(mark);
     });
     this.onAnswer();
+  }
+
+  /** Changes the database; rejects when the session has ended meanwhile, perhaps in another tab. */
+  async #keep(change: () => Promise<void>): Promise<void> {
+    if (!(await this.#db.during(this.#session(), change))) throw new Error("the session is over");
   }
 
   /** Says delivered if that is asked for; in the transaction that keeps the message. */

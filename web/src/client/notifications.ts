@@ -4,11 +4,16 @@ import type { Http } from "./http";
 import type { NotificationState } from "./model";
 import { Held } from "./store";
 
+type Registration = Pick<ServiceWorkerRegistration, "pushManager" | keyof NotificationPlace>;
+
 /** The part of the browser that is used. */
 export interface PushSurroundings {
   permission(): NotificationPermission;
   ask(): Promise<NotificationPermission>;
-  registration(): Promise<Pick<ServiceWorkerRegistration, "pushManager" | keyof NotificationPlace>>;
+  /** Resolves when there is a service worker, which may be never. */
+  registration(): Promise<Registration>;
+  /** What there is of one now. */
+  registered(): Promise<Registration | undefined>;
   /** "New message", in the person's language, for one or several. */
   newMessages(count: number): string;
 }
@@ -58,9 +63,9 @@ export class Notifications {
   /** The device is signed out: the browser forgets the subscription, and nothing more of anybody is shown. */
   async forget(): Promise<void> {
     if (this.#surroundings?.permission() !== "granted") return;
-    const registration = await this.#surroundings.registration();
-    for (const notification of await registration.getNotifications()) notification.close();
-    await (await registration.pushManager.getSubscription())?.unsubscribe();
+    const registration = await this.#surroundings.registered();
+    for (const notification of (await registration?.getNotifications()) ?? []) notification.close();
+    await (await registration?.pushManager.getSubscription())?.unsubscribe();
     this.state.set("ask");
   }
 
@@ -88,6 +93,7 @@ export function browserPush(newMessages: PushSurroundings["newMessages"]): PushS
     permission: () => Notification.permission,
     ask: () => Notification.requestPermission(),
     registration: () => navigator.serviceWorker.ready,
+    registered: () => navigator.serviceWorker.getRegistration(),
     newMessages,
   };
 }

@@ -44,16 +44,19 @@ export class Shelf {
       this.#threads.adjust(id, (row) => {
         row.archived = value;
       });
+    const session = await this.#db.session();
     await set(archived);
-    return () => set(!archived);
+    return async () => void (await this.#db.during(session, () => set(!archived)));
   }
 
-  /** An empty draft makes no conversation. */
-  saveDraft(id: Aor, draft: string): Promise<void> {
+  /** An empty draft makes no conversation. `session` is the one in which it was written. */
+  async saveDraft(session: number, id: Aor, draft: string): Promise<void> {
     const save = (row: { draft: string }): void => {
       row.draft = draft;
     };
-    return draft === "" ? this.#threads.adjust(id, save) : this.#threads.alter(id, save);
+    await this.#db.during(session, () =>
+      draft === "" ? this.#threads.adjust(id, save) : this.#threads.alter(id, save),
+    );
   }
 
   async #pinned(): Promise<Aor[]> {

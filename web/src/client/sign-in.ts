@@ -46,6 +46,7 @@ export class SignInMachine implements SignIn {
   #turn = 0;
   #number = "";
   #hurry = (): void => {};
+  #leaving: Promise<boolean> | undefined;
 
   /** `device` is what the node shows in the list of devices. */
   constructor(
@@ -67,23 +68,25 @@ export class SignInMachine implements SignIn {
   /** What is known here is shown at once; then the node says whether it still holds. */
   async start(): Promise<void> {
     const turn = this.#begin();
-    const left = await this.#leave();
+    const told = await this.#leave();
     if (turn !== this.#turn) return;
-    if (!left) {
+    if (!told) {
       this.#down();
       return;
     }
     const known = await this.#db.fact("identity");
-    if (known !== undefined && turn === this.#turn) this.#enter(known);
+    if (turn !== this.#turn) return;
+    if (known !== undefined) this.#enter(known);
+    const session = await this.#db.session();
     try {
       const answer = await this.#http.session();
       if (turn !== this.#turn) return;
-      if (known === undefined) await this.#provision(answer);
-      else await this.#refresh(answer);
+      if (known === undefined) await this.#provision(turn, answer);
+      else await this.#refresh(turn, answer);
     } catch (error) {
       if (turn !== this.#turn) return;
       const { status, word } = problem(error);
-      if (status === 401) await this.refused({ why: word === "signed-out-elsewhere" ? word : "signed-out" });
+      if (status === 401) await this.refused({ why: word === "signed-out-elsewhere" ? word : "signed-out" }, session);
       else if (known === undefined) this.#down();
     }
   }
@@ -104,7 +107,7 @@ export class SignInMachine implements SignIn {
     } catch (error) {
       if (turn !== this.#turn) return;
       const next = afterNumber(problem(error), number);
-      if (next.phase === "number" && next.problem === "service-down") this.#down();
+      if ("problem" in next && next.problem === "service-down") this.#down();
       else this.#session.set(next);
     }
   }
@@ -116,7 +119,7 @@ export class SignInMachine implements SignIn {
     try {
       await this.#http.enterCode(code);
       const answer = await this.#http.session();
-      if (turn === this.#turn) await this.#provision(answer);
+      if (turn === this.#turn) await this.#provision(turn, answer);
     } catch (error) {
       if (turn !== this.#turn) return;
       const found = problem(error);
@@ -144,7 +147,7 @@ export class SignInMachine implements SignIn {
     const turn = this.#begin();
     await this.#http.answerTerms(true);
     const answer = await this.#http.session();
-    if (turn === this.#turn) await this.#provision(answer);
+    if (turn === this.#turn) await this.#provision(turn, answer);
   }
 
   async refuseTerms(): Promise<void> {
@@ -170,6 +173,14 @@ export class SignInMachine implements SignIn {
     }
   }
 
+  /** There may be a network again: what waits for one is tried at once. */
+  async reconnect(): Promise<void> {
+    const { value } = this.#session;
+    if (value.phase !== "number") return;
+    if (value.problem === "service-down") await this.start();
+    else await this.#leave();
+  }
+
   /** Wipes this device even when the node cannot be told; until it is, nobody gets in here. */
   async signOut(): Promise<void> {
     const turn = this.#begin();
@@ -178,10 +189,18 @@ export class SignInMachine implements SignIn {
     if (!(await this.#leave()) && turn === this.#turn) this.#down();
   }
 
-  /** The node said that there will be no connection. */
-  async refused(refusal: Refusal): Promise<void> {
-    this.#begin();
+  /** The node said that there will be no connection in a session. One that has come in its place is not meant. */
+  async refused(refusal: Refusal, session: number): Promise<void> {
+    const [current, known] = await Promise.all([this.#db.session(), this.#db.fact("identity")]);
     const now = this.#session.value;
+    if (current !== session) {
+      // Another tab has wiped the device already: there is no more to do than to say why.
+      if (known !== undefined || now.phase !== "in") return;
+      this.#begin();
+      this.#session.set(ended(refusal));
+      return;
+    }
+    this.#begin();
     const number = "number" in now ? now.number : this.#number;
     if (refusal.why === "terms") {
       this.#session.set({ phase: "terms", number, terms: refusal.terms });
@@ -193,19 +212,19 @@ export class SignInMachine implements SignIn {
       return;
     }
     await this.#provisioning.left();
-    this.#session.set(refusal.why === "signed-out" ? { phase: "number" } : { phase: "signed-out-elsewhere" });
+    this.#session.set(ended(refusal));
   }
 
   /** Another tab has signed in or out. */
   async follow(): Promise<void> {
     const known = await this.#db.fact("identity");
-    const now = this.#session.value;
-    const { phase } = now;
-    if (known === undefined) {
-      if (phase === "in") this.#session.set({ phase: "number" });
-    } else if (phase === "in" ? now.aor !== known.aor : phase !== "provisioning") {
-      this.#enter(known);
-    }
+    const { value } = this.#session;
+    if (value.phase === "provisioning") return;
+    const shown = value.phase === "in" ? value.aor : undefined;
+    if (known?.aor === shown) return;
+    this.#begin();
+    if (known === undefined) this.#session.set({ phase: "number" });
+    else this.#enter(known);
   }
 
   /** The node cannot be reached. It is asked again by itself, as the words on the screen say. */
@@ -218,7 +237,15 @@ export class SignInMachine implements SignIn {
   }
 
   /** Tells the node that somebody has signed out here, if it does not know; false when it cannot be told. */
-  async #leave(): Promise<boolean> {
+  #leave(): Promise<boolean> {
+    // Once at a time: a late answer to another would take the next session's cookie away.
+    this.#leaving ??= this.#tell().finally(() => {
+      this.#leaving = undefined;
+    });
+    return this.#leaving;
+  }
+
+  async #tell(): Promise<boolean> {
     if ((await this.#db.fact("leaving")) === undefined) return true;
     try {
       await this.#http.signOut();
@@ -235,27 +262,27 @@ export class SignInMachine implements SignIn {
     this.#provisioning.connect();
   }
 
-  async #refresh(answer: SessionAnswer): Promise<void> {
+  async #refresh(turn: number, answer: SessionAnswer): Promise<void> {
     const identity = identityOf(answer);
-    const another = await this.#become(identity);
+    const another = await this.#become(turn, identity);
+    if (turn !== this.#turn) return;
     if (this.#session.value.phase === "in") this.#session.set({ phase: "in", ...identity });
     if (another) this.#provisioning.connect();
   }
 
   /**
-   * From now on this device is theirs, and nothing of anybody else's is left to them: not what was here, nor what was
-   * just being written when that was wiped. True when it was not theirs before.
+   * From now on this device is theirs. True when it was not: then nothing is left to them of whoever had it, nor of
+   * what was written here since those left. Whoever changed their mind meanwhile becomes nobody.
    */
-  async #become(identity: Facts["identity"]): Promise<boolean> {
+  async #become(turn: number, identity: Facts["identity"]): Promise<boolean> {
     const former = await this.#db.fact("identity");
     const another = former?.aor !== identity.aor;
-    if (another) await this.#provisioning.entered();
-    await this.#db.setFact("identity", identity);
+    if (turn === this.#turn && another) await this.#provisioning.entered();
+    if (turn === this.#turn) await this.#db.setFact("identity", identity);
     return another;
   }
 
-  async #provision(answer: SessionAnswer): Promise<void> {
-    const turn = this.#begin();
+  async #provision(turn: number, answer: SessionAnswer): Promise<void> {
     const identity = identityOf(answer);
     const { number, operator } = identity;
     let slow: "no" | "longer" | "retry" = "no";
@@ -288,22 +315,26 @@ export class SignInMachine implements SignIn {
 
   /** Reads the settings until they come; those that want an answer first, or say no, end the provisioning. */
   async #settings(turn: number, identity: Facts["identity"]): Promise<void> {
+    const session = await this.#db.session();
     while (turn === this.#turn) {
       try {
         const { msg, vers } = parseConfiguration(await this.#http.configuration());
         if (turn !== this.#turn) return;
         if (msg?.accept) {
           const { title, message: text, accept, reject } = msg;
-          return await this.refused({ why: "terms", terms: { title, text, accept, reject } });
+          return await this.refused({ why: "terms", terms: { title, text, accept, reject } }, session);
         }
-        if (vers <= 0) return await this.refused(notEligible(msg?.title, msg?.message));
-        await this.#become(identity);
-        this.#provisioning.connect();
+        if (vers <= 0) return await this.refused(notEligible(msg?.title, msg?.message), session);
+        await this.#become(turn, identity);
+        if (turn === this.#turn) this.#provisioning.connect();
         return;
       } catch (error) {
+        if (turn !== this.#turn) return;
         const found = problem(error);
-        if (found.status === 401) return await this.refused({ why: "signed-out" });
-        if (found.status === 403) return await this.refused(notEligible(found.text("title"), found.text("text")));
+        if (found.status === 401) return await this.refused({ why: "signed-out" }, session);
+        if (found.status === 403) {
+          return await this.refused(notEligible(found.text("title"), found.text("text")), session);
+        }
       }
       await new Promise<void>((resolve) => {
         const stop = this.#environment.after(ATTEMPT_EVERY, resolve);
@@ -320,6 +351,10 @@ export class SignInMachine implements SignIn {
     this.#hurry();
     return this.#turn;
   }
+}
+
+function ended({ why }: Refusal): Session {
+  return { phase: why === "signed-out-elsewhere" ? why : "number" };
 }
 
 function afterNumber(found: HttpProblem, number: string): Session {

@@ -25,7 +25,9 @@ export type News =
   | { is: "typing"; id: Aor; typing: boolean }
   | { is: "reach"; id: Aor; reach: Conversation["reach"] }
   | { is: "moving"; id: string; moving: Moving | undefined }
-  | { is: "refused"; refusal: Refusal }
+  /** `session` is the one that was refused: a tab that slept may hear of it in a later one. */
+  | { is: "refused"; refusal: Refusal; session: number }
+  /** Another one is signed in, or nobody: the database says who. */
   | { is: "session" };
 
 export class Tabs {
@@ -36,8 +38,8 @@ export class Tabs {
   readonly moving = new Held<ReadonlyMap<string, Moving>>(new Map());
   /** `presence` has changed. */
   onPresence: () => void = () => {};
-  /** The node said that there will be no connection. */
-  onRefused: (refusal: Refusal) => void = () => {};
+  /** The node said that there will be no connection in that session. */
+  onRefused: (refusal: Refusal, session: number) => void = () => {};
   /** Another tab has signed in or out. */
   onSession: () => void = () => {};
   /** Somebody wrote; told only to the tab that leads. */
@@ -59,7 +61,7 @@ export class Tabs {
       onTyping: (id, typing) => this.tell({ is: "typing", id, typing }),
       onReach: (id, reach) => this.tell({ is: "reach", id, reach }),
       onMoving: (id, moving) => this.tell({ is: "moving", id, moving }),
-      onRefused: (refusal) => this.tell({ is: "refused", refusal }),
+      onRefused: (refusal, session) => this.tell({ is: "refused", refusal, session }),
     });
   }
 
@@ -116,7 +118,7 @@ export class Tabs {
     if ("do" in word) {
       if (this.#leader.leads) this.#obey(word);
     } else if (word.is === "refused") {
-      this.onRefused(word.refusal);
+      this.onRefused(word.refusal, word.session);
     } else if (word.is === "session") {
       this.onSession();
     } else if (word.is === "moving") {
@@ -152,11 +154,20 @@ export class Tabs {
     else void this.#connect();
   }
 
+  /** Has the engine know who is signed in, in the tabs that do not lead too; false for nobody. */
+  async know(): Promise<boolean> {
+    const { facts } = this.#db;
+    const [identity, session] = await this.#db.transaction("r", facts, () =>
+      Promise.all([this.#db.fact("identity"), this.#db.session()]),
+    );
+    if (identity !== undefined) this.engine.be(identity.aor, session);
+    return identity !== undefined;
+  }
+
   /** The tab that leads connects as soon as there is somebody to connect as. */
   async #connect(): Promise<void> {
-    const identity = await this.#db.fact("identity");
-    if (identity === undefined || !this.#leader.leads) return;
-    this.engine.start(identity.aor);
+    if (!(await this.know()) || !this.#leader.leads) return;
+    this.engine.start();
     this.engine.line.reconnect();
   }
 }

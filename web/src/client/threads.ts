@@ -196,6 +196,7 @@ export class Threads {
         row: await messages.get([conversation, id]),
         leaving: await leaving().toArray(),
         upload: await transfers.get([conversation, id]),
+        session: await this.#db.session(),
       };
       await Promise.all([messages, transfers].map((table) => table.delete([conversation, id])));
       await leaving().delete();
@@ -204,7 +205,7 @@ export class Threads {
       return before;
     });
     return () =>
-      this.#change(async () => {
+      this.#undo(kept.session, async () => {
         await gone.delete([conversation, id]);
         if (kept.row !== undefined) await messages.put({ ...kept.row, touched: this.#now() });
         await outbox.bulkPut(kept.leaving);
@@ -223,8 +224,6 @@ export class Threads {
       marks.where("[conversation+target]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
     const uploads = () =>
       transfers.where("[conversation+id]").between([conversation, Dexie.minKey], [conversation, Dexie.maxKey]);
-    // By the network's clock, as ours may be any: what it takes from now on is new, and what came since is known by id.
-    const at = (await this.#db.fact("newestAt")) ?? 0;
     const kept = await this.#change(async () => {
       const before = {
         row: await conversations.get(conversation),
@@ -232,16 +231,21 @@ export class Threads {
         marks: await pieces().toArray(),
         leaving: await leaving().toArray(),
         uploads: await uploads().toArray(),
+        bound: await gone.get([conversation, ""]),
+        session: await this.#db.session(),
       };
       await Promise.all([rows(), pieces(), leaving(), uploads()].map((some) => some.delete()));
       await conversations.delete(conversation);
-      // What was here does not come back; nor does what of the history is older, and had not been fetched.
+      // What was here does not come back; nor does what of the history had not been fetched, being older than what had.
+      // Both times are the server's: by our clock, if it is fast, what has not come yet would be among them.
+      const at = (await this.#db.fact("newestAt")) ?? 0;
       await gone.bulkPut(["", ...before.rows.map(({ id }) => id)].map((id) => ({ conversation, id, at })));
       return before;
     });
     return () =>
-      this.#change(async () => {
+      this.#undo(kept.session, async () => {
         await gone.bulkDelete(["", ...kept.rows.map(({ id }) => id)].map((id) => [conversation, id]));
+        if (kept.bound !== undefined) await gone.put(kept.bound);
         if (kept.row !== undefined) await conversations.put(kept.row);
         await messages.bulkPut(kept.rows.map((row) => ({ ...row, touched: this.#now() })));
         await marks.bulkPut(kept.marks);
@@ -289,9 +293,14 @@ export class Threads {
     await this.#db.conversations.put(row);
   }
 
+  /** What was taken away is of a session: it comes back to no other. */
+  async #undo(session: number, work: () => Promise<void>): Promise<void> {
+    await this.#db.during(session, work);
+  }
+
   #change<T>(work: () => Promise<T>): Promise<T> {
-    const { messages, marks, conversations, gone, outbox, transfers } = this.#db;
-    return this.#db.transaction("rw", [messages, marks, conversations, gone, outbox, transfers], work);
+    const { messages, marks, conversations, gone, outbox, transfers, facts } = this.#db;
+    return this.#db.transaction("rw", [messages, marks, conversations, gone, outbox, transfers, facts], work);
   }
 }
 

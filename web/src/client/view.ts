@@ -158,3 +158,8 @@ function inOrder(one: Conversation, other: Conversation): number {
   }
   return other.at - one.at;
 }
+
+/** Whether it counts as one with something new. */
+export function isUnread({ unread, markedUnread, mutedUntil, archived }: Conversation, now: number): boolean {
+  return (unread > 0 || markedUnread) && mutedUntil <= now && !archived;
+}

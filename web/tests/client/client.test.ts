@@ -572,10 +572,11 @@ describe("several tabs", () => {
       const shared = { database: database(), openChannel: ether.open, locks };
       const first = tab(shared);
       const started = first.start();
-      await settle(60); // what it does before it waits for anything takes no time
-      await clock.advance(6_000);
+      await eventually(async () => {
+        await clock.advance(1_000);
+        return current(first.connection).state === "online";
+      }, "first online");
       await started;
-      await eventually(() => current(first.connection).state === "online", "first online");
       const second = tab(shared);
       await second.start();
       await clock.advance(6_000);
@@ -590,6 +591,28 @@ describe("several tabs", () => {
       await eventually(() => current(second.connection).state === "online", "second online");
     });
   }
+});
+
+test("what the node finds is found in a tab that does not lead too", async () => {
+  const shared = { database: database(), openChannel: new Ether().open, locks: new Locks() };
+  await online(shared);
+  const second = tab(shared);
+  await second.start();
+  const found = {
+    cursor: "1",
+    direction: "outgoing",
+    peer: PEER,
+    message_id: "old",
+    at: 1,
+    content_type: "text/plain",
+  };
+  const cpim = btoa(String.fromCharCode(...chat("old", "long ago")));
+  const items = [{ ...found, cpim, state: "delivered", kind: "chat" }];
+  node.routes.set("GET /api/search", { status: 200, body: { items, more: false } });
+  const more = await new Promise<string[]>((resolve) => {
+    void second.search("long", (told) => resolve(told.messages.map(({ text, own }) => `${own} ${text}`)));
+  });
+  expect(more).toEqual(["true long ago"]);
 });
 
 test("a browser that goes offline says so at once in every tab, and connects again when it is back", async () => {

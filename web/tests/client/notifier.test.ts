@@ -105,6 +105,7 @@ describe("the notifier", () => {
       permission: () => permission,
       ask: async () => permission,
       registration: async () => registration,
+      registered: async () => registration,
       newMessages,
     });
     const view = new View(db, new Numbers("FR"), { typing: new Set(), reach: new Map() }, shared.now);
@@ -251,8 +252,28 @@ describe("the notifier", () => {
       permission: () => permission,
       ask: async () => permission,
       registration: async () => registration,
+      registered: async () => registration,
       newMessages,
     }).forget();
     expect(screen).toEqual([]);
+  });
+
+  test("signing out makes the browser forget its subscription, where it has one", async () => {
+    let unsubscribed = 0;
+    const subscription = { unsubscribe: async () => (unsubscribed += 1) };
+    const pushManager = { getSubscription: async () => (subscribed ? subscription : null) };
+    const known = { ...registration, pushManager } as unknown as ServiceWorkerRegistration;
+    const notifications = new Notifications({} as Pick<Http, "pushKey" | "setPush">, {
+      permission: () => permission,
+      ask: async () => permission,
+      registration: () => new Promise(() => {}),
+      registered: async () => known,
+      newMessages,
+    });
+    await notifications.forget();
+    expect(unsubscribed).toBe(1);
+    subscribed = false;
+    await notifications.forget();
+    expect(unsubscribed).toBe(1);
   });
 });

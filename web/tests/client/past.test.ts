@@ -18,6 +18,7 @@ let inbox: Inbox;
 let history: History;
 let items: HistoryItem[];
 let pages: string[];
+let session: number;
 
 beforeEach(() => {
   clock = new Clock();
@@ -25,8 +26,21 @@ beforeEach(() => {
   threads = new Threads(db, () => clock.now);
   items = [];
   pages = [];
-  inbox = new Inbox({ now: () => clock.now, random: counted }, db, threads, () => OWN);
-  history = new History({ history: serve }, db, inbox, () => OWN);
+  session = 0;
+  inbox = new Inbox(
+    { now: () => clock.now, random: counted },
+    db,
+    threads,
+    () => OWN,
+    () => session,
+  );
+  history = new History(
+    { history: serve },
+    db,
+    inbox,
+    () => OWN,
+    () => session,
+  );
 });
 
 /** As the node does: the newest first with `before` or neither, the oldest first with `after`. */
@@ -168,6 +182,71 @@ describe("history", () => {
     item("seen on the phone", { state: "displayed" });
     await history.catchUp();
     expect((await db.conversations.get(PEER))?.unread).toBe(3);
+  });
+
+  test("of a conversation that was deleted brings nothing more but what is newer", async () => {
+    for (let number = 1; number <= PAGE + 2; number += 1) item(`${number}`);
+    let answer = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const slow: typeof serve = async (where) => {
+      if (where.before !== undefined) await held;
+      return serve(where);
+    };
+    history = new History(
+      { history: slow },
+      db,
+      inbox,
+      () => OWN,
+      () => session,
+    );
+    await history.catchUp();
+    await threads.clear(PEER);
+    answer();
+    await history.settled();
+    expect(await texts()).toEqual([]);
+    item("new");
+    await history.catchUp();
+    expect(await texts()).toEqual(["new"]);
+    await threads.clear(PEER);
+    item("newer");
+    await history.catchUp();
+    expect(await texts()).toEqual(["newer"]);
+  });
+
+  test("keeps nothing of a page that was asked for in a session that is over", async () => {
+    item("1");
+    let answer = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const slow: typeof serve = async (where) => {
+      await held;
+      return serve(where);
+    };
+    history = new History(
+      { history: slow },
+      db,
+      inbox,
+      () => OWN,
+      () => session,
+    );
+    const over = history.catchUp();
+    await db.wipe();
+    session = await db.session(); // they have signed in again
+    answer();
+    await expect(over).rejects.toThrow();
+    expect([await texts(), await db.fact("newest"), await db.fact("oldest")]).toEqual([[], undefined, undefined]);
+  });
+
+  test("keeps nothing behind the back of a tab that has ended the session", async () => {
+    await db.wipe();
+    item("1");
+    await expect(history.catchUp()).rejects.toThrow();
+    items = [];
+    await expect(history.catchUp()).rejects.toThrow();
+    expect([await texts(), await db.fact("newest"), await db.fact("oldest")]).toEqual([[], undefined, undefined]);
   });
 
   test("knows reactions and edits, and passes over what cannot be read", async () => {

@@ -2,6 +2,7 @@ import "fake-indexeddb/auto";
 
 import { beforeEach, describe, expect, test } from "vitest";
 import { Database, emptyConversation } from "../../src/client/database";
+import type { Environment } from "../../src/client/environment";
 import { Http } from "../../src/client/http";
 import type { Session } from "../../src/client/model";
 import { ASK_AGAIN_AFTER, LONGER_AFTER, type Provisioning, RETRY_AFTER, SignInMachine } from "../../src/client/sign-in";
@@ -16,6 +17,8 @@ let session: Held<Session>;
 let seen: Session[];
 let machine: SignInMachine;
 let done: string[];
+let provisioning: Provisioning;
+let parts: Pick<Environment, "after" | "fetch">;
 let release: { connected: () => void; filled: () => void };
 
 beforeEach(() => {
@@ -27,7 +30,7 @@ beforeEach(() => {
   done = [];
   session.subscribe((value) => seen.push(value));
   release = { connected: () => {}, filled: () => {} };
-  const provisioning: Provisioning = {
+  provisioning = {
     connect: () => void done.push("connect"),
     connected: () =>
       new Promise((resolve) => {
@@ -43,7 +46,7 @@ beforeEach(() => {
     },
     entered: () => db.wipe(false, ["settings"]),
   };
-  const parts = { after: clock.after, fetch: node.fetch };
+  parts = { after: clock.after, fetch: node.fetch };
   machine = new SignInMachine(parts, new Http(parts), db, session, provisioning, { name: "Test" });
   answer("GET /api/session", 401, { error: "signed-out" });
 });
@@ -134,6 +137,30 @@ describe("the number", () => {
 });
 
 describe("the code", () => {
+  test.each([
+    [401, { error: "signed-out" }],
+    [200, { aor: OWN, number: "06", profile_name: "", device: "d", operator: { name: "E", theme: "", country: "FR" } }],
+  ])("is still asked for when an answer of before the request comes late (%i)", async (status, body) => {
+    let late = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      late = resolve;
+    });
+    const fetch: typeof node.fetch = async (path, init) => {
+      if (path === "/api/session") await held;
+      return node.fetch(path, init);
+    };
+    const slow = { ...parts, fetch };
+    machine = new SignInMachine(slow, new Http(slow), db, session, provisioning, { name: "Test" });
+    answer("GET /api/session", status, body);
+    const starting = machine.start();
+    await settle();
+    await asked();
+    late();
+    await starting;
+    expect(session.value).toMatchObject({ phase: "code" });
+    expect(done).toEqual([]);
+  });
+
   test("wrong ones are counted, three lock", async () => {
     await asked();
     answer("POST /api/sign-in/code", 401, { error: "wrong", tries_left: 2 });
@@ -188,6 +215,14 @@ describe("provisioning", () => {
     await phase("in");
     const steps = seen.flatMap((value) => (value.phase === "provisioning" ? [value.step] : []));
     expect([...new Set(steps)]).toEqual(["number", "settings", "connecting", "conversations"]);
+  });
+
+  test("begins with nothing that was written here since somebody else left", async () => {
+    await db.wipe();
+    await db.contacts.put({ id: OWN, name: "of nobody's session" });
+    await provision();
+    expect(await db.contacts.count()).toBe(0);
+    expect((await db.fact("identity"))?.aor).toBe(OWN);
   });
 
   test("is said to take long after 15 s, and offers Retry after 60 s while it goes on", async () => {
@@ -290,7 +325,7 @@ describe("coming back", () => {
     await machine.start();
     expect(session.value).toEqual({ phase: expected });
     expect(done).toEqual(["connect", "left"]);
-    expect(await db.facts.count()).toBe(0);
+    expect((await db.facts.toArray()).map(({ key }) => key)).toEqual(["session"]);
   });
 
   test.each(["offline", "503"])(
@@ -316,9 +351,52 @@ describe("coming back", () => {
       });
       await machine.start();
       expect(session.value).toEqual({ phase: "number" });
-      expect(await db.facts.count()).toBe(0);
+      expect((await db.facts.toArray()).map(({ key }) => key)).toEqual(["session"]);
     },
   );
+
+  describe("offline", () => {
+    beforeEach(async () => {
+      signedIn();
+      await machine.start();
+      node.reachable = false;
+      await machine.signOut();
+      node.routes.set("DELETE /api/session", () => {
+        answer("GET /api/session", 401, { error: "signed-out" });
+        return { status: 204 };
+      });
+    });
+
+    test("is told to the node later, also after a number was tried", async () => {
+      await machine.requestCode("1", "FR");
+      expect(session.value).toEqual({ phase: "number", problem: "service-down" });
+      node.reachable = true;
+      await clock.advance(ASK_AGAIN_AFTER);
+      await eventually(() => !("problem" in session.value), "told");
+      expect(await db.fact("leaving")).toBeUndefined();
+    });
+
+    test("is told as soon as there is a network", async () => {
+      node.reachable = true;
+      await machine.reconnect();
+      expect(session.value).toEqual({ phase: "number" });
+      expect(await db.fact("leaving")).toBeUndefined();
+    });
+
+    test("is told by a tab that did not try itself", async () => {
+      node.reachable = true;
+      session.set({ phase: "number" });
+      await machine.reconnect();
+      expect(await db.fact("leaving")).toBeUndefined();
+    });
+
+    test("is told once at a time", async () => {
+      node.reachable = true;
+      node.requests = [];
+      await Promise.all([machine.reconnect(), machine.requestCode("1", "FR")]);
+      expect(node.requests.filter(({ method }) => method === "DELETE")).toHaveLength(1);
+    });
+  });
 
   test("a sign-out that the node has not heard of is told when it can be reached, whatever was tried meanwhile", async () => {
     signedIn();

@@ -285,6 +285,28 @@ describe("taking away", () => {
     expect(await threads.add(past("m", clock.now - 1000))).toBe(false);
     expect(await threads.add(past("newer", clock.now - 500))).toBe(true);
   });
+
+  test("taking back a second deletion leaves the first as it was", async () => {
+    const past = (id: string, arrived: number) => theirs(id, { at: arrived, arrived });
+    await db.setFact("newestAt", clock.now - 1000);
+    await threads.clear(PEER);
+    await threads.add(past("newer", clock.now - 500));
+    await (
+      await threads.clear(PEER)
+    )();
+    expect((await row("newer"))?.id).toBe("newer");
+    expect(await threads.add(past("older", clock.now - 2000))).toBe(false);
+  });
+
+  test("so it is on a device with a fast clock", async () => {
+    await db.setFact("newestAt", clock.now - 1000);
+    const fast = new Threads(db, () => clock.now + 10 * 60_000);
+    await fast.add(theirs("live"));
+    await fast.clear(PEER);
+    const at = clock.now + 5 * 60_000; // taken by another device of ours; this one has it from the history
+    expect(await fast.add(theirs("live", { at: clock.now, arrived: clock.now }))).toBe(false);
+    expect(await fast.add(theirs("next", { at, arrived: at }))).toBe(true);
+  });
 });
 
 test("what may be done with a message follows from its state, its author and the time", async () => {
