@@ -60,6 +60,15 @@ def site(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
+STILL = """() => new Promise((resolve) => {
+  const settled = () => { observer.disconnect(); resolve(); };
+  let timer = setTimeout(settled, 300);
+  const observer = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(settled, 300); });
+  observer.observe(document, { attributes: true, childList: true, characterData: true, subtree: true });
+})"""
+"""Returns when nothing on the page has changed for a while: what is still being prepared is looked at by nobody."""
+
+
 class Page:
     """One page of the states, which remembers what went wrong on it."""
 
@@ -77,7 +86,7 @@ class Page:
     def show(self, state: str, query: str = "") -> Any:
         self.page.goto(f"{self._site}/states.html?state={state}&{query}")
         self.page.wait_for_function("globalThis.states !== undefined")
-        self.page.wait_for_timeout(300)
+        self.page.evaluate(STILL)
         return self.page
 
 
