@@ -6,28 +6,33 @@ answer. Each round is one file up and down at one server and then at the other: 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
-import sqlite3
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.rounds import FULL, Bench, Broken, Measured, Series
 from bench.yardstick import cpu
 from bench.yardstick.peer import DATA
+from joyn.sms.outbox import read
 
 SIZE = 100_000_000
 BLOCK = os.urandom(1 << 20)
 NUMBER = "+33639980001"
+PAGE = 18484
+"""The port where the browser signs in."""
 STARTING = 20.0
 """Seconds a server may take until it listens."""
 FORM = (
@@ -150,6 +155,7 @@ def _joyn(place: Path) -> Iterator[Server]:
     )
     (place / "joyn.toml").write_text(
         '[[sip.listeners]]\nname = "tcp"\ntransport = "tcp"\nport = 18483\n[msrp]\nlisteners = []\n'
+        f"[[http.listeners]]\nport = {PAGE}\n"
         f'[files]\nquota = "999GiB"\ntotal = "999GiB"\n{listeners}'
     )
     subprocess.run([*command, "subscriber", "add", NUMBER], check=True, cwd=place, stdout=subprocess.DEVNULL)
@@ -175,14 +181,20 @@ def _joyn(place: Path) -> Iterator[Server]:
 
 
 def _ticket(place: Path) -> str:
-    """What a browser would be given; the key is the node's own."""
-    from joyn.model.aor import Aor
-    from joyn.services.files.tickets import Tickets
+    """Signs a browser in, and asks for its leave to send files."""
+    site = f"http://127.0.0.1:{PAGE}"
+    jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
 
-    (database,) = (place / "data").glob("*.db")
-    with sqlite3.connect(database) as connection:
-        (key,) = connection.execute("SELECT value FROM secret WHERE name = 'files'").fetchone()
-    return Tickets(key, wall=lambda: time.time() + 3600).make(Aor(f"tel:{NUMBER}"))[0]
+    def ask(path: str, said: dict[str, str] | None = None) -> dict[str, Any]:
+        body = None if said is None else json.dumps(said).encode()
+        with jar.open(urllib.request.Request(site + path, body, {"Content-Type": "application/json"})) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+
+    ask("/api/sign-in", {"number": NUMBER})
+    (text,) = read(place / "data" / "sms-outbox.jsonl")
+    ask("/api/sign-in/code", {"code": text.text.split()[0]})
+    return str(ask("/api/files")["ticket"])
 
 
 @contextmanager

@@ -25,12 +25,13 @@ from joyn.edge.http.describing import Caller
 from joyn.edge.http.file_leave import FileLeaveDoor
 from joyn.edge.http.files import Credentials, FilesDoor
 from joyn.listening import http_limits, http_listener
+from joyn.model.aor import Aor
 from joyn.model.subscriber import Subscriber
 from joyn.protocol.sip.auth import Auth
 from joyn.services.files.content_server import ContentServer, FilePolicy
 from joyn.services.files.tickets import Tickets
 from joyn.services.subscribers import Authentication, Challenge
-from joyn.store import Files, Store
+from joyn.store import Devices, Files, Store
 from joyn.transport.http import HttpListener, HttpServer
 
 __all__ = ["ContentService"]
@@ -106,7 +107,7 @@ class ContentService:
             wall=time.time,
             make_id=lambda: secrets.token_urlsafe(24),
         )
-        door = FilesDoor(self._server, _Credentials(self._authentication, node), self.tickets)
+        door = FilesDoor(self._server, _Credentials(self._authentication, self._store.devices, node), self.tickets)
         self._http = HttpServer(
             application([door], trusted_proxies=self._settings.http.trusted_proxies, patience=None, cookieless=True),
             http_limits(self._settings),
@@ -152,11 +153,17 @@ class _Elsewhere:
 
 
 class _Credentials(Credentials):
-    """Digest, checked on the node's loop, where it is remembered how often a nonce was used."""
+    """Digest and devices, asked about on the node's loop, where it is remembered how often a nonce was used."""
 
-    def __init__(self, authentication: Authentication, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, authentication: Authentication, devices: Devices, loop: asyncio.AbstractEventLoop) -> None:
         self._authentication = authentication
         self._elsewhere = _Elsewhere(authentication, loop)
+        self._devices = cast(Devices, _Elsewhere(devices, loop))
+
+    async def holds(self, aor: Aor, device: str) -> bool:
+        """Whether the subscriber still has this device."""
+        found = await self._devices.get(device)
+        return found is not None and found.aor == aor
 
     async def authenticate(self, credentials: Auth | None, method: str, path: str) -> Subscriber:
         """See Authentication.authenticate."""

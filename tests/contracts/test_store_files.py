@@ -1,5 +1,6 @@
 """What every store promises of uploads and files."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ def make_upload(tid="t1", owner=ALICE, **fields):
             "owner": owner,
             "tid": tid,
             "size": 1000,
+            "reserved": 1000,
             "name": "a.jpg",
             "content_type": "image/jpeg",
             "thumbnail": Content("ee" * 32, 20),
@@ -86,7 +88,7 @@ def test_an_upload_with_the_same_tid_takes_the_place_of_its_owner_s(run):
         theirs = make_upload(owner=BOB)
         await store.files.begin(theirs)
         await store.files.begin(make_upload())
-        again = make_upload(id="another id", size=5)
+        again = make_upload(id="another id", reserved=5)
         assert await store.files.begin(again) == make_upload()
         assert await store.files.upload_of(ALICE, "t1") == again
         assert await store.files.upload_of(BOB, "t1") == theirs
@@ -101,6 +103,39 @@ def test_only_a_subscriber_uploads(run):
             await store.files.begin(make_upload())
         assert refused.value.reason is Reason.UNKNOWN_RECIPIENT
         assert await store.files.usage(ALICE) == FileUsage(0, 0)
+
+    run(story)
+
+
+def test_who_is_blocked_uploads_nothing(run):
+    async def story(store):
+        await store.subscribers.put(make_subscriber(ALICE, username=ALICE, blocked=True))
+        with pytest.raises(Refused) as refused:
+            await store.files.begin(make_upload())
+        assert refused.value.reason is Reason.SUBSCRIBER_BLOCKED
+
+    run(story)
+
+
+def test_room_is_reserved_up_to_the_bounds_however_many_ask_at_once(run):
+    async def story(store):
+        await subscribe(store)
+        uploads = [make_upload(f"t{number}", reserved=0) for number in range(6)]
+        for upload in uploads:
+            await store.files.begin(upload)
+        most = FileUsage(own=1000, all=1500)
+        took = await asyncio.gather(*(store.files.reserve(one.id, 300, most) for one in uploads))
+        assert (sum(took), await store.files.usage(ALICE)) == (3, FileUsage(900, 900))
+        assert await store.files.reserve(uploads[took.index(True)].id, 400, most)
+        assert not await store.files.reserve(uploads[took.index(True)].id, 401, most)
+        await store.files.begin(make_upload(owner=BOB, reserved=0))
+        theirs = make_upload(owner=BOB).id
+        assert not await store.files.reserve(theirs, 501, most)
+        assert await store.files.reserve(theirs, 500, most)
+        assert not await store.files.reserve("none", 1, FileUsage(10**9, 10**9))
+        assert await store.files.usage(BOB) == FileUsage(500, 1500)
+        await store.files.drop(theirs)
+        assert await store.files.usage(BOB) == FileUsage(0, 1000)
 
     run(story)
 

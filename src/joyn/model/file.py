@@ -7,7 +7,7 @@ from typing import Literal
 
 from joyn.model.aor import Aor
 
-__all__ = ["Content", "FileUsage", "StoredFile", "Upload"]
+__all__ = ["Content", "FileUsage", "Kind", "StoredFile", "Upload"]
 
 Kind = Literal["file", "thumbnail"]
 
@@ -26,13 +26,15 @@ class Upload:
 
     `id` is at least 128 random bits: whoever knows it may go on with the upload. `tid` is the client's own name for
     it, which means something together with the owner only. `size` is what was announced, 0 when nothing was.
-    `thumbnail` is what the sender made of the file and sent before it, None when there was none.
+    `reserved` is what is counted of it on the quotas. `thumbnail` is what the sender made of the file and sent before
+    it, None when there was none.
     """
 
     id: str
     owner: Aor
     tid: str
     size: int
+    reserved: int
     name: str
     content_type: str
     thumbnail: Content | None

@@ -335,7 +335,10 @@ class Files(Protocol):
 
     async def begin(self, upload: Upload) -> Upload | None:
         """Note that an upload begins; durable when it returns. Another of the same owner with the same tid is replaced
-        and returned, as what came of it is to be thrown away. Raises Refused(UNKNOWN_RECIPIENT) for no subscriber."""
+        and returned, as what came of it is to be thrown away.
+
+        Raises Refused: UNKNOWN_RECIPIENT for no subscriber, SUBSCRIBER_BLOCKED.
+        """
         ...
 
     async def upload(self, upload_id: str) -> Upload | None:
@@ -348,6 +351,14 @@ class Files(Protocol):
 
     async def announce(self, upload_id: str, size: int) -> bool:
         """Note the size that an upload will have, said only now; durable. False when the upload is gone."""
+        ...
+
+    async def reserve(self, upload_id: str, size: int, most: FileUsage) -> bool:
+        """Count so many bytes for an upload, in place of what was counted; durable when it returns.
+
+        False, and nothing has changed, when its owner's or all together would be more than `most`, or the upload is
+        gone. Several at once are no more than one after another.
+        """
         ...
 
     async def finish(self, upload_id: str, files: Sequence[StoredFile]) -> bool:
@@ -369,7 +380,7 @@ class Files(Protocol):
         ...
 
     async def usage(self, owner: Aor) -> FileUsage:
-        """What is taken of the quotas by uploads that were announced, and by files until `expire` finds them over."""
+        """What is taken of the quotas by what is reserved for uploads, and by files until `expire` finds them over."""
         ...
 
     async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:

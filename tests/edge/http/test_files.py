@@ -14,6 +14,7 @@ from edge.http.setting_up import Visitor
 from joyn.model.aor import Aor
 from joyn.model.file import FileUsage
 from joyn.protocol.file_info import FileInfo, parse
+from joyn.services.provisioning.devices import About
 from phone.node import ALICE, BOB
 from waiting import until
 
@@ -185,7 +186,8 @@ def test_a_file_whose_time_is_over_is_gone_and_one_that_never_was_is_unknown() -
 
 def test_a_browser_uploads_with_a_ticket_from_a_page_of_another_origin() -> None:
     async def story(sender: Sender) -> None:
-        ticket, _ = sender.office.node.content.tickets.make(ALICE_AOR)
+        device, _ = await sender.office.node.setting_up.devices.set_up(ALICE_AOR, "browser", About())
+        ticket, _ = sender.office.node.content.tickets.make(ALICE_AOR, device.id)
         headers = {"Authorization": f"Bearer {ticket}", "Origin": "http://page", "Sec-Fetch-Site": "same-site"}
         form = make_form(DATA, "t1", "a.jpg", "image/jpeg")
         async with sender.office.http.options(f"{sender.url}/content", headers={"Origin": "http://page"}) as answer:
@@ -199,6 +201,9 @@ def test_a_browser_uploads_with_a_ticket_from_a_page_of_another_origin() -> None
             bad = headers | {"Authorization": f"Bearer {wrong}"}
             async with sender.office.http.post(f"{sender.url}/content", headers=bad) as answer:
                 assert answer.status == 401
+        await sender.office.node.setting_up.devices.sign_out(device)
+        async with sender.office.http.post(f"{sender.url}/content", headers=headers) as answer:
+            assert (answer.status, await answer.json()) == (401, {"error": "ticket"})
 
     at_content(story)
 
@@ -254,6 +259,31 @@ def test_what_does_not_go_in_is_refused_and_nothing_of_it_stays(
         assert [path for path in files.rglob("*") if path.is_file()] == []
 
     at_content(story, **settings)
+
+
+def test_uploads_at_the_same_time_take_no_more_room_together_than_there_is() -> None:
+    async def story(sender: Sender) -> None:
+        assert (await sender.ask("POST", "/content"))[0] == 204
+        senders = [Sender(sender.office) for _ in range(4)]
+        for one in senders:
+            assert (await one.ask("POST", "/content"))[0] == 204
+        sent = [one.upload(JPEG + os.urandom(300_000), tid=f"t{number}") for number, one in enumerate(senders)]
+        statuses = sorted(status for status, _ in await asyncio.gather(*sent))
+        assert statuses == [200, 200, 413, 413]
+        usage = await sender.office.node.store.files.usage(ALICE_AOR)
+        assert 600_000 < usage.own <= 700_000
+
+    at_content(story, quota=700_000)
+
+
+def test_what_was_cut_takes_room_too() -> None:
+    async def story(sender: Sender) -> None:
+        await sender.half(DATA, 200_000)
+        status, body = await sender.upload(DATA, tid="t2")
+        assert (status, body) == (413, b'{"error": "quota"}')
+        assert (await sender.upload(DATA))[0] == 200
+
+    at_content(story, quota=400_000)
 
 
 @pytest.mark.parametrize(

@@ -57,5 +57,5 @@ class FileLeaveDoor(Provider):
         url = self._url()
         if not url:
             return None
-        ticket, until = self._tickets.make(asked.aor)
+        ticket, until = self._tickets.make(asked.aor, asked.device)
         return Leave(url=url, ticket=ticket, until=until, max_file=self._max_file, warn_above=self._warn_above)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
@@ -46,6 +47,7 @@ QUOTA: Final = Problem(413, "quota", "There is no room left for the subscriber's
 OTHER_TYPE: Final = Problem(415, "not-what-it-says", "The file is not what its type says.")
 UNKNOWN: Final = Problem(404, "unknown", "There is no such file or upload.")
 GONE: Final = Problem(410, "gone", "The file's time is over.")
+TICKET_OVER: Final = Problem(401, "ticket", "The ticket is over, or its device was signed out.")
 BLOCKED: Final = Problem(403, "not-eligible", "The operator has blocked the subscriber.")
 BUSY: Final = Problem(503, "busy", "The upload goes on elsewhere.")
 _REFUSED: Final = {
@@ -67,6 +69,10 @@ class Credentials(Protocol):
 
     async def authenticate(self, credentials: Auth | None, method: str, path: str) -> Subscriber:
         """With the request's method and path. Raises Challenge, and Refused(SUBSCRIBER_BLOCKED)."""
+        ...
+
+    async def holds(self, aor: Aor, device: str) -> bool:
+        """Whether the subscriber still has this device."""
         ...
 
     def challenges(self, challenge: Challenge) -> list[str]:
@@ -126,10 +132,10 @@ class FilesDoor:
         """Whose request it is. Raises Challenge, Refused."""
         header = request.headers.get("Authorization", "")
         if header[:7].lower() == "bearer ":
-            aor = self._tickets.read(header[7:].strip())
-            if aor is None:
-                raise ProblemFound(Problem(401, "ticket", "The ticket is over."))
-            return aor
+            found = self._tickets.read(header[7:].strip())
+            if found is None or not await self._credentials.holds(*found):
+                raise ProblemFound(TICKET_OVER)
+            return found[0]
         try:
             credentials = parse_auth(header) if header else None
         except ParseError:
@@ -148,25 +154,18 @@ class FilesDoor:
     async def _upload(self, request: web.Request) -> web.Response:
         """An empty body asks for a challenge or for leave (204); a form brings tid, thumbnail and file."""
         owner = await self._owner(request)
-        await self._server.room(owner)
+        await self._server.admit(owner)
         if not request.can_read_body:
             return web.Response(status=204)
-        form = _Form(self._server, owner, request.content_length or 0)
         reader = FormReader(request.headers.get("Content-Type", ""))
-        try:
+        async with AsyncExitStack() as stack:
+            form = _Form(self._server, owner, request.content_length or 0, stack)
             async for piece in _pieces(request):
                 for event in reader.feed(piece):
                     await form.take(event)
             if not reader.done or form.receiving is None:
                 raise ProblemFound(MALFORMED)
             return self._xml(emit(await form.receiving.finish()))
-        except Refused as refused:
-            if form.receiving is not None and refused.reason not in (Reason.BUSY, Reason.STORAGE_FULL):
-                await self._server.give_up(form.receiving)
-            raise
-        finally:
-            if form.receiving is not None:
-                form.receiving.close()
 
     async def _go_on(self, request: web.Request) -> web.Response:
         """The rest of an upload, or a part of it."""
@@ -176,20 +175,14 @@ class FilesDoor:
         receiving = await self._server.resume(request.match_info["id"], start, size)
         if receiving is None:
             raise ProblemFound(UNKNOWN)
-        try:
+        async with receiving:
             async for piece in _pieces(request):
-                receiving.write(piece)
+                await receiving.write(piece)
             if part is not None and receiving.received != part.end + 1:
                 raise Refused(Reason.MALFORMED, "another number of bytes came than the range says")
             if receiving.received != (size or receiving.upload.size):
                 return web.Response(status=200)
             return self._xml(emit(await receiving.finish(size)))
-        except Refused as refused:
-            if refused.reason not in (Reason.BUSY, Reason.STORAGE_FULL):
-                await self._server.give_up(receiving)
-            raise
-        finally:
-            receiving.close()
 
     async def _ask(self, request: web.Request) -> web.Response:
         """How far an upload has come, or what it has become."""
@@ -230,12 +223,16 @@ class FilesDoor:
 
 
 class _Form:
-    """The parts of an upload, in the order phones send them: tid, perhaps Thumbnail, File."""
+    """The parts of an upload, in the order phones send them: tid, perhaps Thumbnail, File.
 
-    def __init__(self, server: ContentServer, owner: Aor, length: int) -> None:
+    The file, once it has begun, is one more thing on `stack`.
+    """
+
+    def __init__(self, server: ContentServer, owner: Aor, length: int, stack: AsyncExitStack) -> None:
         self._server = server
         self._owner = owner
         self._length = length
+        self._stack = stack
         self._part: PartBegun | None = None
         self._held = bytearray()
         self._tid = ""
@@ -250,7 +247,7 @@ class _Form:
             self._end()
         elif self._part is not None and self._part.name == "file":
             assert self.receiving is not None
-            self.receiving.write(event)
+            await self.receiving.write(event)
         else:
             self._held += event
             if len(self._held) > self._server.max_held:
@@ -263,10 +260,6 @@ class _Form:
             return
         if self.receiving is not None:
             raise ProblemFound(MALFORMED)
-        thumbnail, kind = None, ""
-        if self._thumbnail is not None:
-            data, kind = self._thumbnail
-            thumbnail = await self._server.take_thumbnail(data, kind)
         announced = Announced(
             tid=self._tid,
             name=unquote(part.file_name),
@@ -274,8 +267,14 @@ class _Form:
             size=_said_size(part),
         )
         # A form is a little longer than its file, so that what does not go in is told before it comes.
-        await self._server.room(self._owner, max(announced.size, self._length - MAX_FILE_INFO - self._server.max_held))
-        self.receiving = await self._server.begin(self._owner, announced, thumbnail, kind)
+        least = max(announced.size, self._length - MAX_FILE_INFO - self._server.max_held)
+        await self._server.admit(self._owner, least)
+        thumbnail, kind = None, ""
+        if self._thumbnail is not None:
+            data, kind = self._thumbnail
+            thumbnail = await self._server.take_thumbnail(data, kind)
+        begun = await self._server.begin(self._owner, announced, thumbnail, kind)
+        self.receiving = await self._stack.enter_async_context(begun)
 
     def _end(self) -> None:
         if self._part is None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from joyn import telemetry
 from joyn.blobs import Blobs, Incoming
 from joyn.model.aor import Aor
-from joyn.model.file import Content, StoredFile, Upload
+from joyn.model.file import Content, FileUsage, Kind, StoredFile, Upload
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.file_info import FileInfo
 from joyn.services.files.sniffing import HEAD, is_lie, served_as
@@ -28,6 +28,12 @@ MAX_TID: Final = 128
 """Characters of a client's own name for an upload."""
 MAX_NAME: Final = 200
 """Characters of a file's name."""
+RESERVE: Final = 16 << 20
+"""Bytes that are reserved ahead for a file whose size nobody has said."""
+SETTLED: Final = 900.0
+"""Seconds after which a content that nobody has is nobody's: what has just been finished is not in the store yet."""
+_FOR_NOW: Final = frozenset((Reason.BUSY, Reason.STORAGE_FULL, Reason.OVERLOADED, Reason.STOPPING))
+"""Refusals that say nothing of the file: the client may go on with it."""
 RECEIVED = telemetry.counter("file.received")
 SWEPT = telemetry.counter("file.removed")
 
@@ -59,28 +65,41 @@ class Announced:
 
 
 class Receiving:
-    """A file that is coming in. Everything that comes is checked; `close` keeps it for later."""
+    """A file that is coming in. Everything that comes is checked, and room is reserved before it is kept.
 
-    def __init__(self, server: ContentServer, upload: Upload, incoming: Incoming, room: int) -> None:
+    Used as `async with`: at the end it stops, and what has come stays for the client to go on with; unless it was
+    refused for what it is, then nothing of it stays.
+    """
+
+    def __init__(self, server: ContentServer, upload: Upload, incoming: Incoming) -> None:
         self._server = server
         self._incoming = incoming
-        self._room = room
+        self._reserved = upload.reserved
         self._head = b""
         self._closed = False
         self.upload = upload
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.close()
+        if isinstance(error, Refused) and error.reason not in _FOR_NOW:
+            await self._server.give_up(self.upload)
 
     @property
     def received(self) -> int:
         """Bytes that are here."""
         return self._incoming.received
 
-    def write(self, data: memoryview | bytes) -> None:
+    async def write(self, data: memoryview | bytes) -> None:
         """The next bytes. Raises Refused: TOO_LARGE, QUOTA_PASSED, UNSUPPORTED_CONTENT, STORAGE_FULL, and BUSY when the
         client goes on with it elsewhere."""
+        received = self._incoming.received
+        if received + len(data) > self._reserved:
+            self._reserved = await self._server.reserve(self.upload, received + len(data))
         if self._closed:
             raise Refused(Reason.BUSY)
-        received = self._incoming.received
-        self._server.check_size(received + len(data), self._room)
         if received < HEAD and received == len(self._head):
             self._head += bytes(data[: HEAD - received])
             if is_lie(self.upload.content_type, self._head):
@@ -136,22 +155,27 @@ class ContentServer:
 
     # Uploads.
 
-    async def room(self, owner: Aor, announced: int = 0) -> int:
-        """Bytes that this subscriber may still upload. Raises Refused when what is announced does not go in."""
+    async def admit(self, owner: Aor, announced: int = 0) -> None:
+        """Look whether there is room before anything comes. Raises Refused: TOO_LARGE, QUOTA_PASSED."""
         if announced > self._policy.max_file:
             raise Refused(Reason.TOO_LARGE)
         usage = await self._files.usage(owner)
-        room = min(self._policy.own - usage.own, self._policy.all - usage.all)
-        if room <= 0 or announced > room:
+        if usage.own + max(announced, 1) > self._policy.own or usage.all + max(announced, 1) > self._policy.all:
             raise Refused(Reason.QUOTA_PASSED)
-        return room
 
-    def check_size(self, size: int, room: int) -> None:
-        """Whether so much may come. Raises Refused."""
-        if size > self._policy.max_file:
+    async def reserve(self, upload: Upload, size: int) -> int:
+        """Reserve room for so many bytes of a file, and for some more while there is some; how many that is.
+
+        Raises Refused: TOO_LARGE, QUOTA_PASSED.
+        """
+        policy = self._policy
+        if size > policy.max_file:
             raise Refused(Reason.TOO_LARGE)
-        if size > room:
-            raise Refused(Reason.QUOTA_PASSED)
+        beside = upload.thumbnail.size if upload.thumbnail else 0
+        for wanted in (min(size + RESERVE, policy.max_file) if not upload.size else size, size):
+            if await self._files.reserve(upload.id, wanted + beside, FileUsage(policy.own, policy.all)):
+                return wanted
+        raise Refused(Reason.QUOTA_PASSED)
 
     @property
     def max_held(self) -> int:
@@ -180,12 +204,12 @@ class ContentServer:
         tid = announced.tid.strip()
         if not tid or len(tid) > MAX_TID:
             raise Refused(Reason.MALFORMED, "no tid, or one that is too long")
-        room = await self.room(owner, announced.size)
         upload = Upload(
             id=self._make_id(),
             owner=owner,
             tid=tid,
             size=announced.size,
+            reserved=0,
             name=clean_name(announced.name),
             content_type=served_as(announced.content_type),
             thumbnail=thumbnail,
@@ -196,7 +220,12 @@ class ContentServer:
         if before is not None:
             self._stop(before.id)
             await self._blobs.discard(before.id)
-        return self._receive(upload, await self._blobs.resume(upload.id), room)
+        try:
+            reserved = await self.reserve(upload, announced.size or 1)
+        except Refused:
+            await self._files.drop(upload.id)
+            raise
+        return self._receive(replace(upload, reserved=reserved), await self._blobs.resume(upload.id))
 
     async def resume(self, upload_id: str, start: int, size: int) -> Receiving | None:
         """Go on with an upload whose next byte is number `start` of `size`; None when there is no such one.
@@ -208,20 +237,18 @@ class ContentServer:
         if upload is None:
             return None
         self._stop(upload.id)
-        room = await self.room(upload.owner) + upload.size
-        if size > self._policy.max_file:
-            raise Refused(Reason.TOO_LARGE)
         incoming = await self._blobs.resume(upload.id)
         try:
             if start != incoming.received or (upload.size and size and upload.size != size):
                 raise Refused(Reason.MALFORMED, f"the next byte is number {incoming.received}")
-            if size and not upload.size and not await self._files.announce(upload.id, size):
-                incoming.close()
-                return None
+            if size and not upload.size:
+                await self._files.announce(upload.id, size)
+                upload = replace(upload, size=size)
+            reserved = await self.reserve(upload, max(size, upload.size, incoming.received, 1))
         except BaseException:
             incoming.close()
             raise
-        return self._receive(upload, incoming, room)
+        return self._receive(replace(upload, reserved=reserved), incoming)
 
     async def progress(self, owner: Aor, tid: str) -> tuple[Upload, int] | None:
         """An upload of this subscriber that is not complete, and the bytes that are here; None for no such one.
@@ -237,22 +264,13 @@ class ContentServer:
             # Only the end of the form was cut off, or we were before it was kept: there is no rest to send.
             receiving = await self.resume(upload.id, received, upload.size)
             if receiving is not None:
-                await self._finish(receiving)
+                async with receiving:
+                    await receiving.finish()
             return None
         return upload, received
 
-    async def _finish(self, receiving: Receiving) -> None:
-        try:
-            await receiving.finish()
-        except Refused as refused:
-            if refused.reason not in (Reason.BUSY, Reason.STORAGE_FULL):
-                await self.give_up(receiving)
-            raise
-        finally:
-            receiving.close()
-
-    def _receive(self, upload: Upload, incoming: Incoming, room: int) -> Receiving:
-        self._coming[upload.id] = receiving = Receiving(self, upload, incoming, room)
+    def _receive(self, upload: Upload, incoming: Incoming) -> Receiving:
+        self._coming[upload.id] = receiving = Receiving(self, upload, incoming)
         return receiving
 
     def _stop(self, upload_id: str) -> None:
@@ -265,11 +283,10 @@ class ContentServer:
         if self._coming.get(receiving.upload.id) is receiving:
             del self._coming[receiving.upload.id]
 
-    async def give_up(self, receiving: Receiving) -> None:
+    async def give_up(self, upload: Upload) -> None:
         """Nothing will come of an upload: it is as if it had not begun."""
-        receiving.close()
-        await self._files.drop(receiving.upload.id)
-        await self._blobs.discard(receiving.upload.id)
+        await self._files.drop(upload.id)
+        await self._blobs.discard(upload.id)
 
     async def keep(self, upload: Upload, content: Content) -> Sequence[FileInfo]:
         """The upload is complete: it can be fetched.
@@ -281,12 +298,12 @@ class ContentServer:
             raise Refused(Reason.UNSUPPORTED_CONTENT, "the file is not what it is called")
         now = self._wall()
 
-        def stored(kind: str, what: Content, name: str, content_type: str) -> StoredFile:
+        def stored(kind: Kind, what: Content, name: str, content_type: str) -> StoredFile:
             return StoredFile(
                 id=self._make_id(),
                 owner=upload.owner,
                 tid=upload.tid,
-                kind="thumbnail" if kind == "thumbnail" else "file",
+                kind=kind,
                 digest=what.digest,
                 size=what.size,
                 name=name,
@@ -335,12 +352,9 @@ class ContentServer:
     # Upkeep.
 
     async def sweep(self) -> int:
-        """Forget what is over: files, uploads that nobody goes on with, contents that nobody has. How many contents.
-
-        A content is left alone for as long as an upload takes: what has just been finished is not in the store yet.
-        """
+        """Forget what is over: files, uploads that nobody goes on with, contents that nobody has. How many contents."""
         now, swept = self._wall(), 0
-        patience = now - self._policy.upload_for
+        patience, settled = now - self._policy.upload_for, now - min(SETTLED, self._policy.upload_for)
         while given_up := await self._files.expire(now, uploads_before=patience):
             for upload in given_up:
                 await self._blobs.discard(upload.id)
@@ -348,11 +362,11 @@ class ContentServer:
             for name in names:
                 if await self._files.upload(name) is None:
                     await self._blobs.discard(name)
-        async for digests in self._blobs.unused_since(patience):
+        async for digests in self._blobs.unused_since(settled):
             used = await self._files.used(digests, now)
             for digest in digests:
                 if digest not in used:
-                    await self._blobs.remove(digest, before=patience)
+                    await self._blobs.remove(digest, before=settled)
                     SWEPT.inc()
                     swept += 1
         return swept

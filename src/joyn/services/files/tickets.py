@@ -24,14 +24,14 @@ class Tickets:
         self._key = key
         self._wall = wall
 
-    def make(self, aor: Aor) -> tuple[str, float]:
-        """A ticket of this subscriber, and until when (wall clock) it is good."""
+    def make(self, aor: Aor, device: str) -> tuple[str, float]:
+        """A ticket of this subscriber's device, and until when (wall clock) it is good."""
         until = int(self._wall() + LIFETIME)
-        said = f"{until} {aor}".encode()
+        said = f"{until} {device} {aor}".encode()
         return base64.urlsafe_b64encode(self._seal(said) + said).rstrip(b"=").decode(), float(until)
 
-    def read(self, ticket: str) -> Aor | None:
-        """Whose ticket this is; None for one that is over, and for what is none."""
+    def read(self, ticket: str) -> tuple[Aor, str] | None:
+        """Whose ticket this is, and which device's; None for one that is over, and for what is none."""
         try:
             data = base64.urlsafe_b64decode(ticket + "=" * (-len(ticket) % 4))
         except ValueError:
@@ -39,8 +39,8 @@ class Tickets:
         seal, said = data[:_MAC], data[_MAC:]
         if not hmac.compare_digest(seal, self._seal(said)):
             return None
-        until, _, aor = said.decode().partition(" ")
-        return Aor(aor) if float(until) > self._wall() else None
+        until, device, aor = said.decode().split(" ", 2)
+        return (Aor(aor), device) if float(until) > self._wall() else None
 
     def _seal(self, said: bytes) -> bytes:
         return hmac.new(self._key, said, hashlib.sha256).digest()

@@ -27,6 +27,7 @@ _UPLOAD: Final = (
     "owner",
     "tid",
     "size",
+    "reserved",
     "name",
     "content_type",
     "thumbnail",
@@ -38,6 +39,7 @@ _UPLOADS = f"SELECT {', '.join(_UPLOAD)} FROM upload"
 _PUT_UPLOAD = f"INSERT INTO upload ({', '.join(_UPLOAD)}) VALUES ({', '.join('?' * len(_UPLOAD))})"
 _ALL: Final = ""
 """The owner of the row that counts for everybody."""
+_TAKEN: Final = "SELECT owner, bytes FROM file_usage WHERE owner IN (?, ?)"
 _COUNT: Final = (
     "INSERT INTO file_usage (owner, bytes) VALUES (?, ?) "
     "ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes"
@@ -55,14 +57,15 @@ class SqliteFiles:
         """Note that an upload begins."""
 
         def write(connection: sqlite3.Connection) -> Upload | None:
-            if connection.execute("SELECT 1 FROM subscriber WHERE aor = ?", (upload.owner,)).fetchone() is None:
-                raise Refused(Reason.UNKNOWN_RECIPIENT, "no such subscriber")
+            known = connection.execute("SELECT blocked FROM subscriber WHERE aor = ?", (upload.owner,)).fetchone()
+            if known is None or known[0]:
+                raise Refused(Reason.SUBSCRIBER_BLOCKED if known else Reason.UNKNOWN_RECIPIENT)
             found = connection.execute(f"{_UPLOADS} WHERE owner = ? AND tid = ?", (upload.owner, upload.tid)).fetchone()
             before = None if found is None else _upload(found)
             if before is not None:
                 _forget(connection, before)
             connection.execute(_PUT_UPLOAD, _row(upload))
-            _count(connection, upload.owner, upload.size)
+            _count(connection, upload.owner, upload.reserved)
             return before
 
         return await self._writer.call(write)
@@ -81,11 +84,23 @@ class SqliteFiles:
         """Note the size that an upload will have."""
 
         def write(connection: sqlite3.Connection) -> bool:
-            row = connection.execute("SELECT owner, size FROM upload WHERE id = ?", (upload_id,)).fetchone()
+            return connection.execute("UPDATE upload SET size = ? WHERE id = ?", (size, upload_id)).rowcount > 0
+
+        return await self._writer.call(write)
+
+    async def reserve(self, upload_id: str, size: int, most: FileUsage) -> bool:
+        """Count so many bytes for an upload."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            row = connection.execute("SELECT owner, reserved FROM upload WHERE id = ?", (upload_id,)).fetchone()
             if row is None:
                 return False
-            connection.execute("UPDATE upload SET size = ? WHERE id = ?", (size, upload_id))
-            _count(connection, row[0], size - row[1])
+            owner, more = row[0], size - row[1]
+            taken = _usage(connection.execute(_TAKEN, (owner, _ALL)).fetchall(), owner)
+            if taken.own + more > most.own or taken.all + more > most.all:
+                return False
+            connection.execute("UPDATE upload SET reserved = ? WHERE id = ?", (size, upload_id))
+            _count(connection, owner, more)
             return True
 
         return await self._writer.call(write)
@@ -131,9 +146,7 @@ class SqliteFiles:
 
     async def usage(self, owner: Aor) -> FileUsage:
         """What is taken of the quotas."""
-        rows = self._quick.rows("SELECT owner, bytes FROM file_usage WHERE owner IN (?, ?)", (owner, _ALL))
-        taken = {row[0]: row[1] for row in rows}
-        return FileUsage(own=taken.get(owner, 0), all=taken.get(_ALL, 0))
+        return _usage(self._quick.rows(_TAKEN, (owner, _ALL)), owner)
 
     async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:
         """Forget what is over."""
@@ -180,13 +193,18 @@ def forget_files(connection: sqlite3.Connection, aor: Aor) -> None:
         connection.execute(f"DELETE FROM {table} WHERE owner = ?", (aor,))
 
 
+def _usage(rows: Sequence[tuple[str, int]], owner: Aor) -> FileUsage:
+    taken = dict(rows)
+    return FileUsage(own=taken.get(owner, 0), all=taken.get(_ALL, 0))
+
+
 def _count(connection: sqlite3.Connection, owner: Aor, more: int) -> None:
     connection.executemany(_COUNT, [(owner, more), (_ALL, more)])
 
 
 def _forget(connection: sqlite3.Connection, upload: Upload) -> None:
     connection.execute("DELETE FROM upload WHERE id = ?", (upload.id,))
-    _count(connection, upload.owner, -upload.size)
+    _count(connection, upload.owner, -upload.reserved)
 
 
 def _row(upload: Upload) -> tuple[Any, ...]:
