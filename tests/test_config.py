@@ -18,6 +18,7 @@ from joyn.config import (
     SipSettings,
     StoreSettings,
     annotated,
+    is_tables,
     load,
     parse,
 )
@@ -133,7 +134,7 @@ def test_the_sample_documents_every_setting_and_its_active_lines_are_not_needed(
     for section in fields(Settings):
         value = getattr(Settings(), section.name)
         for field in fields(value):
-            assert field.name == "listeners" or field.metadata["sentence"] in sample
+            assert is_tables(field) or field.metadata["sentence"] in sample
     assert parse(sample) == Settings()
 
 
@@ -204,6 +205,32 @@ def test_the_access_network_s_proxies_are_networks() -> None:
     assert (
         error_of('[provisioning]\ntrusted_proxies = ["10.0.0.0/8", "proxy"]').key == "provisioning.trusted_proxies[1]"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('ranges = ["+33639", "0639"]', "interconnect.ranges[1]"),
+        ('ranges = ["+1234567890123456"]', "interconnect.ranges[0]"),
+        ('file_policy = "proxy"', "interconnect.file_policy"),
+        ('[[interconnect.listeners]]\nhost = "0.0.0.0"', "interconnect.listeners[0].advertise"),
+        ('[[interconnect.media]]\n[[interconnect.media]]\nname = "b"', "interconnect.media[1].port"),
+        ('[[interconnect.listeners]]\ncertificate = "a.pem"', "interconnect.listeners[0].certificate"),
+    ],
+)
+def test_what_no_peer_can_be_told_is_refused(line: str, key: str) -> None:
+    assert error_of(f"[interconnect]\n{line}").key == key
+
+
+def test_an_interconnect_is_read_and_written_with_both_kinds_of_listeners_or_one() -> None:
+    read = parse("[[interconnect.listeners]]\nadvertise = 'border.example'\n")
+    (listener,) = read.interconnect.listeners
+    assert (listener.transport, listener.port, listener.advertise) == ("tls", 5062, "border.example")
+    assert parse(annotated(read)) == read
+    both = parse("[[interconnect.media]]\n[[interconnect.listeners]]\n")
+    assert both.interconnect.media[0].port == 2857
+    assert parse(annotated(both)) == both
+    assert not parse("").interconnect.listeners
 
 
 def test_http_settings_are_read() -> None:

@@ -6,9 +6,10 @@ import dataclasses
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 import joyn.cli
-from joyn.config import Settings, rows
+from joyn.config import Settings, hints_of, is_tables, rows
 from joyn.telemetry import EVENTS, level_of
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
@@ -27,15 +28,17 @@ def config_page() -> str:
     for section in dataclasses.fields(settings):
         value = getattr(settings, section.name)
         lines += ["", f"## [{section.name}]", "", type(value).__doc__ or "", *_keys(value)]
-        for listener in getattr(value, "listeners", ())[:1]:
-            lines += ["", f"### [[{section.name}.listeners]]", "", type(listener).__doc__ or "", *_keys(listener)]
+        for field in filter(is_tables, dataclasses.fields(value)):
+            # How one is written, also where none is the default.
+            kind = get_args(hints_of(type(value))[field.name])[0]
+            lines += ["", f"### [[{section.name}.{field.name}]]", "", kind.__doc__ or "", *_keys(kind())]
     return "\n".join(lines) + "\n"
 
 
 def _keys(section: object) -> list[str]:
     lines = ["", "| Key | Default | Meaning |", "|---|---|---|"]
     for field, shown, _ in rows(section):
-        if field.name != "listeners":
+        if not is_tables(field):
             # What follows another key has no default of its own.
             default = "" if field.metadata["follows"] or field.default is None else f"`{shown}`"
             lines.append(f"| `{field.name}` | {default} | {field.metadata['sentence']} |")

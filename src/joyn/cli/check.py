@@ -17,7 +17,7 @@ from joyn.cli.printing import DEFAULT_CONFIG, ConfigPath
 from joyn.cli.trouble import NO, Trouble, settings_of
 
 if TYPE_CHECKING:
-    from joyn.config import HttpListener, MsrpListener, Settings, SipListener
+    from joyn.config import HttpListener, InterconnectListener, MsrpListener, Settings, SipListener
 
 SOON: Final = timedelta(days=30)
 """A certificate that ends within this is worth a word."""
@@ -142,14 +142,14 @@ def _dates(path: Path, not_before: datetime, not_after: datetime, now: datetime)
 
 
 def _ports(settings: Settings) -> Iterator[Finding]:
-    from joyn.config import SPOKEN
+    from joyn.config import listeners_of
 
-    for section in SPOKEN:
-        for one in getattr(settings, section).listeners:
-            yield _port(f"{section} {one.name}", one)
+    for place, listeners in listeners_of(settings):
+        for one in listeners:
+            yield _port(f"{place.removesuffix('.listeners')} {one.name}", one)
 
 
-def _port(name: str, listener: SipListener | MsrpListener | HttpListener) -> Finding:
+def _port(name: str, listener: SipListener | MsrpListener | HttpListener | InterconnectListener) -> Finding:
     where = f"{name}: {listener.transport} {listener.host} port {listener.port}"
     kind = socket.SOCK_DGRAM if listener.transport == "udp" else socket.SOCK_STREAM
     try:

@@ -24,6 +24,9 @@ from joyn.config.sections import (
     FilesSettings,
     HttpListener,
     HttpSettings,
+    InterconnectListener,
+    InterconnectMedia,
+    InterconnectSettings,
     LogSettings,
     MessagingSettings,
     MsrpListener,
@@ -41,12 +44,14 @@ from joyn.config.sections import (
 
 __all__ = [
     "MEMORY",
-    "SPOKEN",
     "AdminSettings",
     "ConfigError",
     "FilesSettings",
     "HttpListener",
     "HttpSettings",
+    "InterconnectListener",
+    "InterconnectMedia",
+    "InterconnectSettings",
     "LogSettings",
     "MessagingSettings",
     "MsrpListener",
@@ -61,6 +66,8 @@ __all__ = [
     "SmsSettings",
     "StoreSettings",
     "annotated",
+    "is_tables",
+    "listeners_of",
     "load",
     "parse",
 ]
@@ -70,12 +77,14 @@ _DURATIONS: Final[Mapping[str, int]] = {"d": 86_400_000, "h": 3_600_000, "m": 60
 _SIZES: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-SPOKEN: Final = ("sip", "msrp", "http", "files")
-"""Sections with listeners."""
+_PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
+_TABLES: Final = frozenset({"listeners", "media"})
+
 T = TypeVar("T")
+_Listener = SipListener | MsrpListener | HttpListener | InterconnectListener
 
 
 class ConfigError(ValueError):
@@ -119,8 +128,13 @@ def annotated(settings: Settings) -> str:
         lines += ["", f"# {_title(type(value))}", f"[{section.name}]"]
         tables: list[str] = []
         for field, shown, is_default in rows(value):
-            if field.name == "listeners":
-                tables += _tables(f"{section.name}.listeners", getattr(value, field.name))
+            if is_tables(field):
+                held = getattr(value, field.name)
+                if held:
+                    tables += _tables(f"{section.name}.{field.name}", held)
+                else:
+                    # Before any table, or it would be a key of that.
+                    lines.append(f"{field.name} = []")
             else:
                 lines += [f"# {field.metadata['sentence']}", f"{'# ' if is_default else ''}{field.name} = {shown}"]
         lines += tables
@@ -134,8 +148,21 @@ def rows(section: Any) -> Iterator[tuple[dataclasses.Field[Any], str, bool]]:
         value = getattr(section, field.name)
         follows = field.metadata["follows"]
         is_default = value == (getattr(section, follows) if follows else field.default)
-        shown = "" if field.name == "listeners" else _written(value if value is not None else "", hints[field.name])
+        shown = "" if is_tables(field) else _written(value if value is not None else "", hints[field.name])
         yield field, shown, is_default
+
+
+def is_tables(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field holds listeners, which are tables of their own in the file."""
+    return field.name in _TABLES
+
+
+def listeners_of(settings: Settings) -> Iterator[tuple[str, tuple[_Listener, ...]]]:
+    """What is listened on: the place in the file, and its listeners."""
+    for section in dataclasses.fields(settings):
+        value = getattr(settings, section.name)
+        for field in filter(is_tables, dataclasses.fields(value)):
+            yield f"{section.name}.{field.name}", getattr(value, field.name)
 
 
 def hints_of(section: type) -> dict[str, Any]:
@@ -145,8 +172,6 @@ def hints_of(section: type) -> dict[str, Any]:
 
 def _tables(name: str, listeners: tuple[Any, ...]) -> list[str]:
     """An array of tables; every line is there, so that one listener can be copied to make another."""
-    if not listeners:
-        return [f"{name.rpartition('.')[2]} = []"]
     lines: list[str] = []
     for index, listener in enumerate(listeners):
         lines += ["", f"[[{name}]]"]
@@ -261,8 +286,8 @@ def _amount(value: int, units: Mapping[str, int]) -> str:
 
 def _check(settings: Settings) -> None:
     """What no field can know alone."""
-    for name in SPOKEN:
-        _check_listeners(f"{name}.listeners", getattr(settings, name).listeners)
+    for place, listeners in listeners_of(settings):
+        _check_listeners(place, listeners)
     registrar = settings.registrar
     if not registrar.min_expires <= registrar.default_expires <= registrar.max_expires:
         raise ConfigError("shall lie between min_expires and max_expires", "registrar.default_expires")
@@ -284,6 +309,10 @@ def _check(settings: Settings) -> None:
     if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
         raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
 
+    for index, prefix in enumerate(settings.interconnect.ranges):
+        if not _PREFIX.fullmatch(prefix):
+            raise ConfigError("shall be + and up to 15 digits, the first not 0", f"interconnect.ranges[{index}]")
+
 
 def _check_networks(where: str, networks: Sequence[str]) -> None:
     for index, network in enumerate(networks):
@@ -302,7 +331,7 @@ def _check_http(http: HttpSettings) -> None:
                 )
 
 
-def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener | HttpListener]) -> None:
+def _check_listeners(where: str, listeners: Sequence[_Listener]) -> None:
     names: set[str] = set()
     addresses: set[tuple[bool, str, int]] = set()
     for index, one in enumerate(listeners):
@@ -314,12 +343,18 @@ def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener 
         if one.port and address in addresses:
             raise ConfigError(f"another listener has {one.host} port {one.port}", f"{place}.port")
         addresses.add(address)
+        if isinstance(one, InterconnectListener):
+            _check_reachable(place, one)
+            continue
         if one.transport in ("tls", "https") and (one.certificate is None or one.key is None):
             missing = "certificate" if one.certificate is None else "key"
             raise ConfigError(
                 f"a {one.transport} listener needs it; `joyn init` makes one for development", f"{place}.{missing}"
             )
-        if one.advertise in _UNSPECIFIED:
-            raise ConfigError(
-                f"say which address devices reach; {one.host} is none they could send to", f"{place}.advertise"
-            )
+        _check_reachable(place, one)
+
+
+def _check_reachable(place: str, one: _Listener) -> None:
+    if one.advertise in _UNSPECIFIED:
+        who = "peers" if isinstance(one, InterconnectListener) else "devices"
+        raise ConfigError(f"say which address {who} reach; {one.host} is none they could send to", f"{place}.advertise")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar
 
 MEMORY: Final = ":memory:"
 """The store's path when nothing shall be kept."""
@@ -178,6 +178,44 @@ class FilesSettings(_Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InterconnectListener(_Section):
+    """One address where peer operators come, over TLS with certificates on both sides."""
+
+    name: str = documented("peers", "What logs call it; no two are called the same.")
+    host: str = documented("127.0.0.1", "Address to listen on.")
+    port: Port = documented(5062, "Port to listen on; 0 lets the system choose.")
+    advertise: str = documented("", "Host that peers reach it at; the host above if empty.", follows="host")
+
+    # Not a choice: what certificate is shown there is the interconnect's own.
+    transport: ClassVar[Literal["tls"]] = "tls"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterconnectMedia(InterconnectListener):
+    """One address where peer operators bring chat sessions, over TLS with certificates on both sides."""
+
+    port: Port = documented(2857, "Port to listen on; 0 lets the system choose.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterconnectSettings(_Section):
+    """Peer operators (IR.90, TS 29.165). Without listeners there are none. `joyn peer` exchanges the files."""
+
+    name: str = documented("", "What peers call this operator; operator.name if empty.")
+    ranges: tuple[str, ...] = documented((), "E.164 prefixes of this operator's numbers, as +33639; told to peers.")
+    rate: Count = documented(1000, "Requests a second that one peer may send; more get 503.")
+    queue: Count = documented(100_000, "What may wait for one peer; senders are refused what is more.")
+    keep_for: Duration = documented(7 * 86400.0, "How long what is due to a peer waits for it; then it has failed.")
+    connections: Count = documented(2, "Connections held to each peer.")
+    file_policy: Literal["localise", "direct"] = documented(
+        "localise", "Of new peers. localise: their files come through our content server. direct: devices fetch them."
+    )
+    certificate_for: Duration = documented(397 * 86400.0, "How long a certificate that is made for peers holds.")
+    listeners: tuple[InterconnectListener, ...] = documented((), "Where peers speak SIP.")
+    media: tuple[InterconnectMedia, ...] = documented((), "Where peers speak MSRP.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrarSettings(_Section):
     """Registrations (RFC 3261 §10, RFC 5626, RFC 5627)."""
 
@@ -304,6 +342,7 @@ class Settings:
     msrp: MsrpSettings = MsrpSettings()
     http: HttpSettings = HttpSettings()
     files: FilesSettings = FilesSettings()
+    interconnect: InterconnectSettings = InterconnectSettings()
     registrar: RegistrarSettings = RegistrarSettings()
     messaging: MessagingSettings = MessagingSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
@@ -327,6 +366,11 @@ class Settings:
     def files_directory(self) -> Path:
         """Where the content server keeps its files."""
         return self.operator.data / self.files.directory
+
+    @property
+    def interconnect_directory(self) -> Path:
+        """Where the certificates and keys shown to peer operators lie."""
+        return self.operator.data / "interconnect"
 
     @property
     def files_url(self) -> str:
