@@ -81,12 +81,12 @@ def make_development_ca(directory: Path) -> CertificateFiles:
     files = CertificateFiles(certificate=directory / "ca.pem", key=directory / "ca-key.pem")
     if files.certificate.exists() and files.key.exists():
         return files
-    key = _new_key()
+    key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "joyn development CA")])
     certificate = (
-        _builder(name, name, key.public_key(), CA_DAYS)
+        certificate_builder(name, name, key.public_key(), *_dates(CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(ca=True), critical=True)
+        .add_extension(key_usage(ca=True), critical=True)
         .sign(key, hashes.SHA256())
     )
     _write(files, [certificate], key)
@@ -109,14 +109,14 @@ def issue_certificate(directory: Path, names: Sequence[str]) -> CertificateFiles
     ca_key = serialization.load_pem_private_key((directory / "ca-key.pem").read_bytes(), None)
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
         raise ValueError(f"{directory / 'ca-key.pem'}: is not a key that joyn made")  # noqa: TRY004 - a file, no argument
-    key = _new_key()
+    key = new_key()
     # RFC 5280 limits a common name to 64 characters; clients read the alternative names.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     certificate = (
-        _builder(subject, ca.subject, key.public_key(), CERTIFICATE_DAYS)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        certificate_builder(subject, ca.subject, key.public_key(), *_dates(CERTIFICATE_DAYS))
+        .add_extension(x509.SubjectAlternativeName([general_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(ca=False), critical=True)
+        .add_extension(key_usage(ca=False), critical=True)
         .add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
@@ -169,31 +169,42 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         raise ssl.SSLError(f"{certificate} with {key}: {error.reason or 'not PEM, or not of each other'}") from None
 
 
-def _new_key() -> ec.EllipticCurvePrivateKey:
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """A P-256 key."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, days: int
+def _dates(days: int) -> tuple[datetime, datetime]:
+    begin = datetime.now(UTC) - _SKEW
+    return begin, begin + timedelta(days=days)
+
+
+def certificate_builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    not_before: datetime,
+    not_after: datetime,
 ) -> x509.CertificateBuilder:
+    """What every certificate begins with."""
     from cryptography import x509
 
-    now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + timedelta(days=days) - _SKEW)
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 
 
-def _usage(*, ca: bool) -> x509.KeyUsage:
+def key_usage(*, ca: bool) -> x509.KeyUsage:
+    """What the key of a CA, or of a server and client, may be used for."""
     from cryptography import x509
 
     return x509.KeyUsage(
@@ -209,7 +220,8 @@ def _usage(*, ca: bool) -> x509.KeyUsage:
     )
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def general_name(name: str) -> x509.GeneralName:
+    """A DNS name or an IP address as an alternative name."""
     from cryptography import x509
 
     try:

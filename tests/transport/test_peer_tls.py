@@ -1,0 +1,482 @@
+import asyncio
+import os
+import ssl
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from joyn.model.peer import Peer
+from joyn.transport import peer_tls
+from joyn.transport.peer_tls import (
+    PeerTrust,
+    ensure_identity,
+    fingerprint_of_connection,
+    load_identity,
+    make_certificate,
+    rotate,
+    switch,
+    switch_back,
+)
+from joyn.transport.tls import new_key
+from transport.operators import DAY, HOUR, Border, certificate_in, listening, peer_from, place_certificate, said_to
+from transport.test_tls import shake_hands
+
+ORANGE, SFR = "orange.example", "sfr.example"
+
+
+class Operator:
+    """One operator: its directory, and whom it trusts. The clock is the machine's, unless a test moves it."""
+
+    def __init__(self, directory: Path, domain: str) -> None:
+        self.domain, self.directory, self.ahead = domain, directory / domain, 0.0
+
+    def wall(self) -> float:
+        return time.time() + self.ahead
+
+    def peer(self) -> Peer:
+        ensure_identity(self.directory, self.domain, now=time.time())
+        return peer_from(self.directory, self.domain)
+
+    def trust(self, *peers: Peer) -> PeerTrust:
+        return PeerTrust(ensure_identity(self.directory, self.domain, now=time.time()), peers, wall=self.wall)
+
+
+@pytest.fixture
+def orange(tmp_path: Path) -> Operator:
+    return Operator(tmp_path, ORANGE)
+
+
+@pytest.fixture
+def sfr(tmp_path: Path) -> Operator:
+    return Operator(tmp_path, SFR)
+
+
+def met(trust: PeerTrust, *contexts: ssl.SSLContext) -> list[str]:
+    """What the border said to each that connected, one after the other."""
+
+    async def play() -> list[str]:
+        async with listening(trust) as border:
+            return [await said_to(context, border) for context in contexts]
+
+    return asyncio.run(play())
+
+
+# Our own certificate.
+
+
+def test_the_first_need_makes_a_certificate_with_a_key_for_its_owner_alone(tmp_path: Path) -> None:
+    now = time.time()
+    made = ensure_identity(tmp_path / "interconnect", ORANGE, ["192.0.2.1", "sip.orange.example"], now=now)
+    assert stat.S_IMODE(made.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(made.directory.stat().st_mode) == 0o700
+    assert made.current.not_before <= now - DAY
+    assert made.current.not_after - made.current.not_before == 397 * DAY
+    read = x509.load_pem_x509_certificate(made.current.pem.encode())
+    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == [ORANGE, "sip.orange.example"]
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["192.0.2.1"]
+    usage = read.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert set(usage) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+    assert made.current.fingerprint == read.fingerprint(hashes.SHA256()).hex()
+    assert made.sdp_fingerprint[1].replace(":", "").lower() == made.current.fingerprint
+
+
+def test_a_second_need_finds_the_same(tmp_path: Path) -> None:
+    first = ensure_identity(tmp_path, ORANGE, now=time.time())
+    assert ensure_identity(tmp_path, ORANGE, now=time.time()) == first
+    assert [one.name for one in tmp_path.iterdir()] == ["current.pem"]
+
+
+def test_of_two_that_make_it_at_once_the_first_one_s_stays(tmp_path: Path) -> None:
+    """The other process is done between our look and our write."""
+    peer_tls._make(tmp_path / "current.pem", ORANGE, (), now=time.time(), valid_for=DAY * 9)
+    first = load_identity(tmp_path)
+    peer_tls._make(tmp_path / "current.pem", ORANGE, (), now=time.time(), valid_for=DAY * 9)
+    assert load_identity(tmp_path) == first
+
+
+def test_rotating_makes_the_next_one_and_switching_shows_it_and_can_be_undone(tmp_path: Path) -> None:
+    first = ensure_identity(tmp_path, ORANGE, now=time.time())
+    with pytest.raises(LookupError, match="no next"):
+        switch(tmp_path)
+    rotated = rotate(tmp_path, ORANGE, now=time.time())
+    assert rotated.current == first.current
+    assert rotated.next is not None
+    assert rotated.exchanged == (rotated.current, rotated.next)
+    assert rotate(tmp_path, ORANGE, now=time.time()) == rotated
+    switched = switch(tmp_path)
+    assert (switched.current, switched.next, switched.previous) == (rotated.next, None, first.current)
+    back = switch_back(tmp_path)
+    assert (back.current, back.next, back.previous) == (first.current, rotated.next, None)
+    with pytest.raises(LookupError, match="no previous"):
+        switch_back(tmp_path)
+    assert {stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()} == {0o600}
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_crash_in_the_middle_of_a_switch_leaves_a_certificate_with_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    first = ensure_identity(tmp_path, ORANGE, now=time.time())
+    rotated = rotate(tmp_path, ORANGE, now=time.time())
+    crash_after(after, monkeypatch)
+    with pytest.raises(Crash):
+        switch(tmp_path)
+    monkeypatch.undo()
+    left = load_identity(tmp_path)
+    assert left is not None
+    assert left.current in (first.current, rotated.next)
+    PeerTrust(left, wall=time.time)
+    if left.current == first.current:
+        left = switch(tmp_path)
+    assert (left.current, left.next, left.previous) == (rotated.next, None, first.current)
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_a_crash_in_the_middle_of_going_back_loses_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    first = ensure_identity(tmp_path, ORANGE, now=time.time())
+    rotate(tmp_path, ORANGE, now=time.time())
+    second = switch(tmp_path)
+    crash_after(after, monkeypatch)
+    with pytest.raises(Crash):
+        switch_back(tmp_path)
+    monkeypatch.undo()
+    left = load_identity(tmp_path)
+    assert left is not None
+    if left.current == second.current:
+        with pytest.raises(LookupError):
+            switch(tmp_path)
+        left = switch_back(tmp_path)
+    assert (left.current, left.next, left.previous) == (first.current, second.current, None)
+
+
+def crash_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends before its (steps + 1)-th change of a name: links, renames, or the end."""
+    left = [steps]
+
+    def counted(real: Callable[..., object]) -> Callable[..., object]:
+        def step(*arguments: object) -> object:
+            if not left[0]:
+                raise Crash
+            left[0] -= 1
+            return real(*arguments)
+
+        return step
+
+    monkeypatch.setattr(os, "link", counted(os.link))
+    monkeypatch.setattr(Path, "replace", counted(Path.replace))
+    monkeypatch.setattr(peer_tls, "_sync", counted(peer_tls._sync))
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "current.pem").write_text("nothing")
+    with pytest.raises(ValueError, match=r"current\.pem: is no certificate"):
+        load_identity(tmp_path)
+
+
+def test_a_certificate_without_its_key_is_named(tmp_path: Path) -> None:
+    identity = ensure_identity(tmp_path, ORANGE, now=time.time())
+    identity.file.write_text(identity.current.pem)
+    with pytest.raises(ssl.SSLError, match=r"current\.pem"):
+        PeerTrust(identity, wall=time.time)
+
+
+# Two operators.
+
+
+def test_who_has_exchanged_certificates_meets_and_knows_the_other(orange: Operator, sfr: Operator) -> None:
+    trust = sfr.trust(orange.peer())
+    assert met(trust, orange.trust(sfr.peer()).link(SFR)) == [ORANGE]
+
+
+def test_the_client_s_side_knows_whom_it_has_reached(orange: Operator, sfr: Operator) -> None:
+    ours = orange.trust(sfr.peer())
+
+    async def play() -> str | None:
+        async with listening(sfr.trust(orange.peer())) as border:
+            _, writer = await asyncio.open_connection("127.0.0.1", border.port, ssl=ours.link(SFR))
+            tls = writer.get_extra_info("ssl_object")
+            assert fingerprint_of_connection(tls) == sfr.peer().certificates[0].fingerprint
+            writer.close()
+            return ours.peer_of(tls)
+
+    assert asyncio.run(play()) == SFR
+
+
+def test_tls_1_2_is_taken_and_1_1_is_not(orange: Operator, sfr: Operator) -> None:
+    ours = orange.trust(sfr.peer())
+    link = ours.link(SFR)
+    link.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert met(sfr.trust(orange.peer()), link) == [ORANGE]
+    old = peer_tls.link_context(ours.identity, sfr.peer())
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
+        shake_hands(sfr.trust(orange.peer()).border, old, SFR)
+
+
+def test_a_certificate_that_was_not_exchanged_is_refused(orange: Operator, sfr: Operator, tmp_path: Path) -> None:
+    stranger = Operator(tmp_path / "elsewhere", ORANGE)
+    trust = sfr.trust(orange.peer())
+    assert met(trust, stranger.trust(sfr.peer()).link(SFR), orange.trust(sfr.peer()).link(SFR)) == ["", ORANGE]
+
+
+def test_who_shows_no_certificate_is_refused(orange: Operator, sfr: Operator) -> None:
+    bare = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    bare.check_hostname, bare.verify_mode = False, ssl.CERT_NONE
+    assert met(sfr.trust(orange.peer()), bare) == [""]
+
+
+def test_a_server_that_shows_another_certificate_is_refused(orange: Operator, sfr: Operator, tmp_path: Path) -> None:
+    impostor = Operator(tmp_path / "elsewhere", SFR)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        met(impostor.trust(orange.peer()), orange.trust(sfr.peer()).link(SFR))
+
+
+def test_an_expired_certificate_is_refused_on_either_side(orange: Operator, sfr: Operator) -> None:
+    now = time.time()
+    place_certificate(orange.directory, ORANGE, not_before=now - 9 * DAY, not_after=now - 60)
+    assert met(sfr.trust(orange.peer()), orange.trust(sfr.peer()).link(SFR)) == [""]
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        met(orange.trust(sfr.peer()), sfr.trust(orange.peer()).link(ORANGE))
+
+
+def test_a_certificate_from_a_clock_an_hour_ahead_is_taken_for_the_day_of_slack(
+    orange: Operator, sfr: Operator
+) -> None:
+    ensure_identity(orange.directory, ORANGE, now=time.time() + HOUR)
+    assert met(sfr.trust(orange.peer()), orange.trust(sfr.peer()).link(SFR)) == [ORANGE]
+
+
+def test_a_certificate_whose_time_has_not_come_is_refused(orange: Operator, sfr: Operator) -> None:
+    now = time.time()
+    place_certificate(orange.directory, ORANGE, not_before=now + HOUR, not_after=now + 9 * DAY)
+    assert met(sfr.trust(orange.peer()), orange.trust(sfr.peer()).link(SFR)) == [""]
+
+
+def test_while_it_is_rotated_the_old_one_and_the_next_are_both_known(orange: Operator, sfr: Operator) -> None:
+    old = orange.trust(sfr.peer())
+    rotate(orange.directory, ORANGE, now=time.time())
+    # SFR gets the file once, before the switch, and needs no other.
+    trust = sfr.trust(orange.peer())
+    before = old.link(SFR)
+    old.update([sfr.peer()], switch(orange.directory))
+    assert met(trust, before, old.link(SFR)) == [ORANGE, ORANGE]
+    assert old.identity.current != trust._certificates[0][1]
+
+
+def test_the_next_one_counts_also_when_the_old_one_with_the_same_name_is_over(orange: Operator, sfr: Operator) -> None:
+    now = time.time()
+    place_certificate(orange.directory, ORANGE, not_before=now - 9 * DAY, not_after=now - 60)
+    rotate(orange.directory, ORANGE, now=now)
+    known = orange.peer()
+    assert len(known.certificates) == 2
+    switch(orange.directory)
+    for certificates in (known.certificates, known.certificates[::-1]):
+        trust = sfr.trust(replace(known, certificates=certificates))
+        assert met(trust, orange.trust(sfr.peer()).link(SFR)) == [ORANGE]
+
+
+def test_a_listener_follows_who_is_added_and_who_is_removed(orange: Operator, sfr: Operator) -> None:
+    trust = sfr.trust()
+    link = orange.trust(sfr.peer()).link(SFR)
+
+    async def play() -> list[str]:
+        async with listening(trust) as border:
+            said = [await said_to(link, border)]
+            trust.update([orange.peer()])
+            said.append(await said_to(link, border))
+            trust.update([])
+            said.append(await said_to(link, border))
+            return said
+
+    assert asyncio.run(play()) == ["", ORANGE, ""]
+    with pytest.raises(LookupError):
+        trust.link(ORANGE)
+
+
+def test_an_open_connection_is_with_nobody_once_its_peer_is_removed_or_its_certificate_over(
+    orange: Operator, sfr: Operator
+) -> None:
+    trust = sfr.trust(orange.peer())
+
+    async def play() -> None:
+        async with connected(trust, orange.trust(sfr.peer()).link(SFR)) as tls:
+            assert trust.peer_of(tls) == ORANGE
+            sfr.ahead = 500 * DAY
+            assert trust.peer_of(tls) is None
+            sfr.ahead = 0.0
+            assert trust.peer_of(tls) == ORANGE
+            trust.update([])
+            assert trust.peer_of(tls) is None
+
+    asyncio.run(play())
+
+
+def connected(trust: PeerTrust, link: ssl.SSLContext):
+    """The border's end of a connection."""
+    import contextlib
+
+    @contextlib.asynccontextmanager
+    async def open_one():
+        came: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        server = await asyncio.start_server(lambda _, writer: came.put(writer), "127.0.0.1", 0, ssl=trust.border)
+        port = server.sockets[0].getsockname()[1]
+        _, ours = await asyncio.open_connection("127.0.0.1", port, ssl=link, server_hostname="")
+        theirs = await came.get()
+        try:
+            yield theirs.get_extra_info("ssl_object")
+        finally:
+            ours.close()
+            theirs.close()
+            server.close()
+
+    return open_one()
+
+
+def test_a_removed_peer_cannot_come_back_on_a_session_of_before(orange: Operator, sfr: Operator) -> None:
+    """TLS 1.2 resumes by a number that the server remembers: nothing is verified then."""
+    trust = sfr.trust(orange.peer())
+    link = orange.trust(sfr.peer()).link(SFR)
+    link.maximum_version = ssl.TLSVersion.TLSv1_2
+
+    async def play() -> Border:
+        async with listening(trust) as border:
+            session = await asyncio.to_thread(connect_again, link, border.port, None)
+            await asyncio.to_thread(connect_again, link, border.port, session)
+            trust.update([])
+            await asyncio.to_thread(connect_again, link, border.port, session)
+            return border
+
+    border = asyncio.run(play())
+    assert border.came[:2] == [ORANGE, ORANGE]
+    assert border.came[2:] in ([], [None])
+
+
+def connect_again(link: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+    import socket
+
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            link.wrap_socket(plain, session=session) as tls,
+        ):
+            tls.recv(100)
+            return tls.session
+    except (ssl.SSLError, OSError):
+        return None
+
+
+def test_what_a_peer_s_certificate_has_issued_is_nobody_s(orange: Operator, sfr: Operator, tmp_path: Path) -> None:
+    """A foreign peer may have exchanged a CA's certificate: what that signs ends its handshake, and is not the peer."""
+    pem, issued = ca_and_issued(tmp_path)
+    known = Peer(domain=ORANGE, name="Orange", certificates=(certificate_in(pem),))
+    trust = sfr.trust(known)
+    link = orange.trust(sfr.peer()).link(SFR)
+    link.load_cert_chain(issued)
+    assert met(trust, link) == ["None"]
+
+
+def ca_and_issued(directory: Path) -> tuple[bytes, Path]:
+    now = datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ORANGE)])
+    ca_key, key = new_key(), new_key()
+    made = []
+    for public, is_ca in ((ca_key.public_key(), True), (key.public_key(), False)):
+        subject = name if is_ca else x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issued")])
+        builder = peer_tls.certificate_builder(subject, name, public, now - timedelta(1), now + timedelta(9))
+        constraints = x509.BasicConstraints(ca=is_ca, path_length=None)
+        made.append(builder.add_extension(constraints, critical=True).sign(ca_key, hashes.SHA256()))
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = directory / "issued.pem"
+    file.write_bytes(private + made[1].public_bytes(encoding))
+    return made[0].public_bytes(encoding), file
+
+
+def test_what_two_peers_claim_is_nobody_s(orange: Operator, sfr: Operator) -> None:
+    known = orange.peer()
+    trust = sfr.trust(known, replace(known, domain="hub.example"))
+    assert met(trust, orange.trust(sfr.peer()).link(SFR)) == ["None"]
+
+
+def test_one_peer_s_damaged_certificate_shuts_out_nobody_else(orange: Operator, sfr: Operator) -> None:
+    damaged = replace(orange.peer().certificates[0], fingerprint="00" * 32, pem="damaged")
+    trust = sfr.trust(Peer(domain="hub.example", name="Hub", certificates=(damaged,)), orange.peer())
+    assert met(trust, orange.trust(sfr.peer()).link(SFR)) == [ORANGE]
+
+
+def test_an_update_that_fails_changes_nothing(orange: Operator, sfr: Operator) -> None:
+    trust = sfr.trust(orange.peer())
+    elsewhere = replace(trust.identity, directory=sfr.directory / "none")
+    with pytest.raises(OSError, match="No such file"):
+        trust.update([], elsewhere)
+    assert met(trust, orange.trust(sfr.peer()).link(SFR)) == [ORANGE]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"OPTIONS sip:sfr.example SIP/2.0\r\nMax-Forwards: 70\r\n\r\n",
+        b"\r\n\r\n",
+        b"\x16\x03\x01\xff\xff" + b"\x00" * 2000,
+        b"\x80\x2e\x01\x00\x02",
+    ],
+)
+def test_bytes_without_tls_end_their_connection_and_harm_nobody(orange: Operator, sfr: Operator, sent: bytes) -> None:
+    trust = sfr.trust(orange.peer())
+    link = orange.trust(sfr.peer()).link(SFR)
+
+    async def play() -> str:
+        async with listening(trust) as border:
+            reader, writer = await asyncio.open_connection("127.0.0.1", border.port)
+            writer.write(sent)
+            writer.write_eof()
+            answer = await asyncio.wait_for(ended(reader), 5)
+            assert b"SIP/2.0" not in answer
+            writer.close()
+            assert border.came == []
+            return await said_to(link, border)
+
+    assert asyncio.run(play()) == ORANGE
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+
+
+def test_the_border_works_on_uvloop_too(orange: Operator, sfr: Operator) -> None:
+    uvloop = pytest.importorskip("uvloop")
+    trust = sfr.trust()
+    link = orange.trust(sfr.peer()).link(SFR)
+
+    async def play() -> list[str]:
+        async with listening(trust) as border:
+            said = [await said_to(link, border)]
+            trust.update([orange.peer()])
+            return [*said, await said_to(link, border)]
+
+    assert uvloop.run(play()) == ["", ORANGE]
+
+
+def test_certificates_are_made_with_the_dates_that_are_asked_for() -> None:
+    made = certificate_in(make_certificate(ORANGE, ["sip.orange.example"], not_before=1000.0, not_after=2000.0))
+    assert (made.not_before, made.not_after) == (1000.0, 2000.0)
