@@ -15,17 +15,20 @@ from joyn.model.device import CodeLimits, CodeWait, Device, SentCode, TriedCode
 from joyn.model.file import FileUsage, StoredFile, Upload
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
+from joyn.model.peer import Peer
 from joyn.model.push import PushTarget
 from joyn.model.subscriber import Subscriber
 
 __all__ = [
     "GONE_FOR",
+    "MAX_PEERS",
     "SETTLE_DELAY",
     "Bindings",
     "Devices",
     "Files",
     "History",
     "Mailboxes",
+    "Peers",
     "PushTargets",
     "Secrets",
     "Store",
@@ -34,6 +37,8 @@ __all__ = [
 
 GONE_FOR = 30 * 86400.0
 """Seconds for which a file that is over is said to be gone, before it is unknown."""
+MAX_PEERS = 2000
+"""Peer operators: more than there are in the world. All are in memory, and looked through for each connection."""
 SETTLE_DELAY = 0.25
 """Seconds that a cursor's move may wait for a commit to ride on."""
 
@@ -393,6 +398,30 @@ class Files(Protocol):
         ...
 
 
+class Peers(Protocol):
+    """Peer operators. What is due to one lies in its mailbox and does not go with it: it waits for the peer to be
+    accepted again, and expires."""
+
+    async def list(self) -> list[Peer]:
+        """All of them, in order of domain."""
+        ...
+
+    async def get(self, domain: str) -> Peer | None:
+        """The peer with this domain, or None."""
+        ...
+
+    async def put(self, peer: Peer) -> None:
+        """Add, or replace by domain; durable when it returns.
+
+        Raises ValueError, and nothing has changed, when a certificate is another peer's, or there are MAX_PEERS.
+        """
+        ...
+
+    async def remove(self, domain: str) -> bool:
+        """Forget a peer; durable when it returns. False when there was none."""
+        ...
+
+
 class Secrets(Protocol):
     """Keys that the node made for itself and that shall outlive it."""
 
@@ -437,6 +466,11 @@ class Store(Protocol):
     @property
     def files(self) -> Files:
         """What they send that is too large for a message."""
+        ...
+
+    @property
+    def peers(self) -> Peers:
+        """The other operators."""
         ...
 
     @property
