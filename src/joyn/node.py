@@ -19,6 +19,7 @@ from joyn import telemetry
 from joyn.config import Settings
 from joyn.content import ContentService
 from joyn.edge.admin import AdminDoor
+from joyn.edge.admin_peers import PeerAdministration
 from joyn.edge.chat import ChatDoor
 from joyn.edge.http import RouteProvider, application
 from joyn.edge.http.own_data import own_data
@@ -241,6 +242,8 @@ class Node:
         self.endpoint.on_request = self.door.on_request
         self.endpoint.on_acknowledge = chats.acknowledge
         self._build_http()
+        own, policy = self.numbering.domains, settings.interconnect.file_policy
+        self.peers = PeerAdministration(store.peers, store.mailboxes.pending, own, policy, wall=time.time)
         self.admin = AdminDoor(
             settings.admin_socket,
             subscribers=store.subscribers,
@@ -248,6 +251,7 @@ class Node:
             tracer=Tracer(store.mailboxes, self.attempts),
             devices=self.setting_up.devices,
             after_change=self._changed,
+            also=self.peers.routes(),
         )
 
     def _build_push(self) -> None:

@@ -23,6 +23,7 @@ from joyn.cli.trouble import NO, UNABLE, Trouble
 if TYPE_CHECKING:
     from joyn.config import Settings
     from joyn.model.aor import Aor
+    from joyn.model.peer import Peer
     from joyn.store import Store
 
 TIMEOUT: Final = 10.0
@@ -31,7 +32,7 @@ PAGE: Final = 1000
 
 
 class Access(Protocol):
-    """What commands may ask for. Subscribers, bindings and traces are in the JSON of the admin door."""
+    """What commands may ask for. Subscribers, bindings, traces and peers are in the JSON of the admin door."""
 
     async def get(self, aor: Aor) -> dict[str, Any] | None:
         """A subscriber."""
@@ -65,6 +66,26 @@ class Access(Protocol):
         """The messages with this Message-ID."""
         ...
 
+    async def peers(self) -> list[dict[str, Any]]:
+        """All peer operators."""
+        ...
+
+    async def peer(self, domain: str) -> dict[str, Any] | None:
+        """A peer operator."""
+        ...
+
+    async def put_peer(self, domain: str, changes: Mapping[str, Any]) -> None:
+        """Add or change a peer operator. Raises Trouble when that is refused."""
+        ...
+
+    async def remove_peer(self, domain: str) -> bool:
+        """Forget a peer operator; False when there was none."""
+        ...
+
+    async def certificates_switched(self) -> bool:
+        """Tell the node that what we show peers is another certificate now; False when no node runs."""
+        ...
+
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Access]:
@@ -81,7 +102,7 @@ async def opened(settings: Settings) -> AsyncIterator[Access]:
     settings.operator.data.mkdir(parents=True, exist_ok=True)
     try:
         async with open_store(settings) as store:
-            yield Alone(store)
+            yield Alone(store, settings)
     except Locked as error:
         raise Trouble(f"{error}", f"Its admin door {settings.admin_socket} does not answer.", UNABLE) from None
 
@@ -171,6 +192,27 @@ class Door:
     async def trace(self, message_id: str) -> list[dict[str, Any]]:
         return list(self._good(*self.ask("GET", f"/trace?{urlencode({'id': message_id})}"))["messages"])
 
+    async def peers(self) -> list[dict[str, Any]]:
+        return list(self._good(*self.ask("GET", "/peers"))["peers"])
+
+    async def peer(self, domain: str) -> dict[str, Any] | None:
+        status, found = self.ask("GET", _peer_place(domain))
+        return None if status == 404 else self._good(status, found)
+
+    async def put_peer(self, domain: str, changes: Mapping[str, Any]) -> None:
+        self._good(*self.ask("PUT", _peer_place(domain), dict(changes)))
+
+    async def remove_peer(self, domain: str) -> bool:
+        status, answer = self.ask("DELETE", _peer_place(domain))
+        if status != 404:
+            self._good(status, answer or {})
+        return status != 404
+
+    async def certificates_switched(self) -> bool:
+        status, answer = self.ask("POST", "/interconnect/certificates")
+        self._good(status, answer or {})
+        return True
+
     def _good(self, status: int, answer: Any) -> dict[str, Any]:
         if status >= 400:
             what = answer.get("error", status) if isinstance(answer, dict) else status
@@ -196,8 +238,9 @@ class Door:
 class Alone:
     """The store, while no node runs."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
+        self._settings = settings
 
     async def get(self, aor: Aor) -> dict[str, Any] | None:
         from joyn.edge.admin import shown
@@ -255,6 +298,37 @@ class Alone:
 
         return [hops(one) for one in await self._store.mailboxes.trace(message_id)]
 
+    async def peers(self) -> list[dict[str, Any]]:
+        return [await self._told(peer) for peer in await self._store.peers.list()]
+
+    async def peer(self, domain: str) -> dict[str, Any] | None:
+        found = await self._store.peers.get(domain)
+        return None if found is None else await self._told(found)
+
+    async def put_peer(self, domain: str, changes: Mapping[str, Any]) -> None:
+        from joyn.edge.admin_peers import peer_changed
+
+        operator, policy = self._settings.operator, self._settings.interconnect.file_policy
+        own = (operator.domain, *operator.extra_domains)
+        old = await self._store.peers.get(domain)
+        try:
+            new = peer_changed(old, domain, changes, own=own, file_policy=policy, now=time.time())
+            await self._store.peers.put(new)
+        except ValueError as error:
+            raise Trouble(str(error)) from None
+
+    async def remove_peer(self, domain: str) -> bool:
+        return await self._store.peers.remove(domain)
+
+    async def certificates_switched(self) -> bool:
+        return False
+
+    async def _told(self, peer: Peer) -> dict[str, Any]:
+        from joyn.edge.admin_peers import peer_shown
+        from joyn.model.peer import mailbox_of
+
+        return peer_shown(peer, await self._store.mailboxes.pending(mailbox_of(peer.domain)))
+
 
 def aor_of(settings: Settings, number: str) -> Aor:
     """The AOR of a number as people write it, or of alice@domain. Raises Trouble."""
@@ -274,6 +348,10 @@ def aor_of(settings: Settings, number: str) -> Aor:
             "Write it as people do (06 39 98 00 01, +33 6 39 98 00 01) or as name@domain.",
         )
     return found
+
+
+def _peer_place(domain: str) -> str:
+    return f"/peers/{quote(domain, safe='')}"
 
 
 def _place(aor: Aor) -> str:

@@ -39,6 +39,7 @@ __all__ = [
     "changed",
     "device_shown",
     "hops",
+    "json_object",
     "shown",
 ]
 
@@ -134,7 +135,8 @@ class Tracer(Protocol):
 
 
 class AdminDoor:
-    """The door. `after_change` is called when a subscriber was changed or removed, with the AOR."""
+    """The door. `after_change` is called when a subscriber was changed or removed, with the AOR; `also` are routes of
+    other parts of the node."""
 
     def __init__(
         self,
@@ -145,6 +147,7 @@ class AdminDoor:
         tracer: Tracer,
         devices: Devices,
         after_change: Callable[[Aor], Awaitable[None]] | None = None,
+        also: Sequence[web.RouteDef] = (),
         use_tcp: bool = sys.platform == "win32",
     ) -> None:
         self._path = path
@@ -153,6 +156,7 @@ class AdminDoor:
         self._tracer = tracer
         self._devices = devices
         self._after_change = after_change
+        self._also = also
         self._use_tcp = use_tcp
         self._token = ""
         self._started = time.monotonic()
@@ -179,6 +183,7 @@ class AdminDoor:
                 web.delete("/subscribers/{aor}/devices/{id}", self._sign_out),
                 web.get("/bindings", self._bound),
                 web.get("/trace", self._trace),
+                *self._also,
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
@@ -227,7 +232,7 @@ class AdminDoor:
 
     async def _put(self, request: web.Request) -> web.Response:
         aor = _aor(request)
-        changes = await _object(request)
+        changes = await json_object(request)
         old = await self._subscribers.get(aor)
         new = changed(old, aor, changes, created_at=time.time())
         try:
@@ -390,7 +395,8 @@ def _limit(request: web.Request) -> int:
     return min(int(text), MAX_LISTED)
 
 
-async def _object(request: web.Request) -> dict[str, Any]:
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The body. Raises ValueError when it is no JSON object."""
     try:
         read = json.loads(await request.read())
     except (ValueError, RecursionError):
