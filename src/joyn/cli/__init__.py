@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "subscriber": ("joyn.cli.subscriber:app", "Subscribers: who they are and how their devices prove it."),
     "binding": ("joyn.cli.binding:app", "Contact bindings: the devices that are registered."),
     "device": ("joyn.cli.device:app", "Devices that were set up, and signing them out."),
+    "peer": ("joyn.cli.peer:app", "Peer operators: exchanging files, and how it stands with each."),
     "sms": ("joyn.cli.sms:app", "SMS that the node sends: one-time codes."),
     "message": ("joyn.cli.message:app", "Messages and what became of them."),
     "phone": ("joyn.cli.phone:app", "Be a phone for a moment: send, listen, ask."),

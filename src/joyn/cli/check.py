@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from joyn.cli.printing import DEFAULT_CONFIG, ConfigPath
 from joyn.cli.trouble import NO, Trouble, settings_of
@@ -23,6 +24,7 @@ SOON: Final = timedelta(days=30)
 """A certificate that ends within this is worth a word."""
 RELEASED: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that is right shows a time before this."""
+ASK_PEER: Final = "Ask them for a new file (`joyn peer rotate` on their side), and accept it."
 SOCKET_PATH_MAX: Final = 107
 """Bytes of a unix socket's path (sockaddr_un on Linux, without the final zero)."""
 SPARE_FILES: Final = 200
@@ -68,6 +70,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield from _ports(settings)
     yield from _client(settings)
     yield _database(settings, runs)
+    yield from _interconnect(settings, runs)
     yield _clock(settings, datetime.now(UTC))
     yield from _files(settings)
 
@@ -182,6 +185,75 @@ def _database(settings: Settings, runs: bool) -> Finding:
     except Trouble as trouble:
         return Finding(False, trouble.what, trouble.todo)
     return Finding(True, f"{path}: {number} subscriber{'' if number == 1 else 's'}")
+
+
+def _interconnect(settings: Settings, runs: bool) -> Iterator[Finding]:
+    """Our certificates for peers, and theirs."""
+    from joyn.cli.access import opened
+    from joyn.transport.peer_tls import load_identity
+
+    listeners, path = settings.interconnect.listeners, settings.store_path
+    try:
+        identity = load_identity(settings.interconnect_directory)
+    except (OSError, ValueError) as error:
+        yield Finding(False, str(error))
+        return
+    if identity is None and listeners:
+        yield Finding(
+            None, f"{settings.interconnect_directory}: a certificate for peers will be made at the first need"
+        )
+    if identity is not None:
+        yield from _ours(identity.file, identity.current.not_before, identity.current.not_after)
+    for one in listeners:
+        if is_this_machine(one.advertise):
+            yield Finding(
+                None,
+                f"interconnect {one.name}: peers are told {one.advertise}, which is this machine alone",
+                "Set its advertise to what other operators reach.",
+            )
+    if not runs and (path is None or not path.exists()):
+        return
+
+    async def peers() -> list[dict[str, Any]]:
+        async with opened(settings) as access:
+            return await access.peers()
+
+    try:
+        known = asyncio.run(peers())
+    except Trouble:  # told by the database's finding
+        return
+    yield from (_peer(one, datetime.now(UTC)) for one in known)
+    if known and not listeners:
+        yield Finding(None, "interconnect: there are peers, and no [[interconnect.listeners]] for them")
+
+
+def _ours(file: Path, not_before: float, not_after: float) -> Iterator[Finding]:
+    begin, end = (datetime.fromtimestamp(at, UTC) for at in (not_before, not_after))
+    found = _dates(file, begin, end, datetime.now(UTC))
+    todo = "" if found.good else "`joyn peer rotate` says how to change it without a break."
+    yield Finding(found.good, found.what, todo)
+
+
+def _peer(peer: Mapping[str, Any], now: datetime) -> Finding:
+    """One that can still be recognised by one of its certificates, for how long."""
+    ends = [one["not_after"] for one in peer["certificates"]]
+    until = datetime.fromtimestamp(max(ends, default=0.0), UTC)
+    if until <= now:
+        return Finding(False, f"peer {peer['domain']}: its certificate ended on {until:%Y-%m-%d}", ASK_PEER)
+    soon = until - now < SOON
+    return Finding(
+        None if soon else True,
+        f"peer {peer['domain']}: its certificate holds until {until:%Y-%m-%d}, {(until - now).days} days",
+        ASK_PEER if soon else "",
+    )
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether nobody else can mean us by this host."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _clock(settings: Settings, now: datetime) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,9 @@ def init(
     host: Annotated[
         str, Parameter(help="The address to listen on, and to write where devices look for it.")
     ] = "127.0.0.1",
+    interconnect: Annotated[
+        bool, Parameter(negative="", help="Listen to peer operators too; `joyn peer` exchanges the files.")
+    ] = False,
 ) -> None:
     """Write joyn.toml, a development CA and a certificate; say what to do next and which DNS records to publish."""
     from joyn.config import ConfigError, annotated, parse
@@ -36,6 +40,8 @@ def init(
     if file.exists():
         raise Trouble(f"{file} is there already", "Take another directory, or move it away first.")
     settings = _settings(domain, name, country, host)
+    if interconnect:
+        settings = _interconnected(settings, host)
     text = annotated(settings)
     try:
         parse(text)
@@ -122,6 +128,13 @@ def _settings(domain: str, name: str, country: str, host: str) -> Settings:
             )
         ),
     )
+
+
+def _interconnected(settings: Settings, host: str) -> Settings:
+    from joyn.config import InterconnectListener, InterconnectMedia, InterconnectSettings
+
+    peers = InterconnectSettings(listeners=(InterconnectListener(host=host),), media=(InterconnectMedia(host=host),))
+    return replace(settings, interconnect=peers)
 
 
 def _next(directory: Path, file: Path) -> str:
