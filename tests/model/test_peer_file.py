@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -10,6 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import joyn
 from joyn.model import peer_file
 from joyn.model.peer import Peer, PeerAddress, PeerCertificate
 from joyn.model.peer_file import PeerFileError, certificate_of, check_code, parse, written
@@ -225,6 +227,15 @@ def test_the_largest_file_that_is_allowed_is_read() -> None:
     certificates = tuple(certificate_of(make_pem()) for _ in range(peer_file.MAX_CERTIFICATES))
     peer = make_peer(ranges=ranges, certificates=certificates)
     assert parse(written(peer)).peer == peer
+
+
+def test_the_documentation_has_every_key_for_who_writes_a_file_by_hand() -> None:
+    page = (Path(joyn.__file__).parents[2] / "docs" / "howto" / "interconnect-operators.md").read_text("utf-8")
+    example = page.partition("## A peer without joyn")[2].partition("```toml\n")[2].partition("```")[0]
+    pem = example.partition("'''")[2].partition("'''")[0]
+    peer = parse(example.replace(pem, PEM)).peer
+    assert peer.domain == "hub.example"
+    assert set(re.findall(r"^(\w+) = ", example, re.MULTILINE)) == {"format", *peer_file._KEYS}
 
 
 @settings(max_examples=200)

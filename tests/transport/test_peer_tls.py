@@ -392,6 +392,26 @@ def test_what_a_peer_s_certificate_has_issued_is_nobody_s(orange: Operator, sfr:
     assert met(trust, link) == ["None"]
 
 
+def test_a_certificate_that_openssl_made_by_default_is_its_peer_s(
+    orange: Operator, sfr: Operator, tmp_path: Path
+) -> None:
+    """`openssl req -x509` says that it is a CA: the certificate itself is exchanged all the same."""
+    now = datetime.now(UTC)
+    key, name = new_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub.example")])
+    builder = peer_tls.certificate_builder(name, name, key.public_key(), now - timedelta(1), now + timedelta(9))
+    made = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(
+        key, hashes.SHA256()
+    )
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = tmp_path / "hub.pem"
+    file.write_bytes(private + made.public_bytes(encoding))
+    hub = Peer(domain="hub.example", name="Hub", certificates=(certificate_in(made.public_bytes(encoding)),))
+    link = orange.trust(sfr.peer()).link(SFR)
+    link.load_cert_chain(file)
+    assert met(sfr.trust(hub), link) == ["hub.example"]
+
+
 def ca_and_issued(directory: Path) -> tuple[bytes, Path]:
     now = datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ORANGE)])

@@ -59,7 +59,7 @@ def invite(
 
 @app.command
 def accept(
-    file: Annotated[Path, Parameter(help="The other operator's file; - reads standard input.")],
+    file: Annotated[Path, Parameter(help="The other operator's file; - reads standard input, with --yes.")],
     *,
     yes: Yes = False,
     config: ConfigPath = DEFAULT_CONFIG,

@@ -1,0 +1,66 @@
+"""What `joyn peer` points at before somebody agrees."""
+
+import pytest
+
+from joyn.cli.peer_words import described, shortened, state_of, until, warnings_of
+from joyn.model.peer import Peer, PeerCertificate
+from joyn.model.peer_file import PeerFile
+
+NOON = 1_800_000_000.0
+DAY = 86400.0
+
+
+def make_file(*, begins: float = NOON - DAY, ends: float = NOON + 300 * DAY, **fields) -> PeerFile:
+    certificate = PeerCertificate(fingerprint="ab" * 32, pem="", not_before=begins, not_after=ends)
+    return PeerFile(peer=Peer(domain="orange.example", name="Orange", certificates=(certificate,), **fields))
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (make_file(), None),
+        (make_file(ranges=("+3360", "+34")), "+3360 meets +33601 of this operator: the longer one decides"),
+        (make_file(ranges=("+336012",)), "+336012 meets +33601 of this operator"),
+        (make_file(ranges=("+49151",)), "+49151 meets +4915 of DT"),
+        (make_file(ranges=("+3361", "+33602")), None),
+        (make_file(files="http://files.orange.example"), "fetched from http://files.orange.example without TLS"),
+        (make_file(files="https://files.orange.example"), None),
+        (make_file(ends=NOON), "ended on"),
+        (make_file(begins=NOON + 1), "holds only from"),
+        (make_file(ends=NOON + 29 * DAY), "ends on"),
+    ],
+)
+def test_what_deserves_a_second_look_is_named(file: PeerFile, said: str | None) -> None:
+    found = list(warnings_of(file, ("+33601",), [{"name": "DT", "ranges": ["+4915"]}], NOON))
+    assert len(found) == (said is not None)
+    assert said is None or said in found[0]
+
+
+def shown(**fields) -> dict[str, object]:
+    return {"paused": False, "health": None, "certificates": []} | fields
+
+
+def test_a_peer_s_state_is_a_word_or_two() -> None:
+    assert state_of(shown()) == "not running"
+    assert state_of(shown(health={"connected": 0})) == "not connected"
+    assert state_of(shown(health={"connected": 2})) == "connected"
+    assert state_of(shown(health={"connected": 2}, paused=True)) == "paused"
+
+
+def test_the_certificate_that_holds_longest_counts() -> None:
+    assert until(shown()) == "none"
+    assert until(shown(certificates=[{"not_after": 1.0}, {"not_after": 4e9}])) == "2096-10-02"
+    assert until(shown(certificates=[{"not_after": 1.0}])) == "1970-01-01 (over)"
+
+
+def test_many_ranges_are_counted() -> None:
+    assert shortened(()) == "none"
+    assert shortened([f"+{n}" for n in range(10, 30)]).endswith("+21 and 8 more")
+
+
+def test_every_word_of_the_node_about_a_peer_is_shown() -> None:
+    peer = shown(
+        domain="orange.example", name="Orange", addresses=[], ranges=[], files="", file_policy="direct", transit=["a.b"]
+    ) | {"rate": 0, "keep_for": 90.0, "changed_at": NOON, "queue": 4, "health": {"connected": 1, "sent_on": 7}}
+    lines = dict(described(peer))
+    assert (lines["sent on"], lines["waiting"], lines["for"], lines["kept for"]) == ("7", "4", "a.b", "90 s")
