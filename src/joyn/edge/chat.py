@@ -12,8 +12,8 @@ from joyn.model.tags import CPM_LARGE
 from joyn.protocol.multipart import flatten
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.message import SipRequest
+from joyn.services.messaging.destination import Destinations
 from joyn.services.messaging.originating import CPIM, Originating, Submission
-from joyn.services.messaging.routing import Routing
 from joyn.services.messaging.sessions import Offer, Sessions, session_timer
 from joyn.transport.sip import Flow, Inbound
 
@@ -29,14 +29,14 @@ class ChatDoor:
         caller: Callable[[Inbound], Awaitable[Caller]],
         sessions: Sessions,
         originating: Originating,
-        routing: Routing,
+        destinations: Destinations,
         holds: Callable[[str], Awaitable[object]],
     ) -> None:
         self._caller = caller
         self._holds = holds
         self._sessions = sessions
         self._originating = originating
-        self._routing = routing
+        self._destinations = destinations
         self._unacknowledged: dict[str, Inbound] = {}
 
     async def invite(self, inbound: Inbound) -> None:
@@ -54,7 +54,7 @@ class ChatDoor:
         if offer.media.file_selector is not None:
             inbound.respond(488, headers=[("Warning", '399 joyn "file transfer over MSRP is not offered"')])
             return
-        peer = await self._routing.choose(request.uri)
+        peer = (await self._destinations.choose(request.uri)).aor
         headers = riding_headers(request)
         service = service_of(request)
         device = (caller.aor, caller.instance)

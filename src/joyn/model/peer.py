@@ -72,6 +72,6 @@ def mailbox_of(domain: str) -> Aor:
     return Aor(f"{_MAILBOX}{domain}")
 
 
-def operator_of(mailbox: Aor) -> str:
-    """The operator that a mailbox belongs to; empty for a subscriber's."""
+def operator_of(mailbox: str) -> str:
+    """The operator that a mailbox belongs to, or that stands in the place of a device; empty for everything else."""
     return mailbox.removeprefix(_MAILBOX) if mailbox.startswith(_MAILBOX) else ""

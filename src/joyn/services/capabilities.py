@@ -6,7 +6,7 @@ What the devices registered, joined, plus what the server itself provides: chat 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 
 from joyn.model.aor import Aor
@@ -24,8 +24,13 @@ class Presence(Enum):
     UNKNOWN = "unknown"
 
 
+async def _nobody(_aor: Aor) -> tuple[Presence, FeatureTags] | None:
+    return None
+
+
 class Capabilities:
-    """Answers what a subscriber can do right now."""
+    """Answers what somebody can do right now. `elsewhere(aor)` asks the peer operator whose subscriber that is, and
+    says None when it is nobody's but ours."""
 
     def __init__(
         self,
@@ -36,8 +41,13 @@ class Capabilities:
         self._subscribers = subscribers
         self._bindings = bindings
         self._provided = provided
+        self.elsewhere: Callable[[Aor], Awaitable[tuple[Presence, FeatureTags] | None]] = _nobody
 
     async def of(self, aor: Aor) -> tuple[Presence, FeatureTags]:
+        """What a number can do, whoever's subscriber it is."""
+        return await self.elsewhere(aor) or await self.here(aor)
+
+    async def here(self, aor: Aor) -> tuple[Presence, FeatureTags]:
         """Facts §3.2: 404 only for a number that is nobody's here, offline for a subscriber without a device."""
         bindings = self._bindings(aor)
         if not bindings:

@@ -13,6 +13,7 @@ from hashlib import sha256
 from joyn import telemetry
 from joyn.model.aor import ANONYMOUS, Aor, Numbering
 from joyn.model.message import Accepted, Address, Deposit, EntryKind, Kind, Message, Receipt, State
+from joyn.model.peer import operator_of
 from joyn.model.refused import Reason, Refused
 from joyn.model.value import value
 from joyn.protocol import revocation
@@ -20,7 +21,7 @@ from joyn.protocol.cpim import CpimMessage, address_uri, build
 from joyn.protocol.errors import ParseError, ProtocolError
 from joyn.protocol.imdn import Imdn
 from joyn.services.messaging import dispositions
-from joyn.services.messaging.routing import Routing
+from joyn.services.messaging.destination import Destination, Destinations
 from joyn.store import Mailboxes, Subscribers
 
 CPIM = "message/cpim"
@@ -40,7 +41,8 @@ class Submission:
     `to` is the URI it is for; `content_type` and `body` are the outer ones (CPIM, or plain text to be wrapped);
     `headers` the SIP headers that ride along, one `Name: value` per line; `expires` the SIP Expires in seconds, None
     when absent; `transaction` identifies the request of a plain client (Call-ID, CSeq, From tag), whose Message-ID is
-    derived from it; `device` is the instance a receipt is aimed at.
+    derived from it; `device` is the instance a receipt is aimed at. What comes from a peer operator has that operator's
+    mailbox as its `instance` (`model.peer.mailbox_of`), and `sender` is whom the peer asserts and may assert.
     """
 
     sender: Aor
@@ -67,7 +69,7 @@ class Originating:
     """Accepts messages into mailboxes.
 
     What it accepts the store announces (`Mailboxes.on_accepted`): the terminating function takes it from there.
-    `on_composing(sender, recipient, body)` is called when a device says that its user types;
+    `on_composing(sender, destination, body)` is called when a device says that its user types;
     `on_receipt(by, instance, sender, message_id)` is called when a device says that it has a message.
     `wants_copies(aor, instance)` says whether another device of the sender wants a copy, and
     `revoke(recipient, sender, message_id)` withdraws a message that no device has or is being given.
@@ -77,7 +79,7 @@ class Originating:
         self,
         mailboxes: Mailboxes,
         subscribers: Subscribers,
-        routing: Routing,
+        destinations: Destinations,
         numbering: Numbering,
         policy: Policy,
         *,
@@ -87,13 +89,13 @@ class Originating:
     ) -> None:
         self._mailboxes = mailboxes
         self._subscribers = subscribers
-        self._routing = routing
+        self._destinations = destinations
         self._numbering = numbering
         self._policy = policy
         self._wall = wall
         self._date_time = date_time
         self._make_id = make_id
-        self.on_composing: Callable[[Aor, Aor, bytes], None] = lambda _sender, _recipient, _body: None
+        self.on_composing: Callable[[Aor, Destination, bytes], None] = lambda _sender, _destination, _body: None
         self.on_receipt: Callable[[Aor, str, Aor, str], None] = lambda _by, _instance, _sender, _message_id: None
         self.wants_copies: Callable[[Aor, str], bool] = lambda _aor, _instance: False
         self.revoke: Callable[[Aor, Aor, str], Awaitable[bool]] = lambda recipient, sender, message_id: (
@@ -102,27 +104,28 @@ class Originating:
 
     async def accept(self, submission: Submission) -> Accepted:
         """Check, commit, nudge. Raises Refused: UNKNOWN_RECIPIENT, MALFORMED, ID_REUSED, OVERLOADED, STORAGE_FULL."""
-        recipient = await self._routing.choose(submission.to)
+        destination = await self._destinations.choose(submission.to)
+        recipient = destination.aor
         cpim = self._cpim(submission)
         content_type = cpim.content_type
         if content_type == dispositions.CONTENT_TYPE:
-            return await self._receipt(submission, recipient, cpim)
+            return await self._receipt(submission, destination, cpim)
         if content_type == revocation.CONTENT_TYPE:
-            return await self._revocation(submission, recipient, cpim)
+            return await self._revocation(submission, destination, cpim)
         blocked = submission.sender in await self._subscribers.blocks(recipient)
         if content_type == COMPOSING:
             # Typing is not a message: it goes to open legs only, without a commit.
             if not blocked:
-                self.on_composing(submission.sender, recipient, cpim.decoded_body)
-            return Accepted(message=self._message(submission, recipient, cpim, Kind.CHAT), dropped="composing")
-        addresses: tuple[Address, ...] = (Address(mailbox=recipient),)
+                self.on_composing(submission.sender, destination, cpim.decoded_body)
+            return Accepted(message=self._message(submission, destination, cpim, Kind.CHAT), dropped="composing")
+        addresses: tuple[Address, ...] = (Address(mailbox=destination.mailbox),)
         if blocked:
             # A block is not told: the message is kept as accepted, and goes nowhere.
             WITHHELD.inc()
             addresses = ()
         if self.wants_copies(submission.sender, submission.instance) and submission.sender != recipient:
             addresses += (Address(mailbox=submission.sender, kind=EntryKind.COPY),)
-        message = self._message(submission, recipient, cpim, Kind.CHAT)
+        message = self._message(submission, destination, cpim, Kind.CHAT)
         return await self._commit(Deposit(message=message, addresses=addresses))
 
     async def _commit(self, deposit: Deposit) -> Accepted:
@@ -165,17 +168,17 @@ class Originating:
             raise Refused(Reason.MALFORMED, "Content-Type with control characters, or not UTF-8") from error
         return CpimMessage.parse(data)
 
-    def _message(self, submission: Submission, recipient: Aor, cpim: CpimMessage, kind: Kind) -> Message:
+    def _message(self, submission: Submission, destination: Destination, cpim: CpimMessage, kind: Kind) -> Message:
         content_type = cpim.content_type
         body = cpim.body
         digest = sha256(content_type.encode() + b"\n" + body).digest()
         now = self._wall()
-        wanted = self._policy.deliver_for
+        wanted = min(self._policy.deliver_for, destination.keep_for)
         if submission.expires is not None:
             wanted = min(wanted, submission.expires)
         return Message(
             sender=submission.sender,
-            conversation=recipient,
+            conversation=destination.aor,
             # A client that gives no id gets one that a resent copy shares.
             message_id=cpim.message_id or sha256(digest + submission.transaction.encode()).hexdigest()[:32],
             kind=kind,
@@ -191,12 +194,13 @@ class Originating:
             retain_until=now + self._policy.retain_for,
         )
 
-    async def _receipt(self, submission: Submission, recipient: Aor, cpim: CpimMessage) -> Accepted:
+    async def _receipt(self, submission: Submission, destination: Destination, cpim: CpimMessage) -> Accepted:
         try:
             imdn = Imdn.parse(cpim.decoded_body)
         except ParseError as error:
             raise Refused(Reason.MALFORMED, f"IMDN: {error}") from error
-        message = self._message(submission, recipient, cpim, Kind.RECEIPT)
+        recipient = destination.aor
+        message = self._message(submission, destination, cpim, Kind.RECEIPT)
         state = dispositions.state_of(imdn)
         if state is None:
             # An extension such as interworking: nothing to count, but whose message it speaks of may know it.
@@ -204,11 +208,12 @@ class Originating:
             if known is None or submission.sender in await self._subscribers.blocks(recipient):
                 DROPPED_RECEIPTS.inc()
                 return Accepted(message=message, dropped="unknown" if known is None else "blocked")
-            return await self._commit(Deposit(message=message, addresses=(Address(mailbox=recipient),)))
+            return await self._commit(Deposit(message=message, addresses=(Address(mailbox=destination.mailbox),)))
         receipt = Receipt(sender=recipient, recipient=submission.sender, message_id=imdn.message_id, state=state)
         if state >= State.DELIVERED:
             self.on_receipt(submission.sender, submission.instance, recipient, imdn.message_id)
-        address = Address(mailbox=recipient, instance=submission.device)
+        # Which of their devices it is aimed at, only their own operator can tell.
+        address = Address(mailbox=destination.mailbox, instance=submission.device if destination.is_local else "")
         return await self._commit(Deposit(message=message, addresses=(address,), receipt=receipt))
 
     async def report(self, message: Message, recipient: Aor, state: State) -> None:
@@ -225,29 +230,42 @@ class Originating:
         cpim = CpimMessage.parse(
             dispositions.notification(message.message_id, state, own_id=own_id, date_time=self._date_time())
         )
-        # The sender's other devices have a copy of the message, and its ticks are theirs too.
-        device = "" if self.wants_copies(message.sender, message.instance) else message.instance
+        if operator_of(message.instance):
+            # It came from a peer operator: its subscriber hears of it there.
+            home, device = Destination(aor=message.sender, mailbox=Aor(message.instance)), ""
+        else:
+            # The sender's other devices have a copy of the message, and its ticks are theirs too.
+            device = "" if self.wants_copies(message.sender, message.instance) else message.instance
+            home = Destination.of_subscriber(message.sender)
         submission = Submission(
             sender=recipient, instance="", to=message.sender, content_type=CPIM, body=cpim.data, device=device
         )
         receipt = Receipt(sender=message.sender, recipient=recipient, message_id=message.message_id, state=state)
         return Deposit(
-            message=self._message(submission, message.sender, cpim, Kind.RECEIPT),
-            addresses=(Address(mailbox=message.sender, instance=device),),
+            message=self._message(submission, home, cpim, Kind.RECEIPT),
+            addresses=(Address(mailbox=home.mailbox, instance=device),),
             receipt=receipt,
         )
 
-    async def _revocation(self, submission: Submission, recipient: Aor, cpim: CpimMessage) -> Accepted:
-        """Facts §4.9: still here and untouched, it is withdrawn; a device has it, so it stays. Either way we answer."""
+    async def _revocation(self, submission: Submission, destination: Destination, cpim: CpimMessage) -> Accepted:
+        """Facts §4.9: still here and untouched, it is withdrawn; a device has it, so it stays. Either way we answer.
+
+        What a peer operator has taken, that operator withdraws or not, and answers.
+        """
         try:
             asked = revocation.parse(cpim.decoded_body)
         except ParseError as error:
             raise Refused(Reason.MALFORMED, f"revocation: {error}") from error
         if not isinstance(asked, revocation.RevokeRequest):
-            raise Refused(Reason.NOT_ALLOWED, "a revocation is answered by the server")
-        sender, message_id = submission.sender, asked.message_id
-        withdrawn = await self.revoke(recipient, sender, message_id)
-        answer = revocation.RevokeResponse(message_id=message_id, result="success" if withdrawn else "failure")
+            return await self._revocation_answer(submission, destination, cpim)
+        withdrawn = await self.revoke(destination.aor, submission.sender, asked.message_id)
+        if not withdrawn and not destination.is_local:
+            message = self._message(submission, destination, cpim, Kind.SYSTEM)
+            return await self._commit(Deposit(message=message, addresses=(Address(mailbox=destination.mailbox),)))
+        sender = submission.sender
+        answer = revocation.RevokeResponse(
+            message_id=asked.message_id, result="success" if withdrawn else "failure"
+        )
         reply = CpimMessage.make(
             from_=f"<{ANONYMOUS}>",
             to=f"<{ANONYMOUS}>",
@@ -257,8 +275,18 @@ class Originating:
             message_id=sha256(f"{cpim.message_id}{submission.transaction}".encode()).hexdigest()[:32],
             date_time=self._date_time(),
         )
-        own = replace(submission, sender=recipient, to=sender, instance="")
-        message = self._message(own, sender, reply, Kind.SYSTEM)
-        return await self._commit(
-            Deposit(message=message, addresses=(Address(mailbox=sender, instance=submission.instance),))
-        )
+        own = replace(submission, sender=destination.aor, to=sender, instance="")
+        mailbox, instance = sender, submission.instance
+        if operator_of(submission.instance):
+            mailbox, instance = Aor(submission.instance), ""
+        message = self._message(own, Destination(aor=sender, mailbox=mailbox), reply, Kind.SYSTEM)
+        return await self._commit(Deposit(message=message, addresses=(Address(mailbox=mailbox, instance=instance),)))
+
+    async def _revocation_answer(
+        self, submission: Submission, destination: Destination, cpim: CpimMessage
+    ) -> Accepted:
+        """What a peer operator answered to the revocation of a subscriber of ours."""
+        if not operator_of(submission.instance):
+            raise Refused(Reason.NOT_ALLOWED, "a revocation is answered by the server")
+        message = self._message(submission, destination, cpim, Kind.SYSTEM)
+        return await self._commit(Deposit(message=message, addresses=(Address(mailbox=destination.mailbox),)))

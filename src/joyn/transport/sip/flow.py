@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, cast
 
 from joyn import telemetry
@@ -47,6 +48,11 @@ class Flow:
         self.outgoing = 0
         self.closed = False
 
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS session, with the certificate that the peer has shown; None without TLS."""
+        return None
+
     def authenticate(self, aor: Aor, instance: str, username: str) -> None:
         """Note that this flow speaks for `aor` from now on."""
         if self.identities is None:
@@ -64,6 +70,10 @@ class Flow:
 
     def close(self) -> None:
         """End the flow."""
+
+    def abort(self) -> None:
+        """End the flow at once, whatever is still to be written."""
+        self.close()
 
     def keep_alive_wanted(self, seconds: float | None) -> None:
         """The client will send keep-alives at least this often; silence beyond that ends the flow (None: never)."""
@@ -217,6 +227,19 @@ class StreamFlow(Flow, asyncio.Protocol):
         """Flush what was written, then close."""
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """See Flow: nobody may be there to say goodbye to."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """See Flow."""
+        found: ssl.SSLObject | None = None
+        if self._transport is not None:
+            found = self._transport.get_extra_info("ssl_object")
+        return found
 
     def keep_alive_wanted(self, seconds: float | None) -> None:
         """See Flow."""

@@ -1,0 +1,58 @@
+"""One conversation on its way to a peer operator: its entries go one after the other.
+
+Spec: architecture §2: order holds per conversation, and none blocks another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from joyn.model.aor import Aor
+from joyn.model.message import Entry
+
+REST: Final = 1.0
+"""Seconds that a conversation rests after a peer would not take its first entry; twice that each further time."""
+LONGEST_REST: Final = 60.0
+"""Seconds at most."""
+
+
+class Lane:
+    """The entries of one sender to one recipient, the oldest first; the first one is under way when `busy`.
+
+    `queued` says that it stands in the pump's queue of turns, `failures` how often in a row its first was put off.
+    """
+
+    __slots__ = ("_timer", "busy", "due", "failures", "key", "queued")
+
+    def __init__(self, key: tuple[Aor, Aor]) -> None:
+        self.key = key
+        self.due: deque[Entry] = deque()
+        self.busy = False
+        self.queued = False
+        self.failures = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def resting(self) -> bool:
+        """Whether it waits until it may be tried again."""
+        return self._timer is not None
+
+    def rest(self, random: float, then: Callable[[], object]) -> None:
+        """Wait, the longer the more often; `random` (0 to 1) keeps conversations from coming back all at once."""
+        seconds = min(LONGEST_REST, REST * 2.0 ** min(self.failures, 16)) * (0.5 + random / 2)
+        self.failures += 1
+
+        def over() -> None:
+            self._timer = None
+            then()
+
+        self._timer = asyncio.get_running_loop().call_later(seconds, over)
+
+    def close(self) -> None:
+        """Nothing more comes of it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
