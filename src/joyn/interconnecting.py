@@ -5,8 +5,6 @@ Peers have an endpoint of their own: what one of them does cannot take anything 
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
 import ssl
 import time
@@ -29,12 +27,13 @@ from joyn.services.interconnect.interconnect import Interconnect
 from joyn.services.interconnect.requests import Requests
 from joyn.services.messaging.destination import Destination
 from joyn.services.messaging.originating import Originating
+from joyn.services.messaging.sessions import Sessions
+from joyn.services.messaging.terminating import Terminating
 from joyn.store import Store
+from joyn.transport.peer_tls import Identity, PeerTrust, ensure_identity
 from joyn.transport.sip import Endpoint, Flow, Limits, Listener
 
 __all__ = ["InterconnectService"]
-
-log = logging.getLogger(__name__)
 
 PATIENCE: Final = 10.0
 """Seconds that a peer may take to answer a request."""
@@ -46,3 +45,250 @@ MAX_MOVED: Final = 100_000
 """Numbers that are remembered to have moved since the start; beyond that every entry's home is looked up."""
 FORWARD_AT_ONCE: Final = 64
 """Entries of a mailbox whose owner has left that are read at a time."""
+
+
+class InterconnectService:
+    """The interconnect of one node. `name_of` says what a subscriber of ours is called.
+
+    It is the node's `Destinations`. `tell(message, recipient, state)` reports to a sender, `failure(entry)` makes what
+    they get with a failure.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        numbering: Numbering,
+        *,
+        name_of: Callable[[Aor], str],
+        tell: Callable[[Message, Aor, State], None],
+        failure: Callable[[Entry], Deposit | None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        i = settings.interconnect
+        self._settings = i
+        self._directory = settings.interconnect_directory
+        self._domain = settings.operator.domain
+        self._store = store
+        self._numbering = numbering
+        self._homes = Homes(self.home_of, self.holder_of)
+        self._name_of = name_of
+        self._wall = wall
+        self._started_at = wall()
+        self._moved: set[Aor] | None = set()
+        self._speaks_for: dict[Flow, str] = {}
+        self.names: dict[Aor, str] = {}
+        self.door: BorderDoor | None = None
+        self.trust: PeerTrust | None = None
+        limits = Limits(max_body=MAX_BODY, timers=Timers(t1=PATIENCE / 64), max_in_flight=MAX_IN_FLIGHT)
+        self.endpoint = Endpoint(limits, make_token=lambda: secrets.token_hex(8), now=time.monotonic)
+        requests = Requests(self.endpoint, settings.operator.domain, name_of=name_of, wall=wall)
+        self.links = Interconnect(
+            store.mailboxes,
+            self.endpoint,
+            requests,
+            context=self._context,
+            resolve=self._resolve,
+            wall=wall,
+            random=random,
+            connections=i.connections,
+            queue=i.queue,
+        )
+        self.links.report = lambda message, state: tell(message, message.conversation, state)
+        self.links.failure = lambda entry, _reason: failure(entry)
+        self.links.moved = self._elsewhere
+        self.asking = Asking(self.links.ask, time.monotonic)
+        self.endpoint.on_flow_lost = self._flow_lost
+
+    # Starting and stopping.
+
+    def introduce(self, originating: Originating, terminating: Terminating, sessions: Sessions) -> None:
+        """What a subscriber takes back, and that they type, goes to whoever the recipient's operator is."""
+
+        async def revoke(destination: Destination, sender: Aor, message_id: str) -> bool:
+            operator = operator_of(destination.mailbox)
+            if operator:
+                return await self.links.revoke(destination.aor, sender, message_id, operator)
+            return await terminating.revoke(destination.aor, sender, message_id)
+
+        def composing(sender: Aor, destination: Destination, body: bytes) -> None:
+            operator = operator_of(destination.mailbox)
+            if operator:
+                self.links.compose(sender, destination.aor, operator, body)
+            else:
+                sessions.compose(sender, destination.aor, body)
+
+        originating.revoke, originating.on_composing = revoke, composing
+
+    async def start(self, originating: Originating, capabilities: Capabilities) -> None:
+        """Open the border, if there is one, and begin with what is due to peers.
+
+        Raises OSError, ssl.SSLError, ValueError for a certificate of our own that cannot be used.
+        """
+        if not self._settings.listeners and not await self._store.peers.list():
+            return
+        hosts = [one.advertise for one in (*self._settings.listeners, *self._settings.media)]
+        identity = ensure_identity(
+            self._directory, self._domain, hosts, now=self._wall(), valid_for=self._settings.certificate_for
+        )
+        self.trust = PeerTrust(identity, wall=self._wall)
+        self.door = BorderDoor(
+            self._peer_of,
+            self._homes,
+            originating,
+            capabilities,
+            rate=self._settings.rate,
+            now=time.monotonic,
+            names=self.names,
+        )
+        self.endpoint.on_request = self.door.on_request
+        capabilities.elsewhere = self._capabilities
+        await self.update()
+        for one in self._settings.listeners:
+            await self.endpoint.listen(
+                Listener(
+                    name=one.name,
+                    transport="TLS",
+                    host=one.host,
+                    port=one.port,
+                    advertise=one.advertise,
+                    tls=self.trust.border,
+                )
+            )
+
+    async def update(self, identity: Identity | None = None) -> None:
+        """The peers are those of the store now; with `identity`, this is what we show them from now on."""
+        if self.trust is None:
+            return
+        peers = await self._store.peers.list()
+        self.trust.update(peers, identity)
+        for flow, domain in list(self._speaks_for.items()):
+            if self.trust.peer_of(flow.tls) != domain:
+                flow.close()
+        await self.links.update(peers)
+
+    async def home_of(self, aor: Aor) -> str | None:
+        """Whose subscriber a number is; see Homes."""
+        subscriber = await self._store.subscribers.get(aor)
+        if subscriber is not None:
+            return None if subscriber.blocked else ""
+        return await self.holder_of(aor) or None
+
+    async def holder_of(self, aor: Aor) -> str:
+        """Whose range a number is in; see Homes."""
+        number = aor.removeprefix("tel:")
+        found = [
+            (len(prefix), domain)
+            for domain, peer in self.links.peers.items()
+            for prefix in peer.ranges
+            if number.startswith(prefix)
+        ]
+        return max(found)[1] if found else ""
+
+    async def stop(self) -> None:
+        """Close the border, then the links."""
+        if self.door is not None:
+            await self.door.close()
+        await self.links.close()
+        self.endpoint.on_flow_lost = lambda _flow: None
+        await self.endpoint.close()
+
+    async def health(self, operator: str) -> dict[str, Any] | None:
+        """How it stands with an operator, for who runs this one."""
+        found = await self.links.health(operator)
+        return None if found is None else asdict(found)
+
+    # Where numbers lead: messaging.Destinations.
+
+    async def choose(self, uri: str) -> Destination:
+        """Where a URI leads. Raises Refused: UNKNOWN_RECIPIENT, OVERLOADED."""
+        aor = self._numbering.aor(uri)
+        home = None if aor is None else await self._homes.of(aor)
+        if aor is None or home is None:
+            raise Refused(Reason.UNKNOWN_RECIPIENT)
+        if not home:
+            return Destination.of_subscriber(aor)
+        peer = self.links.peer_for(home)
+        if peer is None:
+            raise Refused(Reason.UNKNOWN_RECIPIENT)
+        if self.links.full(home):
+            raise Refused(Reason.OVERLOADED, "as much waits for the recipient's operator as may")
+        return Destination(aor=aor, mailbox=mailbox_of(home), keep_for=peer.keep_for or self._settings.keep_for)
+
+    def name_of(self, aor: Aor) -> str:
+        """What somebody is called: a subscriber of ours, or one of a peer's as the peer says."""
+        return self._name_of(aor) or self.names.get(aor, "")
+
+    async def _capabilities(self, aor: Aor) -> tuple[Presence, FeatureTags] | None:
+        home = await self._homes.of(aor)
+        if not home:
+            return None
+        said = await self.asking.of(aor, home)
+        if isinstance(said, FeatureTags):
+            return Presence.ONLINE, said
+        # Facts §10: never "unknown" for what the way to the peer could not do.
+        return (Presence.UNKNOWN if said in (404, 604) else Presence.OFFLINE), FeatureTags()
+
+    # Numbers that move.
+
+    async def ported(self, aor: Aor) -> None:
+        """A number has another operator now: what waits for it goes there. Raises Refused when the store is busy."""
+        if self._moved is not None:
+            self._moved.add(aor)
+            if len(self._moved) > MAX_MOVED:
+                self._moved = None
+        home = await self._homes.of(aor)
+        if home:
+            await self._forward(aor, home)
+
+    async def _forward(self, aor: Aor, home: str) -> None:
+        """Send on what a subscriber who has left us had not received."""
+        mailboxes = self._store.mailboxes
+        after = await mailboxes.first_unacknowledged(aor)
+        while entries := await mailboxes.read(aor, after, FORWARD_AT_ONCE):
+            for entry in entries:
+                after = entry.seq
+                if entry.state < State.FAILED and entry.kind is EntryKind.INCOMING:
+                    await mailboxes.fail(aor, entry.seq, _due_to(entry, mailbox_of(home)))
+
+    def _elsewhere(self, entry: Entry) -> Coroutine[None, None, Deposit | None] | None:
+        """See Pump.moved. What was accepted by an earlier run may have moved while nobody looked."""
+        message, moved = entry.message, self._moved
+        if moved is not None and message.accepted_at >= self._started_at and message.conversation not in moved:
+            return None
+        return self._new_home(entry)
+
+    async def _new_home(self, entry: Entry) -> Deposit | None:
+        recipient = entry.message.conversation
+        home = await self._homes.of(recipient)
+        if home is None or home == operator_of(entry.mailbox):
+            return None
+        return _due_to(entry, mailbox_of(home) if home else recipient)
+
+    # Bridges.
+
+    def _context(self, peer: Peer) -> ssl.SSLContext:
+        assert self.trust is not None
+        return self.trust.link(peer.domain)
+
+    async def _resolve(self, peer: Peer) -> Sequence[tuple[str, int]]:
+        return [(one.host, one.port) for one in peer.addresses]
+
+    def _peer_of(self, flow: Flow) -> Peer | None:
+        assert self.trust is not None
+        domain = self._speaks_for.get(flow)
+        if domain is None:
+            domain = self.trust.peer_of(flow.tls)
+            if domain is None or flow.closed:
+                return None
+            self._speaks_for[flow] = domain
+        return self.links.peers.get(domain)
+
+    def _flow_lost(self, flow: Flow) -> None:
+        self._speaks_for.pop(flow, None)
+        self.links.flow_lost(flow)
+
+
+def _due_to(entry: Entry, mailbox: Aor) -> Deposit:
+    """The same message, due to somebody else."""
+    return Deposit(message=replace(entry.message, id=0), addresses=(Address(mailbox=mailbox),))

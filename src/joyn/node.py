@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -29,11 +29,13 @@ from joyn.edge.msrp import MsrpDoor
 from joyn.edge.registrations import RegistrationDoor
 from joyn.edge.sip import Identity, SipDoor
 from joyn.edge.subscriptions import SubscriptionDoor
+from joyn.interconnecting import InterconnectService
 from joyn.listening import http_limits, http_listener, msrp_limits, msrp_listener, sip_limits, sip_listener
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.device import Device
 from joyn.model.message import Deposit, Entry, Kind, Message, State
+from joyn.model.peer import operator_of
 from joyn.model.refused import Refused
 from joyn.model.tags import FILES, PROVIDED
 from joyn.protocol.reginfo import Event
@@ -46,7 +48,6 @@ from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.originating import Originating, Policy
 from joyn.services.messaging.pager import Pager
-from joyn.services.messaging.routing import Routing
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.services.push.push import Push
@@ -98,12 +99,19 @@ CURSOR_SWEEP = 3600.0
 
 
 class Node:
-    """One running node. `max_pages` (of 4 KiB) bounds the database; `pages` are served by HTTP before all else."""
+    """One running node. `max_pages` (of 4 KiB) bounds the database; `pages` are served by HTTP before all else;
+    `wall` is its clock."""
 
     def __init__(
-        self, settings: Settings, *, max_pages: int | None = None, pages: Sequence[RouteProvider] = ()
+        self,
+        settings: Settings,
+        *,
+        max_pages: int | None = None,
+        pages: Sequence[RouteProvider] = (),
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
+        self._wall = wall
         self._pages = pages
         self._max_pages = max_pages
         self._stopping = asyncio.Event()
@@ -118,7 +126,7 @@ class Node:
         settings.operator.data.mkdir(parents=True, exist_ok=True)
         path = settings.store_path or ":memory:"
         self.store = open_sqlite(
-            path, node=NODE, wall_clock=time.time, on_fatal=self._on_fatal, max_pages=self._max_pages
+            path, node=NODE, wall_clock=self._wall, on_fatal=self._on_fatal, max_pages=self._max_pages
         )
         self._push_key = await self.store.secrets.keep("push", make_key())
         self._cursor_key = await self.store.secrets.keep("history-cursor", secrets.token_bytes(CURSOR_KEY_BYTES))
@@ -145,6 +153,7 @@ class Node:
                 # What was due when the node stopped is due now.
                 self.terminating.attached(binding, True)
         self.push.waking.wake_waiting()
+        await self.interconnect.start(self.originating, self.capabilities)
         await self.admin.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
         self.setting_up.start()
@@ -159,12 +168,12 @@ class Node:
             settings.operator.realm or settings.operator.domain,
             NonceKeeper(secrets.token_bytes(32), NONCE_LIFETIME),
             ReplayGuard(MAX_NONCES),
-            wall=time.time,
+            wall=self._wall,
             # It only has to differ; what nobody can guess is the key.
             make_salt=map("{:x}".format, itertools.count(1)).__next__,
         )
         self.content = ContentService(settings, store, self.authentication, self._files_key)
-        self.setting_up = SettingUp(settings, store, self.numbering, Outbox(settings.sms_outbox, wall=time.time))
+        self.setting_up = SettingUp(settings, store, self.numbering, Outbox(settings.sms_outbox, wall=self._wall))
         self.authentication.find_device = self.setting_up.devices.find
         self.setting_up.devices.on_signed_out = self._signed_out
         r, m = settings.registrar, settings.messaging
@@ -174,22 +183,30 @@ class Node:
             default_expires=int(r.default_expires),
             max_bindings=r.max_bindings,
         )
-        self.registrar = Registrar(store.bindings, rules, node=NODE, wall=time.time)
+        self.registrar = Registrar(store.bindings, rules, node=NODE, wall=self._wall)
         provided = PROVIDED | FILES if settings.files.listeners else PROVIDED
         self.capabilities = Capabilities(store.subscribers, self.registrar.of, provided)
-        self.attempts = Attempts(time.time)
-        self.routing = Routing(self.numbering, store.subscribers)
+        self.attempts = Attempts(self._wall)
+        self.interconnect = InterconnectService(
+            settings,
+            store,
+            self.numbering,
+            name_of=store.subscribers.name_of,
+            tell=lambda message, aor, state: self._spawn(self._tell(message, aor, state)),
+            failure=self._failure,
+            wall=self._wall,
+        )
         self.originating = Originating(
             store.mailboxes,
             store.subscribers,
-            self.routing,
+            self.interconnect,
             self.numbering,
             Policy(deliver_for=m.deliver_for, retain_for=m.retain_for),
-            wall=time.time,
+            wall=self._wall,
             date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             make_id=lambda: secrets.token_hex(16),
         )
-        identity = IdentityHeaders(self.numbering, self.endpoint.make_tag, store.subscribers.name_of)
+        identity = IdentityHeaders(self.numbering, self.endpoint.make_tag, self.interconnect.name_of)
         pager = Pager(self.endpoint, identity, self.attempts, self._flow_of)
         self.msrp = MsrpEndpoint(msrp_limits(settings), make_token=lambda: secrets.token_hex(10), now=time.monotonic)
         self.sessions = Sessions(self.endpoint, self.msrp, session_id=lambda: secrets.randbits(62), now=time.monotonic)
@@ -204,7 +221,7 @@ class Node:
         )
         choosing = Choosing(pager, inviting, self.sessions, pager_limit=m.pager_limit)
         self.terminating = Terminating(
-            store.mailboxes, choosing, self.registrar.of, wall=time.time, queue_per_device=m.queue_per_device
+            store.mailboxes, choosing, self.registrar.of, wall=self._wall, queue_per_device=m.queue_per_device
         )
         self._build_push()
         self._introduce()
@@ -213,7 +230,7 @@ class Node:
             self.registrar,
             self.numbering,
             self.endpoint,
-            wall=time.time,
+            wall=self._wall,
             flow_timer=settings.sip.flow_timer,
             gruu=r.gruu,
             push=self.push.contacts,
@@ -228,9 +245,9 @@ class Node:
             self.terminating,
             self.numbering,
         )
-        self.watching = Watching(self.endpoint, self.registrar.of, wall=time.time)
+        self.watching = Watching(self.endpoint, self.registrar.of, wall=self._wall)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
-        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing, self.authentication.find)
+        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.interconnect, self.authentication.find)
         self.door.serve(
             REGISTER=registrations.register,
             INVITE=chats.invite,
@@ -267,7 +284,7 @@ class Node:
             ttl=p.keep,
             patience=p.wait,
             pause=p.pause,
-            wall=time.time,
+            wall=self._wall,
         )
 
     def _build_http(self) -> None:
@@ -316,8 +333,7 @@ class Node:
         """Tell the services of each other: they never import one another."""
         self.store.mailboxes.on_accepted = self._accepted
         self.originating.wants_copies = self.terminating.wants_copies
-        self.originating.revoke = self.terminating.revoke
-        self.originating.on_composing = self.sessions.compose
+        self.interconnect.introduce(self.originating, self.terminating, self.sessions)
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
         self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
@@ -334,6 +350,7 @@ class Node:
     def _accepted(self, entries: Sequence[Entry]) -> None:
         self.terminating.nudge(entries)
         self.push.waking.accepted(entries)
+        self.interconnect.links.nudge(entries)
 
     def _flow_of(self, binding: Binding) -> Flow | None:
         flow = self.endpoint.flows.get(binding.flow)
@@ -428,7 +445,9 @@ class Node:
         """What is deposited for the sender together with the failure."""
         if entry.message.kind is not Kind.CHAT:
             return None
-        return self.originating.notification(entry.message, entry.mailbox, State.FAILED)
+        # An entry in a peer's mailbox is due to one of the peer's subscribers.
+        recipient = entry.message.conversation if operator_of(entry.mailbox) else entry.mailbox
+        return self.originating.notification(entry.message, recipient, State.FAILED)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -452,7 +471,7 @@ class Node:
 
     async def sweep(self) -> None:
         """Expire bindings and messages, prune what is past retention, forget idle pumps."""
-        now = time.time()
+        now = self._wall()
         await self.registrar.expire()
         await self.store.mailboxes.expire(now, report=self._failure)
         await self.store.mailboxes.prune(now)
@@ -483,6 +502,7 @@ class Node:
         await self.content.stop()
         await self.door.close()
         await self.msrp_door.close()
+        await self.interconnect.stop()
         self.sessions.close()
         await self.terminating.close()
         await self.push.close()

@@ -13,6 +13,7 @@ from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.imdn import Imdn
 from joyn.protocol.imdn import Kind as Notice
+from joyn.services.messaging.destination import Destination
 from joyn.services.messaging.originating import Originating, Policy, Submission
 from joyn.services.messaging.routing import Routing
 from joyn.store import Store
@@ -49,15 +50,15 @@ class Desk:
             make_id=lambda: f"own {next(ids)}",
         )
         store.mailboxes.on_accepted = self.nudged.extend
-        self.originating.on_composing = lambda *told: self.composing.append(told)
+        self.originating.on_composing = lambda sender, to, body: self.composing.append((sender, to.aor, body))
         self.originating.on_receipt = lambda *told: self.receipts.append(told)
         self.originating.wants_copies = lambda aor, _instance: aor in self.syncing
         self.originating.revoke = self._revoke
 
-    async def _revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
+    async def _revoke(self, to: Destination, sender: Aor, message_id: str) -> bool:
         if message_id in self.in_flight:
             return False
-        return await self.store.mailboxes.revoke(sender, recipient, message_id, self.now)
+        return await self.store.mailboxes.revoke(sender, to.aor, message_id, self.now)
 
     async def send(self, message_id: str = "m1", body: bytes = b"salut", **fields: Any) -> Accepted:
         """Alice's phone sends Bob a message that asks for every receipt."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from joyn import telemetry
 from joyn.edge.serving import Serving
-from joyn.edge.sip import ALLOW, SERVER, STATUS, Unserved, aimed_at, check, refuse, riding_headers
+from joyn.edge.sip import ALLOW, SERVER, Unserved, aimed_at, check, refuse, riding_headers
 from joyn.model.aor import Aor
 from joyn.model.peer import Peer, mailbox_of
 from joyn.model.refused import Reason, Refused
@@ -157,9 +157,7 @@ class BorderDoor:
         """Whom the peer speaks for, and the operator that is reached through; what else the request says of its
         sender is the sender's own claim. Raises ParseError, Refused(NOT_ALLOWED)."""
         asserted = [
-            parse_name_addr(value)
-            for field in request.headers("p-asserted-identity")
-            for value in split_commas(field)
+            parse_name_addr(value) for field in request.headers("p-asserted-identity") for value in split_commas(field)
         ]
         if not asserted or len(asserted) > MAX_ASSERTED:
             raise Refused(Reason.NOT_ALLOWED, "P-Asserted-Identity names nobody, or too many")

@@ -29,9 +29,7 @@ Said = FeatureTags | int | None
 class Asking:
     """Asks with `ask(aor, operator)`."""
 
-    def __init__(
-        self, ask: Callable[[Aor, str], Awaitable[SipResponse | None]], now: Callable[[], float]
-    ) -> None:
+    def __init__(self, ask: Callable[[Aor, str], Awaitable[SipResponse | None]], now: Callable[[], float]) -> None:
         self._ask = ask
         self._now = now
         self._kept: OrderedDict[tuple[Aor, str], tuple[float, Said]] = OrderedDict()

@@ -79,7 +79,7 @@ class Pump:
         self._read_to = self._low = 0
         self._complete = False
         self._opened = False
-        self._reading = False
+        self._reading = self._running = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -123,16 +123,20 @@ class Pump:
 
     def run(self) -> None:
         """Begin whatever can be begun; called whenever something changes."""
-        if self._closed or not self._opened:
-            return
+        if self._closed or not self._opened or self._running:
+            return  # what is answered at once is gone on with by who has begun it
+        self._running = True
+        try:
+            while self._turns and self.in_flight < WINDOW and self._ready():
+                lane = self._turns.popleft()
+                lane.queued = False
+                if lane.due and not lane.busy:
+                    self._attempt(lane)
+        finally:
+            self._running = False
         if not self._complete and not self._reading and len(self._order) < KNOWN // 2:
             self._reading = True
             self._spawn(self._read())
-        while self._turns and self.in_flight < WINDOW and self._ready():
-            lane = self._turns.popleft()
-            lane.queued = False
-            if lane.due and not lane.busy:
-                self._attempt(lane)
 
     async def revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
         """Withdraw a message that the peer has not been given. True when it will never have it."""
@@ -317,10 +321,6 @@ class Pump:
             self._low = max(self._low, self._read_to)
         ahead = frozenset(settled)
         states, self._states = self._states, []
-        cursor = Cursor(
-            mailbox=self.mailbox, instance=INSTANCE, low=self._low, ahead=ahead, touched_at=self._wall()
-        )
+        cursor = Cursor(mailbox=self.mailbox, instance=INSTANCE, low=self._low, ahead=ahead, touched_at=self._wall())
         self._mailboxes.settle(cursor, states)
         self.run()
-
-

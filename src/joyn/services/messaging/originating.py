@@ -72,7 +72,7 @@ class Originating:
     `on_composing(sender, destination, body)` is called when a device says that its user types;
     `on_receipt(by, instance, sender, message_id)` is called when a device says that it has a message.
     `wants_copies(aor, instance)` says whether another device of the sender wants a copy, and
-    `revoke(recipient, sender, message_id)` withdraws a message that no device has or is being given.
+    `revoke(destination, sender, message_id)` withdraws a message that no device has or is being given.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Originating:
         self.on_composing: Callable[[Aor, Destination, bytes], None] = lambda _sender, _destination, _body: None
         self.on_receipt: Callable[[Aor, str, Aor, str], None] = lambda _by, _instance, _sender, _message_id: None
         self.wants_copies: Callable[[Aor, str], bool] = lambda _aor, _instance: False
-        self.revoke: Callable[[Aor, Aor, str], Awaitable[bool]] = lambda recipient, sender, message_id: (
-            mailboxes.revoke(sender, recipient, message_id, wall())
+        self.revoke: Callable[[Destination, Aor, str], Awaitable[bool]] = lambda destination, sender, message_id: (
+            mailboxes.revoke(sender, destination.aor, message_id, wall())
         )
 
     async def accept(self, submission: Submission) -> Accepted:
@@ -258,14 +258,12 @@ class Originating:
             raise Refused(Reason.MALFORMED, f"revocation: {error}") from error
         if not isinstance(asked, revocation.RevokeRequest):
             return await self._revocation_answer(submission, destination, cpim)
-        withdrawn = await self.revoke(destination.aor, submission.sender, asked.message_id)
+        withdrawn = await self.revoke(destination, submission.sender, asked.message_id)
         if not withdrawn and not destination.is_local:
             message = self._message(submission, destination, cpim, Kind.SYSTEM)
             return await self._commit(Deposit(message=message, addresses=(Address(mailbox=destination.mailbox),)))
         sender = submission.sender
-        answer = revocation.RevokeResponse(
-            message_id=asked.message_id, result="success" if withdrawn else "failure"
-        )
+        answer = revocation.RevokeResponse(message_id=asked.message_id, result="success" if withdrawn else "failure")
         reply = CpimMessage.make(
             from_=f"<{ANONYMOUS}>",
             to=f"<{ANONYMOUS}>",
@@ -282,9 +280,7 @@ class Originating:
         message = self._message(own, Destination(aor=sender, mailbox=mailbox), reply, Kind.SYSTEM)
         return await self._commit(Deposit(message=message, addresses=(Address(mailbox=mailbox, instance=instance),)))
 
-    async def _revocation_answer(
-        self, submission: Submission, destination: Destination, cpim: CpimMessage
-    ) -> Accepted:
+    async def _revocation_answer(self, submission: Submission, destination: Destination, cpim: CpimMessage) -> Accepted:
         """What a peer operator answered to the revocation of a subscriber of ours."""
         if not operator_of(submission.instance):
             raise Refused(Reason.NOT_ALLOWED, "a revocation is answered by the server")

@@ -72,10 +72,11 @@ def revoke(
         return False
     pending = {seq: int(State.REVOKED) for seq, _, _, state in entries if state < State.FAILED}
     raise_states(connection, pending)
-    for mailbox in dict.fromkeys(mailbox for mailbox, state in incoming if state < State.FAILED):
+    # The recipient, also where the entry is due to their operator (a peer's mailbox).
+    if any(state < State.FAILED for _, state in incoming):
         connection.execute(
             "INSERT OR IGNORE INTO disposition (message, recipient, state, at, forget_at) VALUES (?, ?, ?, ?, ?)",
-            (message, mailbox, int(State.REVOKED), now, retain_until + KEEP_DISPOSITIONS),
+            (message, conversation, int(State.REVOKED), now, retain_until + KEEP_DISPOSITIONS),
         )
     return any(state < State.FAILED or state == State.REVOKED for _, state in incoming)
 
