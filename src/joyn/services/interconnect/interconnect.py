@@ -260,13 +260,15 @@ class Interconnect:
         if link is None or self._asked.get(operator, 0) >= MAX_ASKED:
             return None
         self._count(operator, 1)
-        try:
-            async with asyncio.timeout(ASK_FOR):
-                return await link.ask(lambda flow: self._requests.options(aor, operator, flow))
-        except TimeoutError:
+        asking = asyncio.get_running_loop().create_task(
+            link.ask(lambda flow: self._requests.options(aor, operator, flow))
+        )
+        asking.add_done_callback(lambda _asking: self._count(operator, -1))
+        await asyncio.wait([asking], timeout=ASK_FOR)
+        if not asking.done():
+            asking.cancel()
             return None
-        finally:
-            self._count(operator, -1)
+        return asking.result()
 
     def _count(self, operator: str, more: int) -> None:
         self._asked[operator] = self._asked.get(operator, 0) + more

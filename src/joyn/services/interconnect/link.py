@@ -209,7 +209,8 @@ class Link:
                 break
             answered = True
             with contextlib.suppress(TimeoutError):  # it still stands: look again
-                await asyncio.wait_for(ended.wait(), PROBE_EVERY)
+                async with asyncio.timeout(PROBE_EVERY):
+                    await ended.wait()
         return answered
 
 
