@@ -137,6 +137,7 @@ class InterconnectService:
             self._homes,
             originating,
             capabilities,
+            domain=self._domain,
             rate=self._settings.rate,
             now=time.monotonic,
             names=self.names,
@@ -172,15 +173,18 @@ class InterconnectService:
         subscriber = await self._store.subscribers.get(aor)
         if subscriber is not None:
             return None if subscriber.blocked else ""
-        return await self.holder_of(aor) or None
+        holder = await self.holder_of(aor)
+        return None if holder in ("", self._domain) else holder
 
     async def holder_of(self, aor: Aor) -> str:
         """Whose range a number is in; see Homes."""
         number = aor.removeprefix("tel:")
+        ranges = {domain: peer.ranges for domain, peer in self.links.peers.items()}
+        ranges[self._domain] = self._settings.ranges
         found = [
             (len(prefix), domain)
-            for domain, peer in self.links.peers.items()
-            for prefix in peer.ranges
+            for domain, prefixes in ranges.items()
+            for prefix in prefixes
             if number.startswith(prefix)
         ]
         return max(found)[1] if found else ""

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from joyn.config import InterconnectListener, InterconnectMedia, InterconnectSettings, MsrpListener, Settings, SipListener
+from joyn.config import (
+    InterconnectListener,
+    InterconnectMedia,
+    InterconnectSettings,
+    MsrpListener,
+    Settings,
+    SipListener,
+)
 from joyn.model.peer import Peer, PeerAddress
 from joyn.node import Node
 from joyn.phone import Phone
@@ -74,7 +81,10 @@ def settings_of(domain: str, directory: Path, border: int, **fields: Any) -> Set
         files=replace(defaults.files, listeners=()),
         store=replace(defaults.store, path=":memory:"),
         interconnect=InterconnectSettings(
-            listeners=(InterconnectListener(port=border),), media=(InterconnectMedia(port=free_port()),), **fields
+            listeners=(InterconnectListener(port=border),),
+            media=(InterconnectMedia(port=free_port()),),
+            ranges=(RANGES[domain],),
+            **fields,
         ),
     )
 

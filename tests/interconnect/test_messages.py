@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from interconnect.operators import ALICE, BEN, BOB, NOBODY, Operator, two_operators
-from joyn.phone import Rejected
 from stories import as_test
 from waiting import until
 

@@ -73,7 +73,7 @@ class Homes:
 
 
 class BorderDoor:
-    """Every request of a peer comes in here. `peer_of(flow)` is whose certificate a connection has shown.
+    """Every request of a peer comes in here. `peer_of(flow)` is whose certificate a connection has shown, `domain` ours.
 
     `names` is what peers' subscribers are called, by their peers; `rate` what a peer may send in a second unless it was
     agreed otherwise.
@@ -86,6 +86,7 @@ class BorderDoor:
         originating: Originating,
         capabilities: Capabilities,
         *,
+        domain: str,
         rate: int,
         now: Callable[[], float],
         names: dict[Aor, str],
@@ -94,6 +95,7 @@ class BorderDoor:
         self._homes = homes
         self._originating = originating
         self._capabilities = capabilities
+        self._domain = domain
         self._rate = rate
         self._now = now
         self._names = names
@@ -213,8 +215,8 @@ class BorderDoor:
         recipient = self.recipient(request)
         sender, operator = await self.sender(request, peer, recipient)
         home = await self._homes.of(recipient)
-        if home and (not operator or home in (operator, peer.domain)):
-            # Neither of ours nor on its way through us: it would go back to where it came from.
+        if home and (home in (operator, peer.domain) or await self._homes.holder(recipient) != self._domain):
+            # We are no hub. Only what was ours and has moved do we send on, and never back to where it came from.
             raise Refused(Reason.UNKNOWN_RECIPIENT)
         content_type = request.header("content-type") or ""
         bare = content_type.partition(";")[0].strip().lower()
