@@ -73,7 +73,8 @@ class Homes:
 
 
 class BorderDoor:
-    """Every request of a peer comes in here. `peer_of(flow)` is whose certificate a connection has shown, `domain` ours.
+    """Every request of a peer comes in here. `peer_of(flow)` is whose certificate a connection has shown; `domain` is
+    ours.
 
     `names` is what peers' subscribers are called, by their peers; `rate` what a peer may send in a second unless it was
     agreed otherwise.

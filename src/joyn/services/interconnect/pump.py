@@ -143,6 +143,10 @@ class Pump:
         lane = self._lanes.get((sender, recipient))
         if lane is not None and lane.busy and lane.due and lane.due[0].message.message_id == message_id:
             return False
+        if self._timer is not None:
+            # What the peer has taken is known here a moment before the store hears of it.
+            self._timer.cancel()
+            self._settle()
         identity = (sender, recipient, message_id)
         self._revoking.add(identity)  # until the store has decided, nothing is begun with it
         withdrawn = False
