@@ -60,7 +60,9 @@ class Account:
         return "\n".join(lines)
 
 
-async def write(account: Account, phone: Phone, recipient: str, mode: str, stopped: asyncio.Event) -> None:
+async def write(
+    account: Account, phone: Phone, recipient: str, mode: str, stopped: asyncio.Event, *, pause: float = 0.001
+) -> None:
     """Send one text after the other, each until it is acknowledged, with the same Message-ID every time."""
     number = 0
     while not stopped.is_set():
@@ -84,7 +86,7 @@ async def write(account: Account, phone: Phone, recipient: str, mode: str, stopp
             if phone.style.plain:
                 account.said_again.add(text)
             await asyncio.sleep(RETRY)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(pause)
 
 
 def show(account: Account, device: str) -> Callable[[Received], None]:

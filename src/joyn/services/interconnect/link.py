@@ -6,7 +6,6 @@ Spec: RFC 3261 §18, RFC 3263 §4.3 (the next address when one fails), RFC 5626 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import ssl
@@ -30,8 +29,6 @@ PROBE_EVERY: Final = 20.0
 """Seconds between two looks whether a connection still leads to somebody."""
 LONGEST_RETRY_AFTER: Final = 300.0
 """Seconds that a peer may ask to be left alone for at a time."""
-TIME_OUTS: Final = 3
-"""Requests in a row without an answer after which a connection counts as dead."""
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +58,7 @@ class Link:
         self._connections = connections
         self._random = random
         self._on_change = on_change
-        self._flows: dict[Flow, asyncio.Event] = {}  # with what is set when it has ended
-        self._silent: dict[Flow, int] = {}
+        self._flows: dict[Flow, asyncio.Event] = {}  # with what is set when it has ended, or is to be looked at
         self._turn = itertools.count()
         self._resting: asyncio.TimerHandle | None = None
         self._resumed = asyncio.Event()
@@ -108,15 +104,13 @@ class Link:
         local = isinstance(response, LocalResponse)
         outcome = outcome_of(response.status, local=local)
         if not local:
-            self._silent.pop(flow, None)
             if response.status == 503:
                 self._rest(_retry_after(response))
         elif response.status == 408:
-            # It may be this request alone that is not answered: the others go on.
+            # It may be this request alone that is not answered: whether anybody is there shows the probe.
             outcome = Outcome.LATER
-            self._silent[flow] = self._silent.get(flow, 0) + 1
-            if self._silent[flow] >= TIME_OUTS:
-                flow.abort()
+            if flow in self._flows:
+                self._flows[flow].set()
         reason = f"{'no answer' if local else response.status} {response.reason}".strip()
         if outcome is not Outcome.TAKEN:
             self.last_error = reason
@@ -139,7 +133,6 @@ class Link:
         """A connection has ended."""
         ended = self._flows.pop(flow, None)
         if ended is not None:
-            self._silent.pop(flow, None)
             ended.set()
             telemetry.event("peer.disconnected", peer=self.peer.domain)
             self._on_change()
@@ -178,10 +171,10 @@ class Link:
                 self.last_error = f"{type(error).__name__}: {error}".removesuffix(": ")
                 telemetry.event("peer.unreachable", peer=self.peer.domain, error=type(error).__name__)
             else:
-                ended = self._flows[flow] = asyncio.Event()
+                look = self._flows[flow] = asyncio.Event()
                 telemetry.event("peer.connected", peer=self.peer.domain)
                 self._on_change()
-                if await self._watch(flow, ended):
+                if await self._watch(flow, look):
                     failures = 0
             pause = min(LONGEST_BACK_OFF, BACK_OFF * 2.0 ** min(failures, 16))
             failures += 1
@@ -197,20 +190,23 @@ class Link:
                 error = one
         raise error
 
-    async def _watch(self, flow: Flow, ended: asyncio.Event) -> bool:
+    async def _watch(self, flow: Flow, look: asyncio.Event) -> bool:
         """Returns when the connection has ended: whether anything was ever answered on it."""
         answered = False
-        while not ended.is_set():
+        while flow in self._flows:
+            look.clear()
             response = await self._endpoint.request(flow, probe(self._endpoint, flow, self.peer.domain))
             if isinstance(response, LocalResponse):
                 # Nobody is there, however open the connection looks: half of the way may be cut.
                 flow.abort()
-                await ended.wait()
-                break
-            answered = True
-            with contextlib.suppress(TimeoutError):  # it still stands: look again
-                async with asyncio.timeout(PROBE_EVERY):
-                    await ended.wait()
+            else:
+                answered = True
+            while flow in self._flows and not look.is_set():
+                try:
+                    async with asyncio.timeout(PROBE_EVERY):
+                        await look.wait()
+                except TimeoutError:
+                    break
         return answered
 
 
