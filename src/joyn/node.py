@@ -37,6 +37,7 @@ from joyn.model.refused import Refused
 from joyn.model.tags import FILES, PROVIDED
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
+from joyn.route_finding import RouteFinding, check_routes
 from joyn.services.capabilities import Capabilities
 from joyn.services.history import CURSOR_KEY_BYTES, Cursors, Past
 from joyn.services.messaging.choosing import Choosing
@@ -45,7 +46,6 @@ from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.originating import Originating, Policy
 from joyn.services.messaging.pager import Pager
-from joyn.services.messaging.routing import Routing
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.services.push.push import Push
@@ -114,6 +114,7 @@ class Node:
         """Open the store and every door. Raises OSError when an address is taken, and what `check` raises."""
         settings = self.settings
         check(settings)
+        check_routes(settings)
         settings.operator.data.mkdir(parents=True, exist_ok=True)
         path = settings.store_path or ":memory:"
         self.store = open_sqlite(
@@ -177,11 +178,11 @@ class Node:
         provided = PROVIDED | FILES if settings.files.listeners else PROVIDED
         self.capabilities = Capabilities(store.subscribers, self.registrar.of, provided)
         self.attempts = Attempts(time.time)
-        self.routing = Routing(self.numbering, store.subscribers)
+        self.route_finding = RouteFinding(settings, store, self.numbering)
         self.originating = Originating(
             store.mailboxes,
             store.subscribers,
-            self.routing,
+            self.route_finding.routing,
             self.numbering,
             Policy(deliver_for=m.deliver_for, retain_for=m.retain_for),
             wall=time.time,
@@ -229,7 +230,8 @@ class Node:
         )
         self.watching = Watching(self.endpoint, self.registrar.of, wall=time.time)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
-        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing, self.authentication.find)
+        routing = self.route_finding.routing
+        chats = ChatDoor(self.door.caller, self.sessions, self.originating, routing, self.authentication.find)
         self.door.serve(
             REGISTER=registrations.register,
             INVITE=chats.invite,
@@ -487,5 +489,6 @@ class Node:
         await self.endpoint.close()
         if self._reports:
             await asyncio.wait(self._reports, timeout=5)
+        await self.route_finding.close()
         await self.store.close()
         telemetry.event("node.stopped")

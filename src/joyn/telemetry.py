@@ -74,6 +74,7 @@ _NOTABLE: Final[Mapping[str, str]] = {
     "subscriber.blocked": "The operator blocked a subscriber.",
     "subscriber.unblocked": "The operator let a subscriber in again.",
     "sender.reported": "A subscriber says that somebody's messages are unwanted.",
+    "number.ported": "The operator changed the table of ported numbers.",
     "store.opened": "The database is open.",
     "store.migrated": "The database was brought to this version's schema, after a backup.",
     "store.swept": "Expired messages were failed and old ones deleted.",
@@ -107,6 +108,8 @@ _TROUBLING: Final[Mapping[str, str]] = {
     "store.overloaded": "Too much waited to be written; senders were told to come back.",
     "store.filled": "The disk is full; nothing is acknowledged.",
     "store.failed": "The disk did not keep what it promised; the node stops.",
+    "dns.failed": "No DNS server gave an answer that can be used.",
+    "route.undecided": "ENUM did not answer for a number; its sender was told to come back, or its range decided.",
     "task.failed": "A background task of ours ended with an error.",
 }
 """At warning."""

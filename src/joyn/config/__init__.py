@@ -14,20 +14,23 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from joyn.config.sections import (
     MEMORY,
     AdminSettings,
+    EnumSettings,
     FilesSettings,
     HttpListener,
     HttpSettings,
+    InterconnectSettings,
     LogSettings,
     MessagingSettings,
     MsrpListener,
     MsrpSettings,
+    NumberRange,
     OperatorSettings,
     ProvisioningSettings,
     PushSettings,
@@ -38,19 +41,24 @@ from joyn.config.sections import (
     SmsSettings,
     StoreSettings,
 )
+from joyn.model.ported import DOMAIN
+from joyn.model.ranges import PREFIX
 
 __all__ = [
     "MEMORY",
     "SPOKEN",
     "AdminSettings",
     "ConfigError",
+    "EnumSettings",
     "FilesSettings",
     "HttpListener",
     "HttpSettings",
+    "InterconnectSettings",
     "LogSettings",
     "MessagingSettings",
     "MsrpListener",
     "MsrpSettings",
+    "NumberRange",
     "OperatorSettings",
     "ProvisioningSettings",
     "PushSettings",
@@ -63,6 +71,7 @@ __all__ = [
     "annotated",
     "load",
     "parse",
+    "read_as",
 ]
 
 # In milliseconds: whole numbers come back as they were.
@@ -73,6 +82,7 @@ _PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9
 SPOKEN: Final = ("sip", "msrp", "http", "files")
 """Sections with listeners."""
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_SERVER: Final = re.compile(r"(?P<host>[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?|(?P<bare>[0-9A-Fa-f:.]+)")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
 T = TypeVar("T")
@@ -101,14 +111,22 @@ def load(path: Path) -> Settings:
 
 def parse(text: str, source: str = "") -> Settings:
     """The settings a TOML text says, paths as written. Raises ConfigError."""
+    settings = read_as(Settings, text, source)
     try:
-        settings = _section(Settings, tomllib.loads(text), "")
         _check(settings)
+    except ConfigError as error:
+        raise ConfigError(error.what, error.key, source) from None
+    return settings
+
+
+def read_as(kind: type[T], text: str, source: str = "") -> T:
+    """A TOML text as an instance of a dataclass of such fields as the sections have. Raises ConfigError."""
+    try:
+        return _section(kind, tomllib.loads(text), "")
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}", source=source) from None
     except ConfigError as error:
         raise ConfigError(error.what, error.key, source) from None
-    return settings
 
 
 def annotated(settings: Settings) -> str:
@@ -119,8 +137,8 @@ def annotated(settings: Settings) -> str:
         lines += ["", f"# {_title(type(value))}", f"[{section.name}]"]
         tables: list[str] = []
         for field, shown, is_default in rows(value):
-            if field.name == "listeners":
-                tables += _tables(f"{section.name}.listeners", getattr(value, field.name))
+            if is_tables(value, field.name) and getattr(value, field.name):
+                tables += _tables(f"{section.name}.{field.name}", getattr(value, field.name))
             else:
                 lines += [f"# {field.metadata['sentence']}", f"{'# ' if is_default else ''}{field.name} = {shown}"]
         lines += tables
@@ -134,8 +152,14 @@ def rows(section: Any) -> Iterator[tuple[dataclasses.Field[Any], str, bool]]:
         value = getattr(section, field.name)
         follows = field.metadata["follows"]
         is_default = value == (getattr(section, follows) if follows else field.default)
-        shown = "" if field.name == "listeners" else _written(value if value is not None else "", hints[field.name])
+        shown = "[]" if is_tables(section, field.name) else _written("" if value is None else value, hints[field.name])
         yield field, shown, is_default
+
+
+def is_tables(section: Any, name: str) -> bool:
+    """Whether a field is an array of tables, [[section.name]]."""
+    parts = get_args(hints_of(type(section))[name])
+    return bool(parts) and isinstance(parts[0], type) and dataclasses.is_dataclass(parts[0])
 
 
 def hints_of(section: type) -> dict[str, Any]:
@@ -143,14 +167,12 @@ def hints_of(section: type) -> dict[str, Any]:
     return get_type_hints(section, include_extras=True)
 
 
-def _tables(name: str, listeners: tuple[Any, ...]) -> list[str]:
-    """An array of tables; every line is there, so that one listener can be copied to make another."""
-    if not listeners:
-        return [f"{name.rpartition('.')[2]} = []"]
+def _tables(name: str, tables: tuple[Any, ...]) -> list[str]:
+    """An array of tables; every line is there, so that one can be copied to make another."""
     lines: list[str] = []
-    for index, listener in enumerate(listeners):
+    for index, table in enumerate(tables):
         lines += ["", f"[[{name}]]"]
-        for field, shown, is_default in rows(listener):
+        for field, shown, is_default in rows(table):
             if index == 0:
                 lines.append(f"# {field.metadata['sentence']}")
             optional = is_default and (field.default is None or field.metadata["follows"])
@@ -281,6 +303,7 @@ def _check(settings: Settings) -> None:
     _check_networks("http.trusted_proxies", settings.http.trusted_proxies)
     _check_networks("provisioning.trusted_proxies", settings.provisioning.trusted_proxies)
     _check_http(settings.http)
+    _check_interconnect(settings)
     if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
         raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
 
@@ -300,6 +323,32 @@ def _check_http(http: HttpSettings) -> None:
                 raise ConfigError(
                     "shall be scheme, host and port of a page, as https://chat.example", f"http.{name}[{index}]"
                 )
+
+
+def _check_interconnect(settings: Settings) -> None:
+    for index, one in enumerate(settings.interconnect.ranges):
+        place = f"interconnect.ranges[{index}]"
+        if not PREFIX.fullmatch(one.prefix):
+            raise ConfigError("shall be what numbers begin with, as +3363998", f"{place}.prefix")
+        if not DOMAIN.fullmatch(one.operator):
+            raise ConfigError("shall be a SIP domain, as sfr.example", f"{place}.operator")
+    for where, servers in (("interconnect.dns", settings.interconnect.dns), ("enum.servers", settings.enum.servers)):
+        for index, server in enumerate(servers):
+            if server_at(server) is None:
+                raise ConfigError("shall be an address, or address:port, as 127.0.0.1:5353", f"{where}[{index}]")
+    if not DOMAIN.fullmatch(settings.enum.root):
+        raise ConfigError("shall be a domain, as e164enum.net", "enum.root")
+
+
+def server_at(text: str, port: int = 53) -> tuple[str, int] | None:
+    """A DNS server's address and port, as `127.0.0.1`, `127.0.0.1:5353` or `[::1]:5353`; None when it is none."""
+    match = _SERVER.fullmatch(text)
+    try:
+        address = ip_address((match["bare"] or match["host"].strip("[]")) if match else "")
+    except ValueError:
+        return None
+    given = int(match["port"] or port) if match else 0
+    return (str(address), given) if 0 < given <= 65535 else None
 
 
 def _check_listeners(where: str, listeners: Sequence[SipListener | MsrpListener | HttpListener]) -> None:

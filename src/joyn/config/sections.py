@@ -246,6 +246,41 @@ class ProvisioningSettings(_Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NumberRange(_Section):
+    """Numbers that begin so are an operator's, unless they were ported or ENUM says otherwise."""
+
+    prefix: str = documented("", "What the numbers begin with, as +3363998; the longest of several that fit wins.")
+    operator: str = documented("", "The operator's SIP domain.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterconnectSettings(_Section):
+    """Other operators: whose numbers are whose."""
+
+    topology: Path | None = documented(
+        None, "TOML file of operators, countries and their number ranges, relative to this file (joyn topology show)."
+    )
+    dns: tuple[str, ...] = documented(
+        (), "DNS servers (address, or address:port) that know where operators are; the system's if empty."
+    )
+    ranges: tuple[NumberRange, ...] = documented((), "Ranges besides those of the topology.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnumSettings(_Section):
+    """ENUM (RFC 6116): DNS that says whose a number is. Without servers it is not asked."""
+
+    servers: tuple[str, ...] = documented(
+        (), "DNS servers (address, or address:port), the one that answered last is asked first."
+    )
+    root: str = documented("e164enum.net", "Domain under which numbers stand.")
+    timeout: Duration = documented(2.0, "How long a server may take; two are asked, or the only one twice.")
+    max_ttl: Duration = documented(
+        3600.0, "Longest time that an answer is believed, whatever it says itself: how soon a porting is seen."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmsSettings(_Section):
     """How SMS leave."""
 
@@ -307,6 +342,8 @@ class Settings:
     registrar: RegistrarSettings = RegistrarSettings()
     messaging: MessagingSettings = MessagingSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
+    interconnect: InterconnectSettings = InterconnectSettings()
+    enum: EnumSettings = EnumSettings()
     sms: SmsSettings = SmsSettings()
     push: PushSettings = PushSettings()
     store: StoreSettings = StoreSettings()
@@ -360,6 +397,9 @@ class Settings:
             store=dataclasses.replace(self.store, path=str(placed.store_path or MEMORY)),
             admin=dataclasses.replace(self.admin, socket=placed.admin_socket),
             sms=dataclasses.replace(self.sms, outbox=placed.sms_outbox),
+            interconnect=dataclasses.replace(
+                self.interconnect, topology=self.interconnect.topology and base / self.interconnect.topology
+            ),
             provisioning=dataclasses.replace(
                 self.provisioning, catalogue=self.provisioning.catalogue and base / self.provisioning.catalogue
             ),

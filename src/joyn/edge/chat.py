@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from joyn.edge.sip import Caller, riding_headers
+from joyn.model.route import Router
 from joyn.model.tags import CPM_LARGE
 from joyn.protocol.multipart import flatten
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.message import SipRequest
 from joyn.services.messaging.originating import CPIM, Originating, Submission
-from joyn.services.messaging.routing import Routing
 from joyn.services.messaging.sessions import Offer, Sessions, session_timer
 from joyn.transport.sip import Flow, Inbound
 
@@ -29,7 +29,7 @@ class ChatDoor:
         caller: Callable[[Inbound], Awaitable[Caller]],
         sessions: Sessions,
         originating: Originating,
-        routing: Routing,
+        routing: Router,
         holds: Callable[[str], Awaitable[object]],
     ) -> None:
         self._caller = caller

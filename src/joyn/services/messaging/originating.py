@@ -14,13 +14,13 @@ from joyn import telemetry
 from joyn.model.aor import ANONYMOUS, Aor, Numbering
 from joyn.model.message import Accepted, Address, Deposit, EntryKind, Kind, Message, Receipt, State
 from joyn.model.refused import Reason, Refused
+from joyn.model.route import Router
 from joyn.model.value import value
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage, address_uri, build
 from joyn.protocol.errors import ParseError, ProtocolError
 from joyn.protocol.imdn import Imdn
 from joyn.services.messaging import dispositions
-from joyn.services.messaging.routing import Routing
 from joyn.store import Mailboxes, Subscribers
 
 CPIM = "message/cpim"
@@ -77,7 +77,7 @@ class Originating:
         self,
         mailboxes: Mailboxes,
         subscribers: Subscribers,
-        routing: Routing,
+        routing: Router,
         numbering: Numbering,
         policy: Policy,
         *,
