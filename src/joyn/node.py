@@ -25,6 +25,7 @@ from joyn.edge.http.own_data import own_data
 from joyn.edge.http.page import PageDoor, built_client
 from joyn.edge.http.websocket import WebSocketDoor
 from joyn.edge.msrp import MsrpDoor
+from joyn.edge.numbers import NumbersDoor
 from joyn.edge.registrations import RegistrationDoor
 from joyn.edge.sip import Identity, SipDoor
 from joyn.edge.subscriptions import SubscriptionDoor
@@ -250,6 +251,7 @@ class Node:
             tracer=Tracer(store.mailboxes, self.attempts),
             devices=self.setting_up.devices,
             after_change=self._changed,
+            others=[NumbersDoor(routing, self.numbering, store.ported)],
         )
 
     def _build_push(self) -> None:

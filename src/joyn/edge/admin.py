@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from joyn import __version__, telemetry
+from joyn.edge.http import RouteProvider
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import Device
@@ -134,7 +135,10 @@ class Tracer(Protocol):
 
 
 class AdminDoor:
-    """The door. `after_change` is called when a subscriber was changed or removed, with the AOR."""
+    """The door. `after_change` is called with the AOR of a subscriber who was changed or removed.
+
+    `others` serve more.
+    """
 
     def __init__(
         self,
@@ -145,6 +149,7 @@ class AdminDoor:
         tracer: Tracer,
         devices: Devices,
         after_change: Callable[[Aor], Awaitable[None]] | None = None,
+        others: Sequence[RouteProvider] = (),
         use_tcp: bool = sys.platform == "win32",
     ) -> None:
         self._path = path
@@ -153,6 +158,7 @@ class AdminDoor:
         self._tracer = tracer
         self._devices = devices
         self._after_change = after_change
+        self._others = others
         self._use_tcp = use_tcp
         self._token = ""
         self._started = time.monotonic()
@@ -179,6 +185,7 @@ class AdminDoor:
                 web.delete("/subscribers/{aor}/devices/{id}", self._sign_out),
                 web.get("/bindings", self._bound),
                 web.get("/trace", self._trace),
+                *(route for other in self._others for route in other.routes()),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
