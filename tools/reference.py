@@ -28,17 +28,18 @@ def config_page() -> str:
     for section in dataclasses.fields(settings):
         value = getattr(settings, section.name)
         lines += ["", f"## [{section.name}]", "", type(value).__doc__ or "", *_keys(value)]
-        for field in filter(is_tables, dataclasses.fields(value)):
-            # How one is written, also where none is the default.
-            kind = get_args(hints_of(type(value))[field.name])[0]
-            lines += ["", f"### [[{section.name}.{field.name}]]", "", kind.__doc__ or "", *_keys(kind())]
+        for field in dataclasses.fields(value):
+            if is_tables(value, field.name):
+                # The first of the default, or what one is when it says nothing.
+                table = next(iter(getattr(value, field.name)), None) or get_args(hints_of(type(value))[field.name])[0]()
+                lines += ["", f"### [[{section.name}.{field.name}]]", "", type(table).__doc__ or "", *_keys(table)]
     return "\n".join(lines) + "\n"
 
 
 def _keys(section: object) -> list[str]:
     lines = ["", "| Key | Default | Meaning |", "|---|---|---|"]
     for field, shown, _ in rows(section):
-        if not is_tables(field):
+        if not is_tables(section, field.name):
             # What follows another key has no default of its own.
             default = "" if field.metadata["follows"] or field.default is None else f"`{shown}`"
             lines.append(f"| `{field.name}` | {default} | {field.metadata['sentence']} |")

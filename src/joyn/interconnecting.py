@@ -8,19 +8,25 @@ from __future__ import annotations
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import asdict, replace
 from random import random
 from typing import Any, Final
 
 from joyn.config import Settings
+from joyn.edge.admin_peers import PeerAdministration
+from joyn.edge.http import RouteProvider
 from joyn.edge.interconnect import BorderDoor, Homes
+from joyn.edge.numbers import NumbersDoor
 from joyn.model.aor import Aor, Numbering
 from joyn.model.message import Address, Deposit, Entry, EntryKind, Message, State
 from joyn.model.peer import Peer, mailbox_of, operator_of
+from joyn.model.ported import PortedNumber
 from joyn.model.refused import Reason, Refused
+from joyn.model.route import Operator
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.transaction import Timers
+from joyn.route_finding import RouteFinding
 from joyn.services.capabilities import Capabilities, Presence
 from joyn.services.interconnect.asking import Asking
 from joyn.services.interconnect.interconnect import Interconnect
@@ -30,7 +36,8 @@ from joyn.services.messaging.originating import Originating
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.store import Store
-from joyn.transport.peer_tls import Identity, PeerTrust, ensure_identity
+from joyn.transport.peer_tls import Identity, PeerTrust, ensure_identity, load_identity
+from joyn.transport.resolver import Unresolved
 from joyn.transport.sip import Endpoint, Flow, Limits, Listener
 
 __all__ = ["InterconnectService"]
@@ -51,7 +58,7 @@ class InterconnectService:
     """The interconnect of one node. `name_of` says what a subscriber of ours is called.
 
     It is the node's `Destinations`. `tell(message, recipient, state)` reports to a sender, `failure(entry)` makes what
-    they get with a failure.
+    they get with a failure. `on_left(aor)` is called when a subscriber's number is no longer ours.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class InterconnectService:
         self._domain = settings.operator.domain
         self._store = store
         self._numbering = numbering
+        self._finding = RouteFinding(settings, store, numbering)
         self._homes = Homes(self.home_of, self.holder_of)
         self._name_of = name_of
         self._wall = wall
@@ -78,6 +86,7 @@ class InterconnectService:
         self._moved: set[Aor] | None = set()
         self._speaks_for: dict[Flow, str] = {}
         self.names: dict[Aor, str] = {}
+        self.on_left: Callable[[Aor], Awaitable[None]] = _nothing
         self.door: BorderDoor | None = None
         self.trust: PeerTrust | None = None
         limits = Limits(max_body=MAX_BODY, timers=Timers(t1=PATIENCE / 64), max_in_flight=MAX_IN_FLIGHT)
@@ -145,6 +154,8 @@ class InterconnectService:
         self.endpoint.on_request = self.door.on_request
         capabilities.elsewhere = self._capabilities
         await self.update()
+        # Who left while no node ran has something waiting here, perhaps.
+        await self.ported(await self._store.ported.of_subscribers())
         for one in self._settings.listeners:
             await self.endpoint.listen(
                 Listener(
@@ -163,31 +174,22 @@ class InterconnectService:
             return
         peers = await self._store.peers.list()
         self.trust.update(peers, identity)
+        self._finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
         for flow, domain in list(self._speaks_for.items()):
             if self.trust.peer_of(flow.tls) != domain:
                 flow.close()
         await self.links.update(peers)
 
     async def home_of(self, aor: Aor) -> str | None:
-        """Whose subscriber a number is; see Homes."""
-        subscriber = await self._store.subscribers.get(aor)
-        if subscriber is not None:
-            return None if subscriber.blocked else ""
-        holder = await self.holder_of(aor)
-        return None if holder in ("", self._domain) else holder
+        """Whose subscriber a number is; see Homes. Raises Refused(ROUTE_UNKNOWN)."""
+        route = await self._finding.routing.route(aor)
+        if route.unsure:
+            raise Refused(Reason.ROUTE_UNKNOWN)
+        return {"local": "", "peer": str(route.operator)}.get(route.kind)
 
     async def holder_of(self, aor: Aor) -> str:
         """Whose range a number is in; see Homes."""
-        number = aor.removeprefix("tel:")
-        ranges = {domain: peer.ranges for domain, peer in self.links.peers.items()}
-        ranges[self._domain] = self._settings.ranges
-        found = [
-            (len(prefix), domain)
-            for domain, prefixes in ranges.items()
-            for prefix in prefixes
-            if number.startswith(prefix)
-        ]
-        return max(found)[1] if found else ""
+        return self._finding.holder_of(aor)
 
     async def stop(self) -> None:
         """Close the border, then the links."""
@@ -196,6 +198,21 @@ class InterconnectService:
         await self.links.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()
+        await self._finding.close()
+
+    def admin_doors(self) -> list[RouteProvider]:
+        """What the operator asks and changes: whose a number is, and who the peers are."""
+        own, policy = self._numbering.domains, self._settings.file_policy
+        peers = PeerAdministration(self._store.peers, self._store.mailboxes.pending, own, policy, wall=self._wall)
+        peers.health, peers.on_changed = self.health, self._changed
+        numbers = NumbersDoor(
+            self._finding.routing, self._numbering, self._store.ported, wall=self._wall, on_ported=self.ported
+        )
+        return [numbers, peers]
+
+    async def _changed(self) -> None:
+        """Peers, or what we show them, are others than before."""
+        await self.update(load_identity(self._directory))
 
     async def health(self, operator: str) -> dict[str, Any] | None:
         """How it stands with an operator, for who runs this one."""
@@ -235,15 +252,20 @@ class InterconnectService:
 
     # Numbers that move.
 
-    async def ported(self, aor: Aor) -> None:
-        """A number has another operator now: what waits for it goes there. Raises Refused when the store is busy."""
-        if self._moved is not None:
-            self._moved.add(aor)
-            if len(self._moved) > MAX_MOVED:
-                self._moved = None
-        home = await self._homes.of(aor)
-        if home:
-            await self._forward(aor, home)
+    async def ported(self, rows: Sequence[PortedNumber]) -> None:
+        """These numbers have another operator now: what waits for one that was ours goes there. Raises Refused."""
+        for row in rows:
+            aor = Aor(f"tel:{row.number}")
+            if self._moved is not None:
+                self._moved.add(aor)
+                if len(self._moved) > MAX_MOVED:
+                    self._moved = None
+            if row.operator in self._numbering.domains or await self._store.subscribers.get(aor) is None:
+                continue
+            home = await self.home_of(aor)
+            if home:
+                await self.on_left(aor)
+                await self._forward(aor, home)
 
     async def _forward(self, aor: Aor, home: str) -> None:
         """Send on what a subscriber who has left us had not received."""
@@ -276,7 +298,13 @@ class InterconnectService:
         return self.trust.link(peer.domain)
 
     async def _resolve(self, peer: Peer) -> Sequence[tuple[str, int]]:
-        return [(one.host, one.port) for one in peer.addresses]
+        """Raises OSError when DNS does not say where the peer is."""
+        if peer.addresses:
+            return [(one.host, one.port) for one in peer.addresses]
+        try:
+            return [(hop.host, hop.port) for hop in await self._finding.resolve_next_hops(peer.domain)]
+        except Unresolved as error:
+            raise OSError(str(error)) from None
 
     def _peer_of(self, flow: Flow) -> Peer | None:
         assert self.trust is not None
@@ -291,6 +319,10 @@ class InterconnectService:
     def _flow_lost(self, flow: Flow) -> None:
         self._speaks_for.pop(flow, None)
         self.links.flow_lost(flow)
+
+
+async def _nothing(_aor: Aor) -> None:
+    pass
 
 
 def _due_to(entry: Entry, mailbox: Aor) -> Deposit:

@@ -19,7 +19,6 @@ from joyn import telemetry
 from joyn.config import Settings
 from joyn.content import ContentService
 from joyn.edge.admin import AdminDoor
-from joyn.edge.admin_peers import PeerAdministration
 from joyn.edge.chat import ChatDoor
 from joyn.edge.http import RouteProvider, application
 from joyn.edge.http.own_data import own_data
@@ -40,6 +39,7 @@ from joyn.model.refused import Refused
 from joyn.model.tags import FILES, PROVIDED
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
+from joyn.route_finding import check_routes
 from joyn.services.capabilities import Capabilities
 from joyn.services.history import CURSOR_KEY_BYTES, Cursors, Past
 from joyn.services.messaging.choosing import Choosing
@@ -123,6 +123,7 @@ class Node:
         """Open the store and every door. Raises OSError when an address is taken, and what `check` raises."""
         settings = self.settings
         check(settings)
+        check_routes(settings)
         settings.operator.data.mkdir(parents=True, exist_ok=True)
         path = settings.store_path or ":memory:"
         self.store = open_sqlite(
@@ -259,8 +260,6 @@ class Node:
         self.endpoint.on_request = self.door.on_request
         self.endpoint.on_acknowledge = chats.acknowledge
         self._build_http()
-        own, policy = self.numbering.domains, settings.interconnect.file_policy
-        self.peers = PeerAdministration(store.peers, store.mailboxes.pending, own, policy, wall=time.time)
         self.admin = AdminDoor(
             settings.admin_socket,
             subscribers=store.subscribers,
@@ -268,7 +267,7 @@ class Node:
             tracer=Tracer(store.mailboxes, self.attempts),
             devices=self.setting_up.devices,
             after_change=self._changed,
-            also=self.peers.routes(),
+            others=self.interconnect.admin_doors(),
         )
 
     def _build_push(self) -> None:

@@ -58,6 +58,7 @@ _FREQUENT: Final[Mapping[str, str]] = {
     "configuration.served": "A device fetched its configuration, or a code was sent to it.",
     "file.received": "A file was uploaded whole.",
     "file.removed": "Content that nobody has any more was deleted.",
+    "number.ported": "A row of ported numbers was loaded, changed or taken out.",
     "http.served": "An HTTP request was answered.",
     "subscription.opened": "Somebody watches an event package (reg-event).",
     "subscription.closed": "A watcher left.",
@@ -120,6 +121,8 @@ _TROUBLING: Final[Mapping[str, str]] = {
     "store.overloaded": "Too much waited to be written; senders were told to come back.",
     "store.filled": "The disk is full; nothing is acknowledged.",
     "store.failed": "The disk did not keep what it promised; the node stops.",
+    "dns.failed": "No DNS server gave an answer that can be used.",
+    "route.undecided": "ENUM did not answer for a number; its sender was told to come back, or its range decided.",
     "task.failed": "A background task of ours ended with an error.",
 }
 """At warning."""

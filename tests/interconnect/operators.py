@@ -83,7 +83,7 @@ def settings_of(domain: str, directory: Path, border: int, **fields: Any) -> Set
         interconnect=InterconnectSettings(
             listeners=(InterconnectListener(port=border),),
             media=(InterconnectMedia(port=free_port()),),
-            ranges=(RANGES[domain],),
+            own_ranges=(RANGES[domain],),
             **fields,
         ),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from joyn.model.aor import Aor, Numbering
 from joyn.model.message import Accepted, Cursor, Entry, Kind, Message, State
+from joyn.model.ranges import Ranges
 from joyn.model.subscriber import Subscriber
 from joyn.protocol import revocation
 from joyn.protocol.cpim import CpimMessage
@@ -15,7 +16,7 @@ from joyn.protocol.imdn import Imdn
 from joyn.protocol.imdn import Kind as Notice
 from joyn.services.messaging.destination import Destination
 from joyn.services.messaging.originating import Originating, Policy, Submission
-from joyn.services.messaging.routing import Routing
+from joyn.services.routing.routing import Routing
 from joyn.store import Store
 from joyn.store.sqlite import open_store
 from services.scene import ALICE, BOB, CAROL, MONTH, NOON, make_cpim
@@ -42,7 +43,7 @@ class Desk:
         self.originating = Originating(
             store.mailboxes,
             store.subscribers,
-            Routing(numbering, store.subscribers),
+            Routing(numbering, store.subscribers, store.ported, Ranges()),
             numbering,
             POLICY,
             wall=lambda: self.now,

@@ -11,19 +11,20 @@ import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
-from joyn.cli.trouble import NO, UNABLE, Trouble
+from joyn.cli.trouble import CONFIG, NO, UNABLE, Trouble
 
 if TYPE_CHECKING:
     from joyn.config import Settings
     from joyn.model.aor import Aor
     from joyn.model.peer import Peer
+    from joyn.model.ported import PortedNumber
     from joyn.store import Store
 
 TIMEOUT: Final = 10.0
@@ -86,6 +87,22 @@ class Access(Protocol):
         """Tell the node that what we show peers is another certificate now; False when no node runs."""
         ...
 
+    async def route(self, aor: Aor, came_from: str = "") -> dict[str, Any]:
+        """Where an AOR belongs, and how that was decided, when a subscriber or the peer `came_from` asks."""
+        ...
+
+    async def ported(self, number: str) -> dict[str, Any] | None:
+        """The row of a ported number."""
+        ...
+
+    async def ported_counts(self) -> dict[str, int]:
+        """How many numbers have been ported to each operator."""
+        ...
+
+    async def port(self, rows: Sequence[PortedNumber]) -> None:
+        """Change rows of the ported numbers, at most as many as one commit takes. Raises Trouble."""
+        ...
+
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Access]:
@@ -129,13 +146,14 @@ class Door:
         return True
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """One request; status and JSON. Raises Trouble when the node does not answer."""
+        """One request, a text as it is or the rest in JSON; status and JSON. Raises Trouble when the node is silent."""
         try:
             sock, token = self._connect()
             connection = http.client.HTTPConnection("localhost")
             connection.sock = sock
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            sent = body if body is None or isinstance(body, str) else json.dumps(body)
+            connection.request(method, path, sent, headers)
             with connection.getresponse() as answer:
                 read = answer.read()
                 status = answer.status
@@ -212,6 +230,19 @@ class Door:
         status, answer = self.ask("POST", "/interconnect/certificates")
         self._good(status, answer or {})
         return True
+
+    async def route(self, aor: Aor, came_from: str = "") -> dict[str, Any]:
+        return self._good(*self.ask("GET", f"/route?{urlencode({'aor': aor, 'from': came_from})}"))
+
+    async def ported(self, number: str) -> dict[str, Any] | None:
+        status, found = self.ask("GET", f"/ported/{quote(number, safe='')}")
+        return None if status == 404 else self._good(status, found)
+
+    async def ported_counts(self) -> dict[str, int]:
+        return dict(self._good(*self.ask("GET", "/ported"))["operators"])
+
+    async def port(self, rows: Sequence[PortedNumber]) -> None:
+        self._good(*self.ask("POST", "/ported", "".join(f"{one.number},{one.operator}\n" for one in rows)))
 
     def _good(self, status: int, answer: Any) -> dict[str, Any]:
         if status >= 400:
@@ -329,25 +360,50 @@ class Alone:
 
         return peer_shown(peer, await self._store.mailboxes.pending(mailbox_of(peer.domain)))
 
+    async def route(self, aor: Aor, came_from: str = "") -> dict[str, Any]:
+        from joyn.config import ConfigError
+        from joyn.edge.numbers import route_shown
+        from joyn.node import numbering_of
+        from joyn.route_finding import RouteFinding
+
+        try:
+            finding = RouteFinding(self._settings, self._store, numbering_of(self._settings))
+        except ConfigError as error:
+            raise Trouble(str(error), "", CONFIG) from None
+        try:
+            return route_shown(await finding.routing.route(aor, came_from=came_from))
+        finally:
+            await finding.close()
+
+    async def ported(self, number: str) -> dict[str, Any] | None:
+        found = await self._store.ported.get(number)
+        return None if found is None else asdict(found)
+
+    async def ported_counts(self) -> dict[str, int]:
+        return {str(name): count for name, count in (await self._store.ported.counts()).items()}
+
+    async def port(self, rows: Sequence[PortedNumber]) -> None:
+        await self._store.ported.put(rows)
+
 
 def aor_of(settings: Settings, number: str) -> Aor:
     """The AOR of a number as people write it, or of alice@domain. Raises Trouble."""
     from joyn.model.aor import Aor, Numbering
+    from joyn.model.number import read
+    from joyn.protocol.errors import ParseError
 
     operator = settings.operator
-    numbering = Numbering(operator.country, (operator.domain, *operator.extra_domains))
-    found: Aor | None
+    todo = "Write it as people do (06 39 98 00 01, +33 6 39 98 00 01) or as name@domain."
     if "@" in number or number.startswith(("tel:", "sip:", "sips:")):
+        numbering = Numbering(operator.country, (operator.domain, *operator.extra_domains))
         found = numbering.aor(number if ":" in number else f"sip:{number}")
-    else:
-        digits = numbering.number(number)
-        found = Aor(f"tel:{digits}") if digits else None
-    if found is None:
-        raise Trouble(
-            f"{number!r} is no telephone number in {operator.country} and no address at {operator.domain}",
-            "Write it as people do (06 39 98 00 01, +33 6 39 98 00 01) or as name@domain.",
-        )
-    return found
+        if found is None:
+            raise Trouble(f"{number!r} is no address at {operator.domain}", todo)
+        return found
+    try:
+        return Aor(f"tel:{read(number, operator.country).e164}")
+    except ParseError as error:
+        raise Trouble(f"{number!r} is no telephone number in {operator.country}: it {error.what}", todo) from None
 
 
 def _peer_place(domain: str) -> str:

@@ -80,7 +80,7 @@ def accept(
     printed(said_by(read))
     print(f"\n  code         {check_code(read.peer)}\n")
     for warning in warnings_of(
-        read, settings.interconnect.ranges, [one for one in all_peers if one["domain"] != domain], time.time()
+        read, settings.interconnect.own_ranges, [one for one in all_peers if one["domain"] != domain], time.time()
     ):
         print(f"Look twice: {plain(warning)}.")
     if known is not None:
@@ -253,7 +253,7 @@ def own_peer(settings: Settings, identity: Identity) -> Peer:
         name=i.name or operator.name,
         addresses=tuple(PeerAddress(host=one.advertise.strip("[]"), port=one.port) for one in i.listeners),
         certificates=identity.exchanged,
-        ranges=i.ranges,
+        ranges=i.own_ranges,
         files=settings.files_url,
     )
 
@@ -293,7 +293,7 @@ def _told(settings: Settings, own: Peer, code: str, reader: str) -> list[str]:
         "code too: read it to each other by telephone.",
     ]
     if not own.ranges:
-        told.append("It names no numbers: set interconnect.ranges, or others know yours by ENUM alone.")
+        told.append("It names no numbers: set interconnect.own_ranges, or others know yours by ENUM alone.")
     here = [one.advertise for one in settings.interconnect.listeners if is_this_machine(one.advertise)]
     if here:
         told.append(f"{', '.join(here)} is this machine alone: others need another interconnect.listeners.advertise.")

@@ -14,13 +14,14 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from joyn.config.sections import (
     MEMORY,
     AdminSettings,
+    EnumSettings,
     FilesSettings,
     HttpListener,
     HttpSettings,
@@ -31,6 +32,7 @@ from joyn.config.sections import (
     MessagingSettings,
     MsrpListener,
     MsrpSettings,
+    NumberRange,
     OperatorSettings,
     ProvisioningSettings,
     PushSettings,
@@ -41,11 +43,14 @@ from joyn.config.sections import (
     SmsSettings,
     StoreSettings,
 )
+from joyn.model.ported import DOMAIN
+from joyn.model.ranges import PREFIX
 
 __all__ = [
     "MEMORY",
     "AdminSettings",
     "ConfigError",
+    "EnumSettings",
     "FilesSettings",
     "HttpListener",
     "HttpSettings",
@@ -56,6 +61,7 @@ __all__ = [
     "MessagingSettings",
     "MsrpListener",
     "MsrpSettings",
+    "NumberRange",
     "OperatorSettings",
     "ProvisioningSettings",
     "PushSettings",
@@ -70,6 +76,7 @@ __all__ = [
     "listeners_of",
     "load",
     "parse",
+    "read_as",
 ]
 
 # In milliseconds: whole numbers come back as they were.
@@ -77,11 +84,11 @@ _DURATIONS: Final[Mapping[str, int]] = {"d": 86_400_000, "h": 3_600_000, "m": 60
 _SIZES: Final[Mapping[str, int]] = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "B": 1}
 _QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
-_PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_SERVER: Final = re.compile(r"(?P<host>[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?|(?P<bare>[0-9A-Fa-f:.]+)")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
-_TABLES: Final = frozenset({"listeners", "media"})
+_LISTENED: Final = frozenset({"listeners", "media"})
 
 T = TypeVar("T")
 _Listener = SipListener | MsrpListener | HttpListener | InterconnectListener
@@ -110,14 +117,22 @@ def load(path: Path) -> Settings:
 
 def parse(text: str, source: str = "") -> Settings:
     """The settings a TOML text says, paths as written. Raises ConfigError."""
+    settings = read_as(Settings, text, source)
     try:
-        settings = _section(Settings, tomllib.loads(text), "")
         _check(settings)
+    except ConfigError as error:
+        raise ConfigError(error.what, error.key, source) from None
+    return settings
+
+
+def read_as(kind: type[T], text: str, source: str = "") -> T:
+    """A TOML text as an instance of a dataclass of such fields as the sections have. Raises ConfigError."""
+    try:
+        return _section(kind, tomllib.loads(text), "")
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"is not TOML: {error}", source=source) from None
     except ConfigError as error:
         raise ConfigError(error.what, error.key, source) from None
-    return settings
 
 
 def annotated(settings: Settings) -> str:
@@ -128,13 +143,8 @@ def annotated(settings: Settings) -> str:
         lines += ["", f"# {_title(type(value))}", f"[{section.name}]"]
         tables: list[str] = []
         for field, shown, is_default in rows(value):
-            if is_tables(field):
-                held = getattr(value, field.name)
-                if held:
-                    tables += _tables(f"{section.name}.{field.name}", held)
-                else:
-                    # Before any table, or it would be a key of that.
-                    lines.append(f"{field.name} = []")
+            if is_tables(value, field.name) and getattr(value, field.name):
+                tables += _tables(f"{section.name}.{field.name}", getattr(value, field.name))
             else:
                 lines += [f"# {field.metadata['sentence']}", f"{'# ' if is_default else ''}{field.name} = {shown}"]
         lines += tables
@@ -148,21 +158,23 @@ def rows(section: Any) -> Iterator[tuple[dataclasses.Field[Any], str, bool]]:
         value = getattr(section, field.name)
         follows = field.metadata["follows"]
         is_default = value == (getattr(section, follows) if follows else field.default)
-        shown = "" if is_tables(field) else _written(value if value is not None else "", hints[field.name])
+        shown = "[]" if is_tables(section, field.name) else _written("" if value is None else value, hints[field.name])
         yield field, shown, is_default
 
 
-def is_tables(field: dataclasses.Field[Any]) -> bool:
-    """Whether a field holds listeners, which are tables of their own in the file."""
-    return field.name in _TABLES
+def is_tables(section: Any, name: str) -> bool:
+    """Whether a field is an array of tables, [[section.name]]."""
+    parts = get_args(hints_of(type(section))[name])
+    return bool(parts) and isinstance(parts[0], type) and dataclasses.is_dataclass(parts[0])
 
 
 def listeners_of(settings: Settings) -> Iterator[tuple[str, tuple[_Listener, ...]]]:
     """What is listened on: the place in the file, and its listeners."""
     for section in dataclasses.fields(settings):
         value = getattr(settings, section.name)
-        for field in filter(is_tables, dataclasses.fields(value)):
-            yield f"{section.name}.{field.name}", getattr(value, field.name)
+        for field in dataclasses.fields(value):
+            if field.name in _LISTENED:
+                yield f"{section.name}.{field.name}", getattr(value, field.name)
 
 
 def hints_of(section: type) -> dict[str, Any]:
@@ -170,12 +182,12 @@ def hints_of(section: type) -> dict[str, Any]:
     return get_type_hints(section, include_extras=True)
 
 
-def _tables(name: str, listeners: tuple[Any, ...]) -> list[str]:
-    """An array of tables; every line is there, so that one listener can be copied to make another."""
+def _tables(name: str, tables: tuple[Any, ...]) -> list[str]:
+    """An array of tables; every line is there, so that one can be copied to make another."""
     lines: list[str] = []
-    for index, listener in enumerate(listeners):
+    for index, table in enumerate(tables):
         lines += ["", f"[[{name}]]"]
-        for field, shown, is_default in rows(listener):
+        for field, shown, is_default in rows(table):
             if index == 0:
                 lines.append(f"# {field.metadata['sentence']}")
             optional = is_default and (field.default is None or field.metadata["follows"])
@@ -306,12 +318,13 @@ def _check(settings: Settings) -> None:
     _check_networks("http.trusted_proxies", settings.http.trusted_proxies)
     _check_networks("provisioning.trusted_proxies", settings.provisioning.trusted_proxies)
     _check_http(settings.http)
+    _check_interconnect(settings)
     if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
         raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
 
-    for index, prefix in enumerate(settings.interconnect.ranges):
-        if not _PREFIX.fullmatch(prefix):
-            raise ConfigError("shall be + and up to 15 digits, the first not 0", f"interconnect.ranges[{index}]")
+    for index, prefix in enumerate(settings.interconnect.own_ranges):
+        if not PREFIX.fullmatch(prefix):
+            raise ConfigError("shall be + and up to 15 digits, the first not 0", f"interconnect.own_ranges[{index}]")
 
 
 def _check_networks(where: str, networks: Sequence[str]) -> None:
@@ -329,6 +342,32 @@ def _check_http(http: HttpSettings) -> None:
                 raise ConfigError(
                     "shall be scheme, host and port of a page, as https://chat.example", f"http.{name}[{index}]"
                 )
+
+
+def _check_interconnect(settings: Settings) -> None:
+    for index, one in enumerate(settings.interconnect.ranges):
+        place = f"interconnect.ranges[{index}]"
+        if not PREFIX.fullmatch(one.prefix):
+            raise ConfigError("shall be what numbers begin with, as +3363998", f"{place}.prefix")
+        if not DOMAIN.fullmatch(one.operator):
+            raise ConfigError("shall be a SIP domain, as sfr.example", f"{place}.operator")
+    for where, servers in (("interconnect.dns", settings.interconnect.dns), ("enum.servers", settings.enum.servers)):
+        for index, server in enumerate(servers):
+            if server_at(server) is None:
+                raise ConfigError("shall be an address, or address:port, as 127.0.0.1:5353", f"{where}[{index}]")
+    if not DOMAIN.fullmatch(settings.enum.root):
+        raise ConfigError("shall be a domain, as e164enum.net", "enum.root")
+
+
+def server_at(text: str, port: int = 53) -> tuple[str, int] | None:
+    """A DNS server's address and port, as `127.0.0.1`, `127.0.0.1:5353` or `[::1]:5353`; None when it is none."""
+    match = _SERVER.fullmatch(text)
+    try:
+        address = ip_address((match["bare"] or match["host"].strip("[]")) if match else "")
+    except ValueError:
+        return None
+    given = int(match["port"] or port) if match else 0
+    return (str(address), given) if 0 < given <= 65535 else None
 
 
 def _check_listeners(where: str, listeners: Sequence[_Listener]) -> None:

@@ -198,11 +198,19 @@ class InterconnectMedia(InterconnectListener):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NumberRange(_Section):
+    """Numbers that begin so are an operator's, unless they were ported or ENUM says otherwise."""
+
+    prefix: str = documented("", "What the numbers begin with, as +3363998; the longest of several that fit wins.")
+    operator: str = documented("", "The operator's SIP domain.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InterconnectSettings(_Section):
     """Peer operators (IR.90, TS 29.165). Without listeners there are none. `joyn peer` exchanges the files."""
 
     name: str = documented("", "What peers call this operator; operator.name if empty.")
-    ranges: tuple[str, ...] = documented((), "E.164 prefixes of this operator's numbers, as +33639; told to peers.")
+    own_ranges: tuple[str, ...] = documented((), "What this operator's numbers begin with, as +33639; told to peers.")
     rate: Count = documented(1000, "Requests a second that one peer may send; more get 503.")
     queue: Count = documented(100_000, "What may wait for one peer; senders are refused what is more.")
     keep_for: Duration = documented(7 * 86400.0, "How long what is due to a peer waits for it; then it has failed.")
@@ -211,6 +219,15 @@ class InterconnectSettings(_Section):
         "localise", "Of new peers. localise: their files come through our content server. direct: devices fetch them."
     )
     certificate_for: Duration = documented(397 * 86400.0, "How long a certificate that is made for peers holds.")
+    topology: Path | None = documented(
+        None, "TOML file of operators, countries and their number ranges, relative to this file (joyn topology show)."
+    )
+    dns: tuple[str, ...] = documented(
+        (), "DNS servers (address, or address:port) that know where operators are; the system's if empty."
+    )
+    ranges: tuple[NumberRange, ...] = documented(
+        (), "Others' ranges, besides those of the topology and those that peers say are theirs."
+    )
     listeners: tuple[InterconnectListener, ...] = documented((), "Where peers speak SIP.")
     media: tuple[InterconnectMedia, ...] = documented((), "Where peers speak MSRP.")
 
@@ -284,6 +301,20 @@ class ProvisioningSettings(_Section):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnumSettings(_Section):
+    """ENUM (RFC 6116): DNS that says whose a number is. Without servers it is not asked."""
+
+    servers: tuple[str, ...] = documented(
+        (), "DNS servers (address, or address:port), the one that answered last is asked first."
+    )
+    root: str = documented("e164enum.net", "Domain under which numbers stand.")
+    timeout: Duration = documented(2.0, "How long a server may take; two are asked, or the only one twice.")
+    max_ttl: Duration = documented(
+        3600.0, "Longest time that an answer is believed, whatever it says itself: how soon a porting is seen."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SmsSettings(_Section):
     """How SMS leave."""
 
@@ -346,6 +377,7 @@ class Settings:
     registrar: RegistrarSettings = RegistrarSettings()
     messaging: MessagingSettings = MessagingSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
+    enum: EnumSettings = EnumSettings()
     sms: SmsSettings = SmsSettings()
     push: PushSettings = PushSettings()
     store: StoreSettings = StoreSettings()
@@ -404,6 +436,9 @@ class Settings:
             store=dataclasses.replace(self.store, path=str(placed.store_path or MEMORY)),
             admin=dataclasses.replace(self.admin, socket=placed.admin_socket),
             sms=dataclasses.replace(self.sms, outbox=placed.sms_outbox),
+            interconnect=dataclasses.replace(
+                self.interconnect, topology=self.interconnect.topology and base / self.interconnect.topology
+            ),
             provisioning=dataclasses.replace(
                 self.provisioning, catalogue=self.provisioning.catalogue and base / self.provisioning.catalogue
             ),

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from joyn import __version__, telemetry
+from joyn.edge.http import RouteProvider
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import Device
@@ -135,8 +136,10 @@ class Tracer(Protocol):
 
 
 class AdminDoor:
-    """The door. `after_change` is called when a subscriber was changed or removed, with the AOR; `also` are routes of
-    other parts of the node."""
+    """The door. `after_change` is called with the AOR of a subscriber who was changed or removed.
+
+    `others` serve more.
+    """
 
     def __init__(
         self,
@@ -147,7 +150,7 @@ class AdminDoor:
         tracer: Tracer,
         devices: Devices,
         after_change: Callable[[Aor], Awaitable[None]] | None = None,
-        also: Sequence[web.RouteDef] = (),
+        others: Sequence[RouteProvider] = (),
         use_tcp: bool = sys.platform == "win32",
     ) -> None:
         self._path = path
@@ -156,7 +159,7 @@ class AdminDoor:
         self._tracer = tracer
         self._devices = devices
         self._after_change = after_change
-        self._also = also
+        self._others = others
         self._use_tcp = use_tcp
         self._token = ""
         self._started = time.monotonic()
@@ -183,7 +186,7 @@ class AdminDoor:
                 web.delete("/subscribers/{aor}/devices/{id}", self._sign_out),
                 web.get("/bindings", self._bound),
                 web.get("/trace", self._trace),
-                *self._also,
+                *(route for other in self._others for route in other.routes()),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)

@@ -20,6 +20,7 @@ STATUS = {
     Reason.ID_REUSED: 403,
     Reason.NOT_ALLOWED: 403,
     Reason.UNKNOWN_RECIPIENT: 403,
+    Reason.ROUTE_UNKNOWN: 408,
     Reason.UNSUPPORTED_CONTENT: 415,
     Reason.TOO_LARGE: 413,
     Reason.OVERLOADED: 408,

@@ -39,6 +39,8 @@ STATUS = {
     Reason.SUBSCRIBER_BLOCKED: 403,
     Reason.NOT_ALLOWED: 403,
     Reason.UNKNOWN_RECIPIENT: 404,
+    # Facts §10: never 404 for a failure of ours, which would hide a contact.
+    Reason.ROUTE_UNKNOWN: 503,
     Reason.MALFORMED: 400,
     Reason.UNSUPPORTED_CONTENT: 415,
     Reason.NOT_ACCEPTABLE: 488,

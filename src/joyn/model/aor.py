@@ -8,15 +8,17 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NewType
 
-import phonenumbers
-
+from joyn.model.number import read, shown
 from joyn.protocol.errors import ParseError
 from joyn.protocol.sip.uri import SipUri, TelUri, number_of, parse_uri
 
 Aor = NewType("Aor", str)
-"""Canonical text of an address of record: `tel:+33639980001`, or `sip:alice@joyn.example` where there is no number."""
+"""Canonical text of an address of record: `tel:+33639980001`, `sip:alice@joyn.example` where there is no number, or
+`tel:12345;phone-context=joyn.example` for a short code of ours."""
 
 ANONYMOUS = "sip:anonymous@anonymous.invalid"
+MIN_SHORT, MAX_SHORT = 3, 6
+"""Digits of a short code."""
 
 
 class Numbering:
@@ -28,6 +30,7 @@ class Numbering:
         self.domains = frozenset(domain.lower() for domain in domains)
         # One operator's subscribers write to the same people again and again.
         self.aor = lru_cache(maxsize=65536)(self._aor)
+        self.number = lru_cache(maxsize=65536)(self._number)
 
     def _aor(self, uri: str) -> Aor | None:
         """The AOR a URI means, or None when it can be nobody here (another domain, an unknown scheme, no number)."""
@@ -39,27 +42,44 @@ class Numbering:
         if number is not None:
             return Aor(f"tel:{number}")
         if isinstance(parsed, TelUri):
-            digits = self.number(parsed.number)
-            return Aor(f"tel:{digits}") if digits else None
+            return self._local(parsed.number, parsed.parameters.get("phone-context") or "")
         if isinstance(parsed, SipUri):
             if parsed.host.lower() not in self.domains or not parsed.user:
                 return None
             if parsed.parameters.get("user") == "phone" or parsed.user.isdigit():
-                digits = self.number(parsed.user)
-                if digits:
-                    return Aor(f"tel:{digits}")
+                # RFC 3261 §19.1.6: the user part is then all that follows tel:, parameters too.
+                number, _, parameters = parsed.user.partition(";")
+                found = self._local(number, parameters.partition("phone-context=")[2].partition(";")[0])
+                if found is not None and (found[4] == "+" or parsed.parameters.get("user") == "phone"):
+                    return found
             return Aor(f"sip:{parsed.user}@{parsed.host.lower()}")
         return None
 
-    def number(self, text: str) -> str | None:
-        """E.164 with + of a number as people write it, national or international; None when it is none."""
+    def _local(self, number: str, context: str) -> Aor | None:
+        """A number that is written as where `context` is (RFC 3966 §5.1.5); what is no number there may be a short
+        code, which stays as it is (facts §1)."""
+        digits = self.number(number)
+        if context[:1] == "+":
+            digits = self.number(context + number.removeprefix("0"))
+        if digits:
+            return Aor(f"tel:{digits}")
+        if number.isascii() and number.isdigit() and MIN_SHORT <= len(number) <= MAX_SHORT:
+            return Aor(f"tel:{number};phone-context={self.domain}")
+        return None
+
+    def _number(self, text: str) -> str | None:
+        """E.164 with + of a number as people write it, national or international; None when it is none, and
+        `model.number.read` says why."""
         try:
-            number = phonenumbers.parse(text, self.country)
-        except phonenumbers.NumberParseException:
+            return read(text, self.country).e164
+        except ParseError:
             return None
-        if not phonenumbers.is_possible_number(number):
-            return None
-        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+    def shown(self, aor: Aor) -> str:
+        """An AOR as people here read it: national style for a number of this country, international otherwise."""
+        if aor.startswith("tel:+"):
+            return shown(aor[4:], self.country)
+        return aor.partition(":")[2].partition(";phone-context=")[0]
 
     def domain_of(self, aor: Aor) -> str:
         """The SIP domain an AOR is written with when a SIP URI is wanted."""

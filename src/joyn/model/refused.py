@@ -12,6 +12,7 @@ class Reason(Enum):
     SUBSCRIBER_BLOCKED = "the operator has blocked this subscriber"
     NOT_ALLOWED = "this subscriber may not do that"
     UNKNOWN_RECIPIENT = "the number is not on this network"
+    ROUTE_UNKNOWN = "it cannot be said just now whose the number is"
     MALFORMED = "the request is not what the standard says"
     UNSUPPORTED_CONTENT = "the content type is not one this door takes"
     NOT_ACCEPTABLE = "this node offers no such session"

@@ -16,12 +16,15 @@ from joyn.model.file import FileUsage, StoredFile, Upload
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.peer import Peer
+from joyn.model.ported import PortedNumber
 from joyn.model.push import PushTarget
+from joyn.model.route import Operator
 from joyn.model.subscriber import Subscriber
 
 __all__ = [
     "GONE_FOR",
     "MAX_PEERS",
+    "MAX_PORTED",
     "SETTLE_DELAY",
     "Bindings",
     "Devices",
@@ -29,12 +32,15 @@ __all__ = [
     "History",
     "Mailboxes",
     "Peers",
+    "PortedNumbers",
     "PushTargets",
     "Secrets",
     "Store",
     "Subscribers",
 ]
 
+MAX_PORTED = 5_000
+"""Ported numbers that are handed in at once: more than that holds up the messages of the same commit."""
 GONE_FOR = 30 * 86400.0
 """Seconds for which a file that is over is said to be gone, before it is unknown."""
 MAX_PEERS = 2000
@@ -422,6 +428,27 @@ class Peers(Protocol):
         ...
 
 
+class PortedNumbers(Protocol):
+    """The numbers whose operator is not the one that their range says."""
+
+    async def get(self, number: str) -> PortedNumber | None:
+        """The row of an E.164 number, or None. Every message asks: what was asked for last is answered from memory."""
+        ...
+
+    async def put(self, ported: Sequence[PortedNumber]) -> None:
+        """Add, or replace by number, and remove those without an operator, in one commit; durable when it returns, and
+        what is asked from then on is answered by it. At most MAX_PORTED at once."""
+        ...
+
+    async def counts(self) -> dict[Operator, int]:
+        """How many numbers have been ported to each operator."""
+        ...
+
+    async def of_subscribers(self) -> list[PortedNumber]:
+        """Rows of numbers that are subscribers' here: who has come, and who has left."""
+        ...
+
+
 class Secrets(Protocol):
     """Keys that the node made for itself and that shall outlive it."""
 
@@ -471,6 +498,11 @@ class Store(Protocol):
     @property
     def peers(self) -> Peers:
         """The other operators."""
+        ...
+
+    @property
+    def ported(self) -> PortedNumbers:
+        """Which numbers are not where their range says."""
         ...
 
     @property

@@ -25,6 +25,7 @@ from joyn.store import (
     History,
     Mailboxes,
     Peers,
+    PortedNumbers,
     PushTargets,
     Secrets,
     Store,
@@ -40,6 +41,7 @@ from joyn.store.sqlite.history import SqliteHistory, forget_owner
 from joyn.store.sqlite.mailboxes import SqliteMailboxes
 from joyn.store.sqlite.migration import Migration, NewerSchema, migrate, migrations
 from joyn.store.sqlite.peers import SqlitePeers
+from joyn.store.sqlite.ported import SqlitePortedNumbers
 from joyn.store.sqlite.progress import Progress
 from joyn.store.sqlite.push_targets import SqlitePushTargets, forget_targets
 from joyn.store.sqlite.secrets import SqliteSecrets
@@ -129,6 +131,7 @@ class SqliteStore:
         self.devices: Devices = SqliteDevices(writer, quick, self._in_thread)
         self.files: Files = SqliteFiles(writer, quick)
         self.peers: Peers = SqlitePeers(writer, quick)
+        self.ported: PortedNumbers = SqlitePortedNumbers(writer, quick, self._in_thread, limits.cached)
         self.secrets: Secrets = SqliteSecrets(writer, quick)
 
         def forget(connection: sqlite3.Connection, aor: Aor) -> None:

@@ -58,7 +58,7 @@ class Limits:
     checkpoint_pages: int = 4_000
     """Written pages (estimated, 4 KiB each) after which the log is copied back into the database."""
     cached: int = 20_000
-    """Subscribers, and block lists, kept in memory."""
+    """Subscribers, block lists, and ported numbers or that they are not ported, each, kept in memory."""
 
 
 class Lane(Protocol):

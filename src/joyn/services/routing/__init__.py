@@ -1,0 +1,1 @@
+"""Whose subscriber a number is: ours, a peer operator's, or nobody's."""
