@@ -12,7 +12,8 @@ DAY = 86400.0
 
 def make_file(*, begins: float = NOON - DAY, ends: float = NOON + 300 * DAY, **fields) -> PeerFile:
     certificate = PeerCertificate(fingerprint="ab" * 32, pem="", not_before=begins, not_after=ends)
-    return PeerFile(peer=Peer(domain="orange.example", name="Orange", certificates=(certificate,), **fields))
+    said = {"domain": "orange.example", "name": "Orange", "certificates": (certificate,)} | fields
+    return PeerFile(peer=Peer(**said))
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,9 @@ def make_file(*, begins: float = NOON - DAY, ends: float = NOON + 300 * DAY, **f
         (make_file(ranges=("+336012",)), "+336012 meets +33601 of this operator"),
         (make_file(ranges=("+49151",)), "+49151 meets +4915 of DT"),
         (make_file(ranges=("+3361", "+33602")), None),
+        (make_file(transit=("dt.example",)), "dt.example is behind it, which is a peer itself"),
+        (make_file(transit=("free.example", "a.example")), "free.example is behind dt.example too"),
+        (make_file(domain="small.example"), "dt.example says that this operator is behind it"),
         (make_file(files="http://files.orange.example"), "fetched from http://files.orange.example without TLS"),
         (make_file(files="https://files.orange.example"), None),
         (make_file(ends=NOON), "ended on"),
@@ -31,7 +35,13 @@ def make_file(*, begins: float = NOON - DAY, ends: float = NOON + 300 * DAY, **f
     ],
 )
 def test_what_deserves_a_second_look_is_named(file: PeerFile, said: str | None) -> None:
-    found = list(warnings_of(file, ("+33601",), [{"name": "DT", "ranges": ["+4915"]}], NOON))
+    other = {
+        "domain": "dt.example",
+        "name": "DT",
+        "ranges": ["+4915"],
+        "transit": ["free.example", "small.example"],
+    }
+    found = list(warnings_of(file, ("+33601",), [other], NOON))
     assert len(found) == (said is not None)
     assert said is None or said in found[0]
 

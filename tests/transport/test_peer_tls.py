@@ -1,9 +1,8 @@
 import asyncio
-import os
+import contextlib
+import socket
 import ssl
-import stat
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from joyn.model.peer import Peer
 from joyn.transport import peer_tls
@@ -19,11 +19,8 @@ from joyn.transport.peer_tls import (
     PeerTrust,
     ensure_identity,
     fingerprint_of_connection,
-    load_identity,
-    make_certificate,
     rotate,
     switch,
-    switch_back,
 )
 from joyn.transport.tls import new_key
 from transport.operators import DAY, HOUR, Border, certificate_in, listening, peer_from, place_certificate, said_to
@@ -67,132 +64,6 @@ def met(trust: PeerTrust, *contexts: ssl.SSLContext) -> list[str]:
             return [await said_to(context, border) for context in contexts]
 
     return asyncio.run(play())
-
-
-# Our own certificate.
-
-
-def test_the_first_need_makes_a_certificate_with_a_key_for_its_owner_alone(tmp_path: Path) -> None:
-    now = time.time()
-    made = ensure_identity(tmp_path / "interconnect", ORANGE, ["192.0.2.1", "sip.orange.example"], now=now)
-    assert stat.S_IMODE(made.file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(made.directory.stat().st_mode) == 0o700
-    assert made.current.not_before <= now - DAY
-    assert made.current.not_after - made.current.not_before == 397 * DAY
-    read = x509.load_pem_x509_certificate(made.current.pem.encode())
-    names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == [ORANGE, "sip.orange.example"]
-    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["192.0.2.1"]
-    usage = read.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert set(usage) == {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
-    assert made.current.fingerprint == read.fingerprint(hashes.SHA256()).hex()
-    assert made.sdp_fingerprint[1].replace(":", "").lower() == made.current.fingerprint
-
-
-def test_a_second_need_finds_the_same(tmp_path: Path) -> None:
-    first = ensure_identity(tmp_path, ORANGE, now=time.time())
-    assert ensure_identity(tmp_path, ORANGE, now=time.time()) == first
-    assert [one.name for one in tmp_path.iterdir()] == ["current.pem"]
-
-
-def test_of_two_that_make_it_at_once_the_first_one_s_stays(tmp_path: Path) -> None:
-    """The other process is done between our look and our write."""
-    peer_tls._make(tmp_path / "current.pem", ORANGE, (), now=time.time(), valid_for=DAY * 9)
-    first = load_identity(tmp_path)
-    peer_tls._make(tmp_path / "current.pem", ORANGE, (), now=time.time(), valid_for=DAY * 9)
-    assert load_identity(tmp_path) == first
-
-
-def test_rotating_makes_the_next_one_and_switching_shows_it_and_can_be_undone(tmp_path: Path) -> None:
-    first = ensure_identity(tmp_path, ORANGE, now=time.time())
-    with pytest.raises(LookupError, match="no next"):
-        switch(tmp_path)
-    rotated = rotate(tmp_path, ORANGE, now=time.time())
-    assert rotated.current == first.current
-    assert rotated.next is not None
-    assert rotated.exchanged == (rotated.current, rotated.next)
-    assert rotate(tmp_path, ORANGE, now=time.time()) == rotated
-    switched = switch(tmp_path)
-    assert (switched.current, switched.next, switched.previous) == (rotated.next, None, first.current)
-    back = switch_back(tmp_path)
-    assert (back.current, back.next, back.previous) == (first.current, rotated.next, None)
-    with pytest.raises(LookupError, match="no previous"):
-        switch_back(tmp_path)
-    assert {stat.S_IMODE(one.stat().st_mode) for one in tmp_path.iterdir()} == {0o600}
-
-
-class Crash(Exception):
-    pass
-
-
-@pytest.mark.parametrize("after", range(4))
-def test_a_crash_in_the_middle_of_a_switch_leaves_a_certificate_with_its_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    first = ensure_identity(tmp_path, ORANGE, now=time.time())
-    rotated = rotate(tmp_path, ORANGE, now=time.time())
-    crash_after(after, monkeypatch)
-    with pytest.raises(Crash):
-        switch(tmp_path)
-    monkeypatch.undo()
-    left = load_identity(tmp_path)
-    assert left is not None
-    assert left.current in (first.current, rotated.next)
-    PeerTrust(left, wall=time.time)
-    if left.current == first.current:
-        left = switch(tmp_path)
-    assert (left.current, left.next, left.previous) == (rotated.next, None, first.current)
-
-
-@pytest.mark.parametrize("after", range(4))
-def test_a_crash_in_the_middle_of_going_back_loses_neither(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    first = ensure_identity(tmp_path, ORANGE, now=time.time())
-    rotate(tmp_path, ORANGE, now=time.time())
-    second = switch(tmp_path)
-    crash_after(after, monkeypatch)
-    with pytest.raises(Crash):
-        switch_back(tmp_path)
-    monkeypatch.undo()
-    left = load_identity(tmp_path)
-    assert left is not None
-    if left.current == second.current:
-        with pytest.raises(LookupError):
-            switch(tmp_path)
-        left = switch_back(tmp_path)
-    assert (left.current, left.next, left.previous) == (first.current, second.current, None)
-
-
-def crash_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process ends before its (steps + 1)-th change of a name: links, renames, or the end."""
-    left = [steps]
-
-    def counted(real: Callable[..., object]) -> Callable[..., object]:
-        def step(*arguments: object) -> object:
-            if not left[0]:
-                raise Crash
-            left[0] -= 1
-            return real(*arguments)
-
-        return step
-
-    monkeypatch.setattr(os, "link", counted(os.link))
-    monkeypatch.setattr(Path, "replace", counted(Path.replace))
-    monkeypatch.setattr(peer_tls, "_sync", counted(peer_tls._sync))
-
-
-def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "current.pem").write_text("nothing")
-    with pytest.raises(ValueError, match=r"current\.pem: is no certificate"):
-        load_identity(tmp_path)
-
-
-def test_a_certificate_without_its_key_is_named(tmp_path: Path) -> None:
-    identity = ensure_identity(tmp_path, ORANGE, now=time.time())
-    identity.file.write_text(identity.current.pem)
-    with pytest.raises(ssl.SSLError, match=r"current\.pem"):
-        PeerTrust(identity, wall=time.time)
 
 
 # Two operators.
@@ -330,7 +201,6 @@ def test_an_open_connection_is_with_nobody_once_its_peer_is_removed_or_its_certi
 
 def connected(trust: PeerTrust, link: ssl.SSLContext):
     """The border's end of a connection."""
-    import contextlib
 
     @contextlib.asynccontextmanager
     async def open_one():
@@ -369,8 +239,6 @@ def test_a_removed_peer_cannot_come_back_on_a_session_of_before(orange: Operator
 
 
 def connect_again(link: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
-    import socket
-
     try:
         with (
             socket.create_connection(("127.0.0.1", port)) as plain,
@@ -402,11 +270,8 @@ def test_a_certificate_that_openssl_made_by_default_is_its_peer_s(
     made = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(
         key, hashes.SHA256()
     )
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = tmp_path / "hub.pem"
-    file.write_bytes(private + made.public_bytes(encoding))
-    hub = Peer(domain="hub.example", name="Hub", certificates=(certificate_in(made.public_bytes(encoding)),))
+    file = combined(tmp_path, key, made)
+    hub = Peer(domain="hub.example", name="Hub", certificates=(certificate_in(file.read_bytes()),))
     link = orange.trust(sfr.peer()).link(SFR)
     link.load_cert_chain(file)
     assert met(sfr.trust(hub), link) == ["hub.example"]
@@ -422,11 +287,15 @@ def ca_and_issued(directory: Path) -> tuple[bytes, Path]:
         builder = peer_tls.certificate_builder(subject, name, public, now - timedelta(1), now + timedelta(9))
         constraints = x509.BasicConstraints(ca=is_ca, path_length=None)
         made.append(builder.add_extension(constraints, critical=True).sign(ca_key, hashes.SHA256()))
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = directory / "issued.pem"
-    file.write_bytes(private + made[1].public_bytes(encoding))
-    return made[0].public_bytes(encoding), file
+    return made[0].public_bytes(serialization.Encoding.PEM), combined(directory, key, made[1])
+
+
+def combined(directory: Path, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> Path:
+    """A key and its certificate in one file, as what connects wants it."""
+    pem, clear = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = directory / "combined.pem"
+    file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, clear) + certificate.public_bytes(pem))
+    return file
 
 
 def test_what_two_peers_claim_is_nobody_s(orange: Operator, sfr: Operator) -> None:
@@ -495,8 +364,3 @@ def test_the_border_works_on_uvloop_too(orange: Operator, sfr: Operator) -> None
             return [*said, await said_to(link, border)]
 
     assert uvloop.run(play()) == ["", ORANGE]
-
-
-def test_certificates_are_made_with_the_dates_that_are_asked_for() -> None:
-    made = certificate_in(make_certificate(ORANGE, ["sip.orange.example"], not_before=1000.0, not_after=2000.0))
-    assert (made.not_before, made.not_after) == (1000.0, 2000.0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from joyn.cli.printing import moment, plain
 
 if TYPE_CHECKING:
+    from joyn.model.peer import Peer
     from joyn.model.peer_file import PeerFile
 
 SOON: Final = 30 * 86400.0
@@ -70,6 +71,7 @@ def warnings_of(
             for theirs in ranges:
                 if mine.startswith(theirs) or theirs.startswith(mine):
                     yield f"{mine} meets {theirs} of {name}: the longer one decides whose a number is"
+    yield from _behind(peer, others)
     if peer.files.startswith("http:"):
         yield f"files are fetched from {peer.files} without TLS"
     for certificate in peer.certificates:
@@ -79,6 +81,18 @@ def warnings_of(
             yield f"the certificate {certificate.fingerprint[:16]}… holds only from {moment(certificate.not_before)}"
         elif certificate.not_after - now < SOON:
             yield f"the certificate {certificate.fingerprint[:16]}… ends on {day(certificate.not_after)}"
+
+
+def _behind(peer: Peer, others: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Operators that two peers say they lead to."""
+    for one in others:
+        if one["domain"] in peer.transit:
+            yield f"it says that {one['domain']} is behind it, which is a peer itself"
+        if peer.domain in one["transit"]:
+            yield f"{one['domain']} says that this operator is behind it"
+        for domain in peer.transit:
+            if domain in one["transit"]:
+                yield f"{domain} is behind {one['domain']} too"
 
 
 def state_of(peer: Mapping[str, Any]) -> str:
