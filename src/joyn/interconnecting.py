@@ -134,13 +134,7 @@ class InterconnectService:
 
         Raises OSError, ssl.SSLError, ValueError for a certificate of our own that cannot be used.
         """
-        if not self._settings.listeners and not await self._store.peers.list():
-            return
-        hosts = [one.advertise for one in (*self._settings.listeners, *self._settings.media)]
-        identity = ensure_identity(
-            self._directory, self._domain, hosts, now=self._wall(), valid_for=self._settings.certificate_for
-        )
-        self.trust = PeerTrust(identity, wall=self._wall)
+        capabilities.elsewhere = self._capabilities
         self.door = BorderDoor(
             self._peer_of,
             self._homes,
@@ -152,31 +146,32 @@ class InterconnectService:
             names=self.names,
         )
         self.endpoint.on_request = self.door.on_request
-        capabilities.elsewhere = self._capabilities
-        await self.update()
         # Who left while no node ran has something waiting here, perhaps.
         await self.ported(await self._store.ported.of_subscribers())
+        if self._settings.listeners or await self._store.peers.list():
+            await self.update()
+
+    async def _open(self) -> PeerTrust:
+        hosts = [one.advertise for one in (*self._settings.listeners, *self._settings.media)]
+        identity = ensure_identity(
+            self._directory, self._domain, hosts, now=self._wall(), valid_for=self._settings.certificate_for
+        )
+        trust = self.trust = PeerTrust(identity, wall=self._wall)
         for one in self._settings.listeners:
-            await self.endpoint.listen(
-                Listener(
-                    name=one.name,
-                    transport="TLS",
-                    host=one.host,
-                    port=one.port,
-                    advertise=one.advertise,
-                    tls=self.trust.border,
-                )
+            listener = Listener(
+                name=one.name, transport="TLS", host=one.host, port=one.port, advertise=one.advertise, tls=trust.border
             )
+            await self.endpoint.listen(listener)
+        return trust
 
     async def update(self, identity: Identity | None = None) -> None:
         """The peers are those of the store now; with `identity`, this is what we show them from now on."""
-        if self.trust is None:
-            return
+        trust = self.trust or await self._open()
         peers = await self._store.peers.list()
-        self.trust.update(peers, identity)
+        trust.update(peers, identity)
         self._finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
         for flow, domain in list(self._speaks_for.items()):
-            if self.trust.peer_of(flow.tls) != domain:
+            if trust.peer_of(flow.tls) != domain:
                 flow.close()
         await self.links.update(peers)
 

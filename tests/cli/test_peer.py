@@ -25,6 +25,10 @@ ORANGE, SFR = "orange.example", "sfr.example"
 FILE = f"{ORANGE}.joyn-peer.toml"
 
 
+OWN = {ORANGE: '["+3360"]', SFR: "[]"}
+"""What their numbers begin with, as it stands in the file."""
+
+
 class Places:
     """Two directories as `joyn init` leaves them, and which one commands are run in."""
 
@@ -38,7 +42,7 @@ class Places:
             text = file.read_text()
             for port in (5060, 5061, 2855, 2856, 8080, 8443, 8081, 8444, 2857):
                 text = text.replace(f"port = {port}", "port = 0")
-            file.write_text(text.replace("# ranges = []", 'ranges = ["+3360"]' if domain == ORANGE else "ranges = []"))
+            file.write_text(text.replace("# own_ranges = []", f"own_ranges = {OWN[domain]}"))
 
     def at(self, domain: str, *command: str) -> int:
         os.chdir(self.directory / domain)
@@ -182,7 +186,7 @@ def test_numbers_that_meet_ours_or_another_peer_s_are_pointed_at(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exchanged(places, capsys)
-    places.edit(SFR, "ranges = []", 'ranges = ["+33601"]')
+    places.edit(SFR, "own_ranges = []", 'own_ranges = ["+33601"]')
     other = (places.exchange / FILE).read_text().replace(ORANGE, "other.example").replace('"Orange"', '"Other"')
     (places.exchange / "other.toml").write_text(other)
     assert places.at(SFR, "accept", str(places.exchange / "other.toml"), "-y") == 1
@@ -331,19 +335,12 @@ def test_a_running_node_answers_and_is_told(
     places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert places.at(ORANGE, "invite", str(places.exchange)) == 0
-    changes: list[list[str]] = []
+    known: list[tuple[str, list[tuple[str, bool]], str]] = []
 
     async def play() -> None:
         node = Node(load(places.directory / SFR / "joyn.toml"))
         await node.start()
-
-        async def on_changed() -> None:
-            changes.append([one.domain for one in await node.store.peers.list()])
-
-        async def health(domain: str) -> dict[str, object]:
-            return {"connected": 2, "queue": 0, "oldest": 0.0, "last_error": "", "ready": True, "refused": 3}
-
-        node.peers.on_changed, node.peers.health = on_changed, health
+        links = node.interconnect.links
         try:
             for command in (
                 ("accept", str(places.exchange / FILE), "-y"),
@@ -355,14 +352,20 @@ def test_a_running_node_answers_and_is_told(
                 ("remove", ORANGE, "-y"),
             ):
                 assert await asyncio.to_thread(places.at, SFR, *command) == 0, command
+                assert node.interconnect.trust is not None
+                shown = node.interconnect.trust.identity.current.fingerprint
+                known.append((command[0], [(one.domain, one.paused) for one in links.peers.values()], shown))
             assert await asyncio.to_thread(places.at, SFR, "show", ORANGE) == 1
         finally:
             await node.stop()
 
     asyncio.run(play())
-    assert changes == [[ORANGE], [ORANGE], [ORANGE], []]
+    assert [peers for _, peers, _ in known] == [*[[(ORANGE, False)]] * 3, *[[(ORANGE, True)]] * 3, []]
+    # What is shown to peers changes when it is switched, and not before.
+    assert len({shown for _, _, shown in known[:5]}) == 1
+    assert known[5][2] != known[4][2]
     told = said(capsys)
-    for part in (" connected ", "last error   none", "oldest       none", "ready        yes", "refused      3"):
+    for part in ("oldest       none", "ready        no", "refused      0"):
         assert part in told
     assert "No node runs" not in told
 

@@ -78,7 +78,7 @@ def with_door(path: Path, work: Callable[[Opened], Awaitable[None]]) -> None:
             bindings=MemoryBindings(),
             tracer=MemoryTracer(),
             devices=MemoryDevices(),
-            also=administration.routes(),
+            others=[administration],
             use_tcp=False,
         )
         await door.start()

@@ -27,6 +27,16 @@ POLICY = Policy(deliver_for=MONTH, retain_for=3 * MONTH)
 IMDN_TYPE = "message/imdn+xml"
 
 
+class OwnSubscribers:
+    """Destinations of an operator that has no peers."""
+
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+
+    async def choose(self, uri: str) -> Destination:
+        return Destination.of_subscriber(await self._routing.choose(uri))
+
+
 class Desk:
     """An originating function on a store in memory, and everything it told others."""
 
@@ -43,7 +53,7 @@ class Desk:
         self.originating = Originating(
             store.mailboxes,
             store.subscribers,
-            Routing(numbering, store.subscribers, store.ported, Ranges()),
+            OwnSubscribers(Routing(numbering, store.subscribers, store.ported, Ranges())),
             numbering,
             POLICY,
             wall=lambda: self.now,
