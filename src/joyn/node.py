@@ -333,6 +333,7 @@ class Node:
         self.store.mailboxes.on_accepted = self._accepted
         self.originating.wants_copies = self.terminating.wants_copies
         self.interconnect.introduce(self.originating, self.terminating, self.sessions)
+        self.interconnect.on_left = self._gone
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
         self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
@@ -410,17 +411,21 @@ class Node:
         """The operator blocked or removed a subscriber: their devices go at once."""
         subscriber = await self.store.subscribers.get(aor)
         if subscriber is None or subscriber.blocked:
-            # First of all, and also when the store is too busy for the rest: nothing more is taken from them.
-            for binding in self.registrar.of(aor):
-                flow = self.endpoint.flows.get(binding.flow)
-                if flow is not None:
-                    flow.forget(aor)
-            self.sessions.end_all(aor)
-            try:
-                await self.registrar.remove(aor)
-                await self.push.waking.remove_all(aor)
-            finally:
-                self.watching.end_all(aor)
+            await self._gone(aor)
+
+    async def _gone(self, aor: Aor) -> None:
+        """Somebody is no subscriber of ours any more, or may do nothing."""
+        # First of all, and also when the store is too busy for the rest: nothing more is taken from them.
+        for binding in self.registrar.of(aor):
+            flow = self.endpoint.flows.get(binding.flow)
+            if flow is not None:
+                flow.forget(aor)
+        self.sessions.end_all(aor)
+        try:
+            await self.registrar.remove(aor)
+            await self.push.waking.remove_all(aor)
+        finally:
+            self.watching.end_all(aor)
 
     def _report(self, message: Message, recipient: Aor, state: State) -> None:
         if state is State.STORED:

@@ -58,7 +58,7 @@ class Operator:
             "name": self.domain.partition(".")[0].title(),
             "addresses": (PeerAddress(host="127.0.0.1", port=self.border),),
             "certificates": self.identity.exchanged,
-            "ranges": (RANGES[self.domain],),
+            "ranges": self.settings.interconnect.own_ranges,
         }
         return Peer(**(values | fields))
 
@@ -69,7 +69,7 @@ class Operator:
         await self.node.interconnect.update()
 
 
-def settings_of(domain: str, directory: Path, border: int, **fields: Any) -> Settings:
+def settings_of(domain: str, directory: Path, border: int, own: tuple[str, ...] = (), **fields: Any) -> Settings:
     """An operator's settings, its store in memory."""
     defaults = Settings()
     return replace(
@@ -83,7 +83,7 @@ def settings_of(domain: str, directory: Path, border: int, **fields: Any) -> Set
         interconnect=InterconnectSettings(
             listeners=(InterconnectListener(port=border),),
             media=(InterconnectMedia(port=free_port()),),
-            own_ranges=(RANGES[domain],),
+            own_ranges=own or (RANGES[domain],),
             **fields,
         ),
     )

@@ -156,9 +156,9 @@ class BorderDoor:
 
     # Who is meant.
 
-    async def sender(self, request: SipRequest, peer: Peer, recipient: Aor) -> tuple[Aor, str]:
-        """Whom the peer speaks for, and the operator that is reached through; what else the request says of its
-        sender is the sender's own claim. Raises ParseError, Refused(NOT_ALLOWED)."""
+    async def sender(self, request: SipRequest, peer: Peer, recipient: Aor) -> tuple[Aor, str, bool]:
+        """Whom the peer speaks for, the operator that is reached through, and whether it only forwards that; what else
+        the request says of its sender is the sender's own claim. Raises ParseError, Refused(NOT_ALLOWED)."""
         asserted = [
             parse_name_addr(value) for field in request.headers("p-asserted-identity") for value in split_commas(field)
         ]
@@ -175,9 +175,9 @@ class BorderDoor:
             telemetry.event("peer.spoofed", peer=peer.domain, sender=aor)
             raise Refused(Reason.NOT_ALLOWED, "the asserted number is not reached through this peer")
         self._remember(aor, next((one.display_name for one in asserted if one.display_name), ""))
-        return aor, operator
+        return aor, operator, False
 
-    async def _forwarded(self, request: SipRequest, peer: Peer, recipient: Aor) -> tuple[Aor, str]:
+    async def _forwarded(self, request: SipRequest, peer: Peer, recipient: Aor) -> tuple[Aor, str, bool]:
         """A donor forwards what it still had for a number that has come to us: only the one whose range that is may."""
         if await self._homes.holder(recipient) != peer.domain:
             telemetry.event("peer.spoofed", peer=peer.domain, sender=recipient)
@@ -186,7 +186,7 @@ class BorderDoor:
         operator = None if sender is None else await self._homes.of(sender)
         if sender is None or operator is None:
             raise Refused(Reason.NOT_ALLOWED, "nobody knows whose message that is")
-        return sender, operator
+        return sender, operator, True
 
     def _remember(self, aor: Aor, name: str) -> None:
         if self._names.get(aor, "") == name:
@@ -214,9 +214,10 @@ class BorderDoor:
     async def submission(self, request: SipRequest, peer: Peer, body: bytes) -> Submission:
         """What a request brings, as the originating function takes it. Raises ParseError, Refused."""
         recipient = self.recipient(request)
-        sender, operator = await self.sender(request, peer, recipient)
+        sender, operator, forwarded = await self.sender(request, peer, recipient)
         home = await self._homes.of(recipient)
-        if home and (home in (operator, peer.domain) or await self._homes.holder(recipient) != self._domain):
+        gone_on = forwarded or home in (operator, peer.domain)
+        if home and (gone_on or await self._homes.holder(recipient) != self._domain):
             # We are no hub. Only what was ours and has moved do we send on, and never back to where it came from.
             raise Refused(Reason.UNKNOWN_RECIPIENT)
         content_type = request.header("content-type") or ""
@@ -235,6 +236,7 @@ class BorderDoor:
             service=service_named(request.header("p-asserted-service") or ""),
             transaction=f"{request.call_id} {request.header('cseq')} {request.header('from')}",
             device=aimed_at(request),
+            forwarded=forwarded,
         )
 
     async def _options(self, inbound: Inbound, peer: Peer) -> None:

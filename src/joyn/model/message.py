@@ -115,12 +115,15 @@ class Receipt:
 class Deposit:
     """What is committed in one step: a message, the mailboxes it is due to, and the receipt it carries, if it is one.
 
-    With an empty `addresses` the message is kept (for duplicates and the trace) and goes nowhere.
+    With an empty `addresses` the message is kept (for duplicates and the trace) and goes nowhere. `returned` says that
+    another operator, whom it was given to, had to give it back: its recipient's number has moved. It is no repetition
+    then, until it is in their mailbox here.
     """
 
     message: Message
     addresses: tuple[Address, ...]
     receipt: Receipt | None = None
+    returned: bool = False
 
 
 @value

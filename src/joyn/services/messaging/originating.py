@@ -42,7 +42,8 @@ class Submission:
     `headers` the SIP headers that ride along, one `Name: value` per line; `expires` the SIP Expires in seconds, None
     when absent; `transaction` identifies the request of a plain client (Call-ID, CSeq, From tag), whose Message-ID is
     derived from it; `device` is the instance a receipt is aimed at. What comes from a peer operator has that operator's
-    mailbox as its `instance` (`model.peer.mailbox_of`), and `sender` is whom the peer asserts and may assert.
+    mailbox as its `instance` (`model.peer.mailbox_of`), and `sender` is whom the peer asserts and may assert; what it
+    has `forwarded` was given to it for a number that has moved.
     """
 
     sender: Aor
@@ -55,6 +56,7 @@ class Submission:
     service: str = "pager"
     transaction: str = ""
     device: str = ""
+    forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class Originating:
         if self.wants_copies(submission.sender, submission.instance) and submission.sender != recipient:
             addresses += (Address(mailbox=submission.sender, kind=EntryKind.COPY),)
         message = self._message(submission, destination, cpim, Kind.CHAT)
-        return await self._commit(Deposit(message=message, addresses=addresses))
+        return await self._commit(Deposit(message=message, addresses=addresses, returned=submission.forwarded))
 
     async def _commit(self, deposit: Deposit) -> Accepted:
         accepted = await self._mailboxes.accept(deposit)

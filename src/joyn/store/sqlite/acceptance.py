@@ -182,7 +182,7 @@ class _Batch:
         if first is not None:
             if first.digest != message.digest:
                 return Refused(Reason.ID_REUSED)
-            if not self._has_ended(first):
+            if not self._has_ended(first) and not (deposit.returned and self._was_given_away(first)):
                 return Accepted(message=self._whole(first), duplicate=True)
         if deposit.receipt is not None:
             dropped = self._note(deposit.receipt, about, message.accepted_at)
@@ -239,6 +239,15 @@ class _Batch:
     def _has_ended(self, first: Message | Known) -> bool:
         noted = self._highest.get((first.id, first.conversation), State.PENDING)
         return ended(self._connection, first, noted)
+
+    def _was_given_away(self, first: Message | Known) -> bool:
+        """Whether a message has never been in its recipient's own mailbox here."""
+        here = self._connection.execute(
+            "SELECT count(*) FROM message JOIN entry ON entry.seq >= message.id AND entry.seq < message.id + "
+            "message.entries WHERE message.id = ? AND entry.kind = 0 AND entry.mailbox = message.conversation",
+            (first.id,),
+        ).fetchone()[0]
+        return isinstance(first, Known) and not here
 
     def _whole(self, first: Message | Known) -> Message:
         if isinstance(first, Message):
