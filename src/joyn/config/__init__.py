@@ -38,6 +38,7 @@ from joyn.config.sections import (
     SmsSettings,
     StoreSettings,
 )
+from joyn.transport.scanning.address import Address
 
 __all__ = [
     "MEMORY",
@@ -283,6 +284,11 @@ def _check(settings: Settings) -> None:
     _check_http(settings.http)
     if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
         raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
+    if settings.files.scanner:
+        try:
+            Address.parse(settings.files.scanner)
+        except ValueError as error:
+            raise ConfigError(str(error), "files.scanner") from None
 
 
 def _check_networks(where: str, networks: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import CodeLimits, CodeWait, Device, SentCode, TriedCode
-from joyn.model.file import FileUsage, StoredFile, Upload
+from joyn.model.file import FileUsage, Kind, StoredFile, Upload
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.push import PushTarget
@@ -376,7 +376,17 @@ class Files(Protocol):
         ...
 
     async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
-        """What an upload has become, the thumbnail first."""
+        """What an upload has become, the thumbnail first; without the form for browsers, which is sent to nobody."""
+        ...
+
+    async def beside(self, file: StoredFile, kind: Kind) -> StoredFile | None:
+        """What has been made of a file, of this kind."""
+        ...
+
+    async def add(self, file_id: str, made: StoredFile, most: FileUsage) -> bool:
+        """Keep what has been made of a file beside it, in the place of what there was of its kind; durable when it
+        returns. False, and nothing has changed, when the file is gone or over, or its owner's or all together would be
+        more than `most`."""
         ...
 
     async def usage(self, owner: Aor) -> FileUsage:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from joyn.model.aor import Aor
-from joyn.model.file import Content, FileUsage, StoredFile, Upload
+from joyn.model.file import Content, FileUsage, Kind, StoredFile, Upload
 from joyn.model.refused import Reason, Refused
 from joyn.store import GONE_FOR
 from joyn.store.sqlite.connection import Reader
@@ -141,8 +141,35 @@ class SqliteFiles:
 
     async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
         """What an upload has become, the thumbnail first."""
-        rows = self._quick.rows(f"{_FILES} WHERE owner = ? AND tid = ? ORDER BY kind DESC", (owner, tid))
+        rows = self._quick.rows(
+            f"{_FILES} WHERE owner = ? AND tid = ? AND kind != 'shown' ORDER BY kind DESC", (owner, tid)
+        )
         return [_file(row) for row in rows]
+
+    async def beside(self, file: StoredFile, kind: Kind) -> StoredFile | None:
+        """What has been made of a file."""
+        rows = self._quick.rows(f"{_FILES} WHERE owner = ? AND tid = ? AND kind = ?", (file.owner, file.tid, kind))
+        return _file(rows[0]) if rows else None
+
+    async def add(self, file_id: str, made: StoredFile, most: FileUsage) -> bool:
+        """Keep what has been made of a file beside it."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            here = "SELECT 1 FROM file WHERE id = ? AND owner = ? AND tid = ? AND digest != ''"
+            if connection.execute(here, (file_id, made.owner, made.tid)).fetchone() is None:
+                return False
+            same = "owner = ? AND tid = ? AND kind = ?", (made.owner, made.tid, made.kind)
+            row = connection.execute(f"SELECT sum(size) FROM file WHERE {same[0]}", same[1]).fetchone()
+            more = made.size - (row[0] or 0)
+            taken = _usage(connection.execute(_TAKEN, (made.owner, _ALL)).fetchall(), made.owner)
+            if taken.own + more > most.own or taken.all + more > most.all:
+                return False
+            connection.execute(f"DELETE FROM file WHERE {same[0]}", same[1])
+            connection.execute(_PUT_FILE, tuple(getattr(made, name) for name in _FILE))
+            _count(connection, made.owner, more)
+            return True
+
+        return await self._writer.call(write)
 
     async def usage(self, owner: Aor) -> FileUsage:
         """What is taken of the quotas."""

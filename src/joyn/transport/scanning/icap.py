@@ -1,0 +1,85 @@
+"""Scanners that speak ICAP, as most commercial ones do.
+
+Spec: RFC 3507, RESPMOD (§4.9): the file goes as the body of an HTTP response. 204 leaves it as it is (§4.6); 200 puts
+something in its place, a page that says why, which is not read. A service must honour `Allow: 204`: one that sends back
+what it was shown would have found something in every file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from joyn.transport.scanning import CLEAN, Unscanned
+from joyn.transport.scanning.address import Address
+from joyn.transport.scanning.connection import answered, connected
+
+__all__ = ["Icap"]
+
+_CRLF: Final = b"\r\n"
+_NAMES: Final = ("x-infection-found", "x-virus-id", "x-violations-found")
+"""Headers in which scanners name what they found, in widespread use and in no RFC."""
+SOMETHING: Final = "something"
+"""The verdict of a scanner that replaces a file and does not say why."""
+
+
+class Icap:
+    """See joyn.transport.scanning.Scanner. `seconds` are for one file, connecting included."""
+
+    def __init__(self, address: Address, *, seconds: float) -> None:
+        self._address = address
+        self._seconds = seconds
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        self._host = f"{host}:{address.port}"
+        self._url = f"icap://{self._host}/{address.service}"
+
+    async def scan(self, pieces: AsyncIterator[bytes], size: int) -> str:
+        """The verdict on a file."""
+        async with connected(self._address, self._seconds) as (reader, writer):
+            # It may know before the end what it thinks, and answer.
+            status, headers = await answered(self._send(writer, pieces, size), _head_of(reader))
+        if status == 204:
+            return CLEAN
+        if status in (200, 201):
+            return next((headers[name] for name in _NAMES if headers.get(name)), SOMETHING)
+        raise Unscanned(f"the ICAP service answers {status}")
+
+    async def _send(self, writer: asyncio.StreamWriter, pieces: AsyncIterator[bytes], size: int) -> None:
+        writer.write(self._head(size))
+        async for piece in pieces:
+            writer.write(b"%x\r\n" % len(piece) + piece + _CRLF)
+            await writer.drain()
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+
+    def _head(self, size: int) -> bytes:
+        """RFC 3507 §4.4.1: the encapsulated heads, where each begins, and the body in chunks."""
+        request = _CRLF.join((b"GET / HTTP/1.1", b"Host: file.invalid", b"", b""))
+        response = _CRLF.join(
+            (b"HTTP/1.1 200 OK", b"Content-Type: application/octet-stream", b"Content-Length: %d" % size, b"", b"")
+        )
+        lines = (
+            f"RESPMOD {self._url} ICAP/1.0",
+            f"Host: {self._host}",
+            "Allow: 204",
+            "Connection: close",
+            f"Encapsulated: req-hdr=0, res-hdr={len(request)}, res-body={len(request) + len(response)}",
+            "",
+            "",
+        )
+        return _CRLF.join(line.encode() for line in lines) + request + response
+
+
+async def _head_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    """The status and the headers, names in small letters. Raises Unscanned."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, _, rest = first.partition(" ")
+    if version != "ICAP/1.0" or not rest[:3].isdecimal():
+        raise Unscanned("its answer is no ICAP")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers.setdefault(name.strip().lower(), value.strip()[:200])
+    return int(rest[:3]), headers
