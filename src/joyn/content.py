@@ -63,7 +63,7 @@ class ContentService:
         self._thread = threading.Thread(target=self._loop.run_forever, name="joyn-files", daemon=True)
         self._http: HttpServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
-        self._sandbox: Sandbox | None = None
+        self.sandbox: Sandbox | None = None
         self._scanning: Scanning | None = None
         self.tickets = Tickets(key, wall=time.time)
         self.url = settings.files_url
@@ -135,7 +135,7 @@ class ContentService:
         files = self._settings.files
         if not files.thumbnails:
             return None
-        self._sandbox = Sandbox(
+        self.sandbox = Sandbox(
             Limits(
                 pixels=files.picture_pixels,
                 memory=files.picture_memory,
@@ -145,7 +145,7 @@ class ContentService:
         )
         thumbnail = Form(edge=THUMBNAIL_EDGE, largest=min(files.max_thumbnail, THUMBNAIL_LARGEST))
         policy = FormsPolicy(thumbnail=thumbnail, room=FileUsage(files.quota, files.total))
-        return Forms(stored, blobs, self._sandbox, policy, wall=time.time, make_id=_make_id)
+        return Forms(stored, blobs, self.sandbox, policy, wall=time.time, make_id=_make_id)
 
     def _scan(self) -> Scanning | None:
         files = self._settings.files
@@ -167,8 +167,8 @@ class ContentService:
             await self._http.close()
         if self._scanning is not None:
             await self._scanning.close()
-        if self._sandbox is not None:
-            await self._sandbox.close()
+        if self.sandbox is not None:
+            await self.sandbox.close()
         await asyncio.get_running_loop().shutdown_default_executor()
 
     async def _keep_clean(self) -> None:

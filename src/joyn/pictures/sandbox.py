@@ -73,10 +73,15 @@ class Sandbox:
 
     def __init__(self, limits: Limits, *, worker: Path = WORKER) -> None:
         self._limits = limits
-        self._worker = worker
+        self.worker = worker
         self._threads = ThreadPoolExecutor(limits.at_once, thread_name_prefix="joyn-pictures")
         self._jobs: set[_Job] = set()
         self._heic = decodes_heic()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many pictures wait as may."""
+        return len(self._jobs) >= self._limits.at_once + WAITING
 
     def takes(self, content_type: str) -> bool:
         """Whether files of this type can be decoded here. Nowhere without a POSIX system's limits."""
@@ -87,7 +92,7 @@ class Sandbox:
         """A picture in this form."""
         if not self.takes(content_type):
             raise Refused(Reason.UNSUPPORTED_CONTENT, "no decoder here takes this type")
-        if len(self._jobs) >= self._limits.at_once + WAITING:
+        if self.is_full:
             raise Refused(Reason.OVERLOADED, "too many pictures wait")
         job = _Job(self._command(_KINDS[content_type], form), path, form.largest, 2 * self._limits.seconds)
         self._jobs.add(job)
@@ -118,7 +123,7 @@ class Sandbox:
         asked = {"kind": kind, "edge": form.edge, "largest": form.largest}
         asked |= {"pixels": limits.pixels, "memory": limits.memory, "seconds": limits.seconds}
         # -I: no environment, no directory of ours or of the user's is searched for modules.
-        return [sys.executable, "-I", str(self._worker), json.dumps(asked)]
+        return [sys.executable, "-I", str(self.worker), json.dumps(asked)]
 
 
 class _Job:
