@@ -129,7 +129,7 @@ class Receiving:
         # Nobody else goes on with it from here: what is scanned is what is kept.
         self._closed = True
         try:
-            await self._server.scan(self._incoming, lambda: self._server.give_up(self.upload))
+            await self._server.scan_whole(self.upload, self._incoming)
             content = await self._incoming.finish()
         finally:
             self._incoming.close()
@@ -297,6 +297,15 @@ class ContentServer:
         """Let the virus scanner see what has come, if there is one; see Scanning.check."""
         if self._scanning is not None:
             await self._scanning.check(incoming, forget)
+
+    async def scan_whole(self, upload: Upload, incoming: Incoming) -> None:
+        """Let the virus scanner see an upload of which all has come. Raises Refused; see Scanning.check."""
+        try:
+            await self.scan(incoming, lambda: self.give_up(upload))
+        except Refused:
+            # The client will come back and have no more to send: that it was all must be known then.
+            await self._files.announce(upload.id, incoming.received)
+            raise
 
     async def keep(self, upload: Upload, content: Content) -> Sequence[FileInfo]:
         """The upload is complete: it can be fetched.

@@ -5,13 +5,12 @@ Spec: clamd(8), INSTREAM: pieces, each after its length in four bytes, network o
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
 from joyn.transport.scanning import CLEAN, Unscanned
 from joyn.transport.scanning.address import Address
-from joyn.transport.scanning.connection import answered, connected
+from joyn.transport.scanning.connection import Connection, answered, connected
 
 __all__ = ["Clamd"]
 
@@ -29,22 +28,20 @@ class Clamd:
 
     async def scan(self, pieces: AsyncIterator[bytes], size: int) -> str:
         """The verdict on a file."""
-        async with connected(self._address, self._seconds) as (reader, writer):
-            return _verdict(await answered(_send(writer, pieces), reader.readuntil(b"\0")))
+        async with connected(self._address, self._seconds) as connection:
+            answer = await answered(_send(connection, pieces), connection.receive(b"\0"))
+        return _verdict(answer.decode("utf-8", "replace").strip())
 
 
-async def _send(writer: asyncio.StreamWriter, pieces: AsyncIterator[bytes]) -> None:
-    writer.write(_COMMAND)
+async def _send(connection: Connection, pieces: AsyncIterator[bytes]) -> None:
+    await connection.send(_COMMAND)
     async for piece in pieces:
-        writer.write(len(piece).to_bytes(4, "big") + piece)
-        await writer.drain()
-    writer.write(_END)
-    await writer.drain()
+        await connection.send(len(piece).to_bytes(4, "big") + piece)
+    await connection.send(_END)
 
 
-def _verdict(line: bytes) -> str:
+def _verdict(answer: str) -> str:
     """`stream: OK`, `stream: NAME FOUND`; everything else is none. Raises Unscanned."""
-    answer = line[:-1].decode("utf-8", "replace").strip()
     where, _, said = answer.partition(": ")
     if where == "stream" and said == "OK":
         return CLEAN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
@@ -10,36 +11,49 @@ from typing import Any, Final, TypeVar
 from joyn.transport.scanning import Unscanned
 from joyn.transport.scanning.address import Address
 
-__all__ = ["MAX_ANSWER", "answered", "connected"]
-
-Answer = TypeVar("Answer")
+__all__ = ["MAX_ANSWER", "Connection", "answered", "connected"]
 
 MAX_ANSWER: Final = 16 << 10
 """Bytes of a scanner's answer."""
+_READ: Final = 4096
+
+Answer = TypeVar("Answer")
+
+
+class Connection:
+    """A socket that waits: what is sent has left our memory, and what comes is bounded."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._loop = asyncio.get_running_loop()
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it. Raises OSError."""
+        await self._loop.sock_sendall(self._socket, data)
+
+    async def receive(self, end: bytes) -> bytes:
+        """What comes before `end`. Raises OSError, Unscanned."""
+        received = bytearray()
+        while end not in received:
+            if len(received) > MAX_ANSWER:
+                raise Unscanned("its answer is too long")
+            data = await self._loop.sock_recv(self._socket, _READ)
+            if not data:
+                raise Unscanned("it hung up without a verdict")
+            received += data
+        return bytes(received.partition(end)[0])
 
 
 @asynccontextmanager
-async def connected(
-    address: Address, seconds: float
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connected(address: Address, seconds: float) -> AsyncIterator[Connection]:
     """A connection for as long as the block takes, `seconds` at most. Raises Unscanned in the place of all that goes
     wrong with it."""
     try:
         async with asyncio.timeout(seconds):
-            if address.path:
-                reader, writer = await asyncio.open_unix_connection(address.path, limit=MAX_ANSWER)
-            else:
-                reader, writer = await asyncio.open_connection(address.host, address.port, limit=MAX_ANSWER)
-            try:
-                yield reader, writer
-            finally:
-                writer.transport.abort()
+            with await _connect(address) as opened:
+                yield Connection(opened)
     except TimeoutError:
         raise Unscanned("it took too long") from None
-    except asyncio.IncompleteReadError:
-        raise Unscanned("it hung up without a verdict") from None
-    except asyncio.LimitOverrunError:
-        raise Unscanned("its answer is too long") from None
     except OSError as error:
         raise Unscanned(f"no connection: {error.strerror or error}") from error
 
@@ -57,3 +71,29 @@ async def answered(sending: Coroutine[Any, Any, None], answering: Coroutine[Any,
         for task in (sent, answer):
             task.cancel()
         await asyncio.gather(sent, answer, return_exceptions=True)
+
+
+async def _connect(address: Address) -> socket.socket:
+    """Raises OSError."""
+    loop = asyncio.get_running_loop()
+    if address.path:
+        return await _open(socket.AF_UNIX, address.path)
+    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    for family, _, _, _, where in found[:-1]:
+        try:
+            return await _open(family, where)
+        except OSError:
+            continue  # the next of its addresses may do
+    family, _, _, _, where = found[-1]
+    return await _open(family, where)
+
+
+async def _open(family: int, where: Any) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(opened, where)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

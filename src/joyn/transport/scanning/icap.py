@@ -7,13 +7,12 @@ what it was shown would have found something in every file.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
 from joyn.transport.scanning import CLEAN, Unscanned
 from joyn.transport.scanning.address import Address
-from joyn.transport.scanning.connection import answered, connected
+from joyn.transport.scanning.connection import Connection, answered, connected
 
 __all__ = ["Icap"]
 
@@ -36,22 +35,21 @@ class Icap:
 
     async def scan(self, pieces: AsyncIterator[bytes], size: int) -> str:
         """The verdict on a file."""
-        async with connected(self._address, self._seconds) as (reader, writer):
+        async with connected(self._address, self._seconds) as connection:
             # It may know before the end what it thinks, and answer.
-            status, headers = await answered(self._send(writer, pieces, size), _head_of(reader))
+            answer = await answered(self._send(connection, pieces, size), connection.receive(b"\r\n\r\n"))
+        status, headers = _head_of(answer.decode("latin-1"))
         if status == 204:
             return CLEAN
         if status in (200, 201):
             return next((headers[name] for name in _NAMES if headers.get(name)), SOMETHING)
         raise Unscanned(f"the ICAP service answers {status}")
 
-    async def _send(self, writer: asyncio.StreamWriter, pieces: AsyncIterator[bytes], size: int) -> None:
-        writer.write(self._head(size))
+    async def _send(self, connection: Connection, pieces: AsyncIterator[bytes], size: int) -> None:
+        await connection.send(self._head(size))
         async for piece in pieces:
-            writer.write(b"%x\r\n" % len(piece) + piece + _CRLF)
-            await writer.drain()
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
+            await connection.send(b"%x\r\n" % len(piece) + piece + _CRLF)
+        await connection.send(b"0\r\n\r\n")
 
     def _head(self, size: int) -> bytes:
         """RFC 3507 §4.4.1: the encapsulated heads, where each begins, and the body in chunks."""
@@ -71,10 +69,9 @@ class Icap:
         return _CRLF.join(line.encode() for line in lines) + request + response
 
 
-async def _head_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+def _head_of(head: str) -> tuple[int, dict[str, str]]:
     """The status and the headers, names in small letters. Raises Unscanned."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
+    first, *lines = head.split("\r\n")
     version, _, rest = first.partition(" ")
     if version != "ICAP/1.0" or not rest[:3].isdecimal():
         raise Unscanned("its answer is no ICAP")
