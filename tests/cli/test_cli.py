@@ -1,6 +1,7 @@
 import json
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,32 @@ def test_check_finds_a_taken_port_and_a_missing_certificate(place: Path, capsys:
     told = said(capsys)
     assert f"BAD  sip tcp: tcp 127.0.0.1 port {port}: Address already in use" in told
     assert "server.pem: there is no such file" in told
+
+
+def test_check_says_what_is_not_scanned_and_not_decoded(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(capsys)
+    assert main(["check"]) == 0
+    told = said(capsys)
+    assert "note virus scanner: none, so files are not scanned" in told
+    assert "ok   pictures: thumbnails are made, HEIC among them" in told
+    # A module that sys.modules calls None is not installed.
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    assert main(["check"]) == 0
+    assert "not of HEIC, which iPhones send\n     Install the extra: pip install 'joyn[heic]'." in said(capsys)
+
+
+@pytest.mark.parametrize(("required", "status", "mark"), [("true", 1, "BAD "), ("false", 0, "note")])
+def test_check_finds_a_virus_scanner_that_is_not_there(
+    place: Path, capsys: pytest.CaptureFixture[str], required: str, status: int, mark: str
+) -> None:
+    file = place / "joyn.toml"
+    scanner = f'[files]\nscanner = "clamd:{place}/clamd.ctl"\nscanner_required = {required}\n'
+    file.write_text(file.read_text().replace("[files]\n", scanner))
+    said(capsys)
+    assert main(["check"]) == status
+    assert f"{mark} virus scanner: clamd:{place}/clamd.ctl: no connection" in said(capsys)
 
 
 def test_what_no_phone_can_be_told_is_found_before_the_node_starts(

@@ -178,8 +178,8 @@ class FilesSettings(_Section):
         "Decode pictures, in a process of its own each: thumbnails where senders sent none, JPEG of HEIC and TIFF.",
     )
     picture_pixels: Count = documented(64_000_000, "Pixels of the largest picture that is decoded.")
-    picture_memory: Size = documented(768 << 20, "Memory that decoding one may take.")
-    picture_seconds: Count = documented(10, "Seconds of CPU that decoding one may take.")
+    picture_memory: Size = documented(512 << 20, "Memory that decoding one may take.")
+    picture_seconds: Count = documented(15, "Seconds of CPU that decoding one may take.")
     pictures_at_once: Count = documented(2, "Pictures that are decoded at a time.")
     scanner: str = documented(
         "",
