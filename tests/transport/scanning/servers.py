@@ -39,9 +39,11 @@ class Clamd:
 
 
 class Icap:
-    """A service that speaks RFC 3507. With `names` it says what it found."""
+    """A service that speaks RFC 3507. With `names` it says what it found; with `echoes` it sends back what it lets
+    through, while it comes."""
 
-    def __init__(self, names: bool = True) -> None:
+    def __init__(self, names: bool = True, echoes: bool = False) -> None:
+        self._echoes = echoes
         self.files: list[bytes] = []
         self.heads: list[str] = []
         self._names = names
@@ -55,11 +57,20 @@ class Icap:
         assert encapsulated[int(places["res-hdr"]) :].startswith(b"HTTP/1.1 200 OK\r\n")
         assert encapsulated.endswith(b"\r\n\r\n")
         shown = bytearray()
+        if self._echoes:
+            writer.write(b"ICAP/1.0 200 OK\r\nEncapsulated: res-hdr=0, res-body=19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
         while size := int(await reader.readuntil(b"\r\n"), 16):
-            shown += await reader.readexactly(size)
+            piece = await reader.readexactly(size)
+            shown += piece
+            if self._echoes:
+                writer.write(b"%X;a=b\r\n" % size + piece.replace(EICAR, b"x" * len(EICAR)) + b"\r\n")
+                await writer.drain()
             assert await reader.readexactly(2) == b"\r\n"
         assert await reader.readexactly(2) == b"\r\n"
         self.files.append(bytes(shown))
+        if self._echoes:
+            writer.write(b"0\r\n\r\n")
+            return
         if EICAR not in shown:
             writer.write(b'ICAP/1.0 204 No Content\r\nISTag: "1"\r\n\r\n')
             return

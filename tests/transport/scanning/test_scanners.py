@@ -60,6 +60,31 @@ def test_an_icap_service_that_replaces_the_file_without_a_word_has_found_somethi
     assert verdict_of("icap", servers.Icap(names=False).talk, INFECTED_FILE) == SOMETHING
 
 
+def test_an_icap_service_that_sends_back_what_it_was_shown_has_found_nothing() -> None:
+    large = CLEAN_FILE * 16
+    assert verdict_of("icap", servers.Icap(echoes=True).talk, large) == CLEAN
+    assert verdict_of("icap", servers.Icap(echoes=True).talk, INFECTED_FILE) == SOMETHING
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict"),
+    [
+        (b"1\r\nx\r\n0\r\n\r\n", SOMETHING),
+        (b"FFFFFFFF\r\n", SOMETHING),
+        (b"-1\r\n", None),
+        (b"zz\r\n", None),
+        (b"1\r\n", None),
+    ],
+)
+def test_what_is_sent_back_otherwise_is_not_what_was_shown(body: bytes, verdict: str | None) -> None:
+    talk = says(b"ICAP/1.0 200 OK\r\nEncapsulated: res-hdr=0, res-body=4\r\n\r\nhead" + body)
+    if verdict is None:
+        with pytest.raises(Unscanned):
+            verdict_of("icap", talk)
+    else:
+        assert verdict_of("icap", talk) == verdict
+
+
 @pytest.mark.parametrize("scheme", ["clamd", "icap"])
 @pytest.mark.parametrize(
     "talk",

@@ -15,7 +15,7 @@ __all__ = ["MAX_ANSWER", "Connection", "answered", "connected"]
 
 MAX_ANSWER: Final = 16 << 10
 """Bytes of a scanner's answer."""
-_READ: Final = 4096
+_READ: Final = 64 << 10
 
 Answer = TypeVar("Answer")
 
@@ -26,6 +26,7 @@ class Connection:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._loop = asyncio.get_running_loop()
+        self._come = bytearray()
 
     async def send(self, data: bytes) -> None:
         """Send all of it. Raises OSError."""
@@ -33,15 +34,29 @@ class Connection:
 
     async def receive(self, end: bytes) -> bytes:
         """What comes before `end`. Raises OSError, Unscanned."""
-        received = bytearray()
-        while end not in received:
-            if len(received) > MAX_ANSWER:
+        while end not in self._come:
+            if len(self._come) > MAX_ANSWER:
                 raise Unscanned("its answer is too long")
-            data = await self._loop.sock_recv(self._socket, _READ)
-            if not data:
-                raise Unscanned("it hung up without a verdict")
-            received += data
-        return bytes(received.partition(end)[0])
+            await self._more()
+        line, _, rest = self._come.partition(end)
+        self._come = rest
+        return bytes(line)
+
+    async def receive_exactly(self, size: int) -> AsyncIterator[bytes]:
+        """The next bytes, as they come. Raises OSError, Unscanned."""
+        while size:
+            if not self._come:
+                await self._more()
+            piece = bytes(self._come[:size])
+            del self._come[: len(piece)]
+            size -= len(piece)
+            yield piece
+
+    async def _more(self) -> None:
+        data = await self._loop.sock_recv(self._socket, _READ)
+        if not data:
+            raise Unscanned("it hung up without a verdict")
+        self._come += data
 
 
 @asynccontextmanager
