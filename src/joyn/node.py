@@ -247,6 +247,7 @@ class Node:
             bindings=self.registrar,
             tracer=Tracer(store.mailboxes, self.attempts),
             devices=self.setting_up.devices,
+            files=store.files,
             after_change=self._changed,
         )
 

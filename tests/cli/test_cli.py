@@ -21,7 +21,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert main(["init"]) == 0
     file = tmp_path / "joyn.toml"
     text = file.read_text()
-    for port in (5060, 5061, 2855, 2856, 8080, 8443):
+    for port in (5060, 5061, 2855, 2856, 8080, 8443, 8081, 8444):
         text = text.replace(f"port = {port}", "port = 0")
     file.write_text(text)
     return tmp_path
@@ -158,6 +158,14 @@ def test_a_subscriber_is_added_shown_blocked_and_removed(place: Path, capsys: py
     assert password not in shown
     assert main(["check"]) == 0
     assert "joyn.db: 1 subscriber\n" in said(capsys)
+    assert main(["subscriber", "quota", NUMBER]) == 0
+    assert said(capsys) == f"{AOR}: 0 bytes of 2GiB (everybody's quota)\n"
+    assert main(["subscriber", "quota", NUMBER, "500MiB"]) == 0
+    assert said(capsys) == f"{AOR}: 0 bytes of 500MiB (their own quota)\n"
+    assert main(["subscriber", "quota", NUMBER, "much"]) == 1
+    assert "much" in said(capsys)
+    assert main(["subscriber", "quota", NUMBER, "default"]) == 0
+    assert "everybody's" in said(capsys)
     assert main(["binding", "list", NUMBER]) == 0
     assert main(["message", "trace", "-none-"]) == 1
     assert main(["subscriber", "remove", NUMBER]) == 0

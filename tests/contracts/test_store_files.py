@@ -297,3 +297,22 @@ def test_what_is_made_of_a_file_goes_with_it(run):
         assert await store.files.usage(ALICE) == FileUsage(0, 0)
 
     run(story)
+
+
+def test_a_quota_of_their_own_stands_in_the_place_of_everybody_s(run):
+    async def story(store):
+        await subscribe(store)
+        most = FileUsage(own=1000, all=5000)
+        for own, fits in ((500, 500), (2000, 2000), (0, 1000)):
+            await store.subscribers.put(make_subscriber(ALICE, username=ALICE, file_quota=own))
+            assert await store.files.allowed(ALICE, most) == FileUsage(fits, 5000)
+            await store.files.begin(make_upload(reserved=0))
+            assert not await store.files.reserve(make_upload().id, fits + 1, most)
+            assert await store.files.reserve(make_upload().id, fits, most)
+        assert await store.files.allowed(BOB, most) == await store.files.allowed("tel:+1", most) == most
+        await finished(store, make_file())
+        assert not await store.files.add("f1", make_form(), most)
+        await store.subscribers.put(make_subscriber(ALICE, username=ALICE, file_quota=1300))
+        assert await store.files.add("f1", make_form(), most)
+
+    run(story)

@@ -64,6 +64,8 @@ __all__ = [
     "annotated",
     "load",
     "parse",
+    "size_of",
+    "written_size",
 ]
 
 # In milliseconds: whole numbers come back as they were.
@@ -142,6 +144,16 @@ def rows(section: Any) -> Iterator[tuple[dataclasses.Field[Any], str, bool]]:
 def hints_of(section: type) -> dict[str, Any]:
     """The type of each field, with the mark that says how it is written."""
     return get_type_hints(section, include_extras=True)
+
+
+def size_of(text: str) -> int:
+    """Bytes, written as in the file: "64KiB". Raises ConfigError."""
+    return int(_quantity("size", text, ""))
+
+
+def written_size(size: int) -> str:
+    """Bytes as they are written in the file, in the largest unit that leaves no rest."""
+    return _amount(size, _SIZES).strip('"')
 
 
 def _tables(name: str, listeners: tuple[Any, ...]) -> list[str]:

@@ -356,8 +356,8 @@ class Files(Protocol):
     async def reserve(self, upload_id: str, size: int, most: FileUsage) -> bool:
         """Count so many bytes for an upload, in place of what was counted; durable when it returns.
 
-        False, and nothing has changed, when its owner's or all together would be more than `most`, or the upload is
-        gone. Several at once are no more than one after another.
+        False, and nothing has changed, when its owner's would be more than is `allowed`, or all together more than
+        `most`, or the upload is gone. Several at once are no more than one after another.
         """
         ...
 
@@ -386,11 +386,15 @@ class Files(Protocol):
     async def add(self, file_id: str, made: StoredFile, most: FileUsage) -> bool:
         """Keep what has been made of a file beside it, in the place of what there was of its kind; durable when it
         returns. False, and nothing has changed, when the file is gone or over, or its owner's or all together would be
-        more than `most`."""
+        more than `allowed` of `most`."""
         ...
 
     async def usage(self, owner: Aor) -> FileUsage:
         """What is taken of the quotas by what is reserved for uploads, and by files until `expire` finds them over."""
+        ...
+
+    async def allowed(self, owner: Aor, most: FileUsage) -> FileUsage:
+        """`most` with the owner's own quota in its place, where they have one."""
         ...
 
     async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form, only
+from joyn.model.aor import Aor
 from joyn.model.file import FileUsage
-from phone.node import BOB
+from phone.node import ALICE, BOB
 from pictures.drawing import make_bomb
 
 ROOT = sys.platform == "linux" and os.geteuid() == 0
@@ -297,6 +299,23 @@ def test_quota_passed_uploads_at_the_same_time_take_no_more_room_together_than_t
         assert 600_000 < usage.own <= 700_000
 
     at_content(story, quota=700_000)
+
+
+def test_quota_passed_one_subscriber_has_a_quota_of_their_own() -> None:
+    async def story(sender: Sender) -> None:
+        subscribers = sender.office.node.store.subscribers
+        alice = await subscribers.get(Aor(f"tel:{ALICE}"))
+        assert alice is not None
+        await subscribers.put(replace(alice, file_quota=10_000))
+        assert (await sender.ask("POST", "/content"))[0] == 204
+        assert await sender.upload(LARGE) == (413, b'{"error": "quota"}')
+        await subscribers.put(replace(alice, file_quota=100_000))
+        assert (await sender.upload(LARGE))[0] == 200
+        bob = Sender(sender.office, BOB)
+        assert (await bob.ask("POST", "/content"))[0] == 204
+        assert await bob.upload(LARGE) == (413, b'{"error": "quota"}')
+
+    at_content(story, quota=50_000)
 
 
 # Disk full.

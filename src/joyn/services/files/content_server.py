@@ -44,8 +44,8 @@ SWEPT = telemetry.counter("file.removed")
 class FilePolicy:
     """What the operator allows. Sizes in bytes, times in seconds.
 
-    `own` is the room of one subscriber, `all` that of everybody; `keep` is how long files can be fetched, `upload_for`
-    how long an upload that stopped can be gone on with.
+    `own` is the room of one subscriber who has no quota of their own, `all` that of everybody; `keep` is how long files
+    can be fetched, `upload_for` how long an upload that stopped can be gone on with.
     """
 
     max_file: int
@@ -170,7 +170,8 @@ class ContentServer:
         if announced > self._policy.max_file:
             raise Refused(Reason.TOO_LARGE)
         usage = await self._files.usage(owner)
-        if usage.own + max(announced, 1) > self._policy.own or usage.all + max(announced, 1) > self._policy.all:
+        allowed = await self._files.allowed(owner, FileUsage(self._policy.own, self._policy.all))
+        if usage.own + max(announced, 1) > allowed.own or usage.all + max(announced, 1) > allowed.all:
             raise Refused(Reason.QUOTA_PASSED)
 
     async def reserve(self, upload: Upload, size: int) -> int:
