@@ -144,7 +144,9 @@ class ContentService:
             )
         )
         thumbnail = Form(edge=THUMBNAIL_EDGE, largest=min(files.max_thumbnail, THUMBNAIL_LARGEST))
-        policy = FormsPolicy(thumbnail=thumbnail, room=FileUsage(files.quota, files.total))
+        policy = FormsPolicy(
+            thumbnail=thumbnail, room=FileUsage(files.quota, files.total), patience=files.thumbnail_wait
+        )
         return Forms(stored, blobs, self.sandbox, policy, wall=time.time, make_id=_make_id)
 
     def _scan(self) -> Scanning | None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from PIL import ImageCms
 
 from joyn import telemetry
 from joyn.model.refused import Reason, Refused
@@ -109,6 +110,17 @@ def test_every_kind_of_pixel_is_drawn(tmp_path: Path, mode: str) -> None:
     image = draw().convert(mode) if mode != "I;16" else draw().convert("I").convert("I;16")
     kind = "image/tiff" if mode == "CMYK" else "image/png"
     assert opened(made_of(tmp_path, encode(image, kind), kind)).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"rubbish" * 30],
+    ids=["a profile", "garbage"],
+)
+def test_a_colour_profile_is_used_where_it_is_one_and_not_handed_on(tmp_path: Path, profile: bytes) -> None:
+    image = opened(made_of(tmp_path, encode(draw(), icc_profile=profile)))
+    assert is_near(image.getpixel((20, 10)), RED)
+    assert "icc_profile" not in image.info
 
 
 def test_what_is_transparent_is_white(tmp_path: Path) -> None:
@@ -261,7 +273,7 @@ sys.path.insert(0, {directory!r})
 import worker
 worker.bound(1 << 30, 5)
 environment = dict(os.environ)
-worker.load()
+worker.load("image/jpeg")
 worker.give_up_everything({threads})
 def fails(what):
     try:

@@ -177,6 +177,9 @@ class FilesSettings(_Section):
         True,
         "Decode pictures, in a process of its own each: thumbnails where senders sent none, JPEG of HEIC and TIFF.",
     )
+    thumbnail_wait: Duration = documented(
+        2.0, "How long the answer to an upload waits for its thumbnail; phones wait 5s for the answer."
+    )
     picture_pixels: Count = documented(64_000_000, "Pixels of the largest picture that is decoded.")
     picture_memory: Size = documented(512 << 20, "Memory that decoding one may take.")
     picture_seconds: Count = documented(15, "Seconds of CPU that decoding one may take.")

@@ -6,6 +6,7 @@ and can do nothing else: no file, no socket, no process, and so much memory and 
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -31,11 +32,34 @@ FORMATS: Final = {
     "image/webp": ("WEBP",),
 }
 """The decoders for a type: a file that lies about its type reaches no other."""
+ALWAYS: Final = (
+    "copy",
+    "PIL.ImageCms",
+    "PIL.ImageColor",
+    "PIL.ImageOps",
+    "PIL.ImagePalette",
+    "PIL.JpegImagePlugin",  # what is written
+    "PIL.MpoImagePlugin",  # how some phones write JPEG
+    "PIL.TiffImagePlugin",  # how EXIF is written
+)
+"""Modules that Pillow would import when it needs them."""
+DECODERS: Final = {
+    "image/avif": ("PIL.AvifImagePlugin",),
+    "image/gif": ("PIL.GifImagePlugin",),
+    "image/heic": (),
+    "image/jpeg": (),
+    "image/png": ("PIL.PngImagePlugin",),
+    "image/tiff": (),
+    "image/webp": ("PIL.WebPImagePlugin",),
+}
+"""What a type needs besides."""
 THREADS: Final = {"image/heic": 4}
 """Threads that a decoder cannot do without (libde265 starts its own); the others have none."""
 MOST_TASKS: Final = 1 << 22
 """No system runs more (Linux: PID_MAX_LIMIT)."""
 QUALITIES: Final = (82, 70, 55, 40)
+NICENESS: Final = 5
+"""How far it stands back behind the messages."""
 SMALLER: Final = 0.75
 """How much of its edge a picture keeps when no quality makes it small enough."""
 
@@ -47,33 +71,23 @@ def bound(memory: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     # At the first SIGXCPU ends it; a second later nothing could hold SIGKILL back.
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    os.nice(10)
+    os.nice(NICENESS)
 
 
-def load() -> Any:
-    """Pillow with its decoders: what is needed later must be there now, as no file opens any more then."""
-    from PIL import (
-        AvifImagePlugin,
-        GifImagePlugin,
-        Image,
-        ImageCms,
-        ImageOps,
-        JpegImagePlugin,
-        MpoImagePlugin,
-        PngImagePlugin,
-        TiffImagePlugin,
-        WebPImagePlugin,
-    )
+def load(kind: str) -> Any:
+    """Pillow with the decoder of a type: what is needed later must be there now, as no file opens any more then."""
+    for name in (*ALWAYS, *DECODERS[kind]):
+        importlib.import_module(name)
+    from PIL import Image
 
-    plugins = (AvifImagePlugin, GifImagePlugin, ImageCms, ImageOps, JpegImagePlugin, MpoImagePlugin)
-    del plugins, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
     Image.preinit()
-    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-    try:
+    if kind == "image/avif":
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    elif kind == "image/heic":
         import pi_heif
-    except ImportError:
-        pass  # the extra `heic` is not installed: the door knows it too
-    else:
+
         pi_heif.options.DECODE_THREADS = 1
         pi_heif.register_heif_opener()
     return Image
@@ -175,7 +189,7 @@ def main() -> int:
     """Decode standard input as the one argument says, a JSON object."""
     asked = json.loads(sys.argv[1])
     bound(asked["memory"], asked["seconds"])
-    pillow = load()
+    pillow = load(asked["kind"])
     give_up_everything(THREADS.get(asked["kind"], 0))
     try:
         made = written(pillow, picture(pillow, asked["kind"], asked["edge"], asked["pixels"]), asked["largest"])

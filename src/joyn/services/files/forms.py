@@ -29,19 +29,19 @@ SHOWN: Final = Form(edge=4096, largest=16 << 20)
 """How pictures are shown whose own form browsers do not draw."""
 SHOWN_TYPES: Final = frozenset(("image/heic", "image/heic-sequence", "image/heif", "image/heif-sequence", "image/tiff"))
 """Types that browsers do not draw."""
-PATIENCE: Final = 2.0
-"""Seconds that the answer to an upload waits for a thumbnail."""
 MAX_REMEMBERED: Final = 1024
 """Files of which is remembered that they cannot be decoded, so that asking again costs nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormsPolicy:
-    """`thumbnail` is what they shall be; `room` is the operator's quotas: what is made counts as its file's owner's."""
+    """`thumbnail` is what they shall be; `room` is the operator's quotas: what is made counts as its file's owner's.
+    `patience` is how many seconds the answer to an upload waits for a thumbnail.
+    """
 
     thumbnail: Form
     room: FileUsage
-    patience: float = PATIENCE
+    patience: float
 
 
 class Forms:
