@@ -327,6 +327,13 @@ def test_what_has_come_can_be_read_and_named_before_it_is_a_blob(make_blobs):
             assert file.read(10) == DATA[:10]
             await incoming.finish()
             assert file.read() == DATA[10:]
+        blobs = make_blobs()
+        gone = await blobs.resume(NAME)
+        await blobs.discard(NAME)
+        with pytest.raises(Refused) as refused:
+            gone.read()
+        assert refused.value.reason is Reason.BUSY
+        gone.close()
 
     asyncio.run(story())
 

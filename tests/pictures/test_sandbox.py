@@ -168,6 +168,18 @@ def test_types_that_nobody_here_decodes_start_no_process(tmp_path: Path) -> None
     assert refusal_of(tmp_path, b"<svg/>", "image/svg+xml", worker=tmp_path / "none") is Reason.UNSUPPORTED_CONTENT
 
 
+def test_without_the_extra_nobody_decodes_heic(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A module that sys.modules calls None is not installed.
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+
+    async def story() -> None:
+        async with sandbox() as pictures:
+            taken = [kind for kind in ("image/heic", "image/heif", "image/jpeg") if pictures.takes(kind)]
+            assert taken == ["image/jpeg"]
+
+    asyncio.run(story())
+
+
 # Decoders that misbehave.
 
 

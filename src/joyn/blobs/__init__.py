@@ -37,7 +37,7 @@ class Incoming(Protocol):
 
     def read(self) -> BinaryIO:
         """What has come, from its beginning, to be read and closed by the caller. Before it is finished; what is
-        open stays open. Raises OSError when it was discarded."""
+        open stays open. Raises Refused(BUSY) when it was discarded."""
         ...
 
     async def finish(self) -> Content:

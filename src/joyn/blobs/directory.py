@@ -163,7 +163,10 @@ class DirectoryIncoming:
 
     def read(self) -> BinaryIO:
         """What has come, from its beginning."""
-        return open(os.open(self._path, os.O_RDONLY | _FLAGS), "rb")  # noqa: PTH123 - a path would follow links
+        try:
+            return os.fdopen(os.open(self._path, os.O_RDONLY | _FLAGS), "rb")
+        except FileNotFoundError:
+            raise Refused(Reason.BUSY, "the upload was discarded meanwhile") from None
 
     def write(self, data: memoryview | bytes) -> None:
         """Append."""
