@@ -18,6 +18,8 @@ from typing import Any, Final, TypeVar, cast
 
 import aiofastnet
 
+from joyn import telemetry
+from joyn.blobs import Blobs
 from joyn.blobs.directory import DirectoryBlobs
 from joyn.config import Settings
 from joyn.edge.http import application
@@ -26,13 +28,21 @@ from joyn.edge.http.file_leave import FileLeaveDoor
 from joyn.edge.http.files import Credentials, FilesDoor
 from joyn.listening import http_limits, http_listener
 from joyn.model.aor import Aor
+from joyn.model.file import FileUsage
 from joyn.model.subscriber import Subscriber
+from joyn.pictures import Form
+from joyn.pictures.sandbox import Limits, Sandbox
 from joyn.protocol.sip.auth import Auth
 from joyn.services.files.content_server import ContentServer, FilePolicy
+from joyn.services.files.forms import THUMBNAIL_EDGE, THUMBNAIL_LARGEST, Forms, FormsPolicy
+from joyn.services.files.scanning import Scanning
 from joyn.services.files.tickets import Tickets
 from joyn.services.subscribers import Authentication, Challenge
 from joyn.store import Devices, Files, Store
 from joyn.transport.http import HttpListener, HttpServer
+from joyn.transport.scanning.address import Address
+from joyn.transport.scanning.clamd import Clamd
+from joyn.transport.scanning.icap import Icap
 
 __all__ = ["ContentService"]
 
@@ -53,6 +63,8 @@ class ContentService:
         self._thread = threading.Thread(target=self._loop.run_forever, name="joyn-files", daemon=True)
         self._http: HttpServer | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self.sandbox: Sandbox | None = None
+        self._scanning: Scanning | None = None
         self.tickets = Tickets(key, wall=time.time)
         self.url = settings.files_url
 
@@ -92,9 +104,11 @@ class ContentService:
 
     async def _open(self, node: asyncio.AbstractEventLoop) -> list[HttpListener]:
         files = self._settings.files
+        stored = cast(Files, _Elsewhere(self._store.files, node))
+        blobs = DirectoryBlobs(self._settings.files_directory, wall=time.time)
         self._server = ContentServer(
-            cast(Files, _Elsewhere(self._store.files, node)),
-            DirectoryBlobs(self._settings.files_directory, wall=time.time),
+            stored,
+            blobs,
             FilePolicy(
                 max_file=files.max_file,
                 max_thumbnail=files.max_thumbnail,
@@ -105,7 +119,9 @@ class ContentService:
             ),
             url=lambda: self.url,
             wall=time.time,
-            make_id=lambda: secrets.token_urlsafe(24),
+            make_id=_make_id,
+            forms=self._forms(stored, blobs),
+            scanning=self._scan(),
         )
         door = FilesDoor(self._server, _Credentials(self._authentication, self._store.devices, node), self.tickets)
         self._http = HttpServer(
@@ -115,12 +131,46 @@ class ContentService:
         self._sweeper = asyncio.get_running_loop().create_task(self._keep_clean())
         return [await self._http.listen(http_listener(one)) for one in files.listeners]
 
+    def _forms(self, stored: Files, blobs: Blobs) -> Forms | None:
+        files = self._settings.files
+        if not files.thumbnails:
+            return None
+        self.sandbox = Sandbox(
+            Limits(
+                pixels=files.picture_pixels,
+                memory=files.picture_memory,
+                seconds=files.picture_seconds,
+                at_once=files.pictures_at_once,
+            )
+        )
+        thumbnail = Form(edge=THUMBNAIL_EDGE, largest=min(files.max_thumbnail, THUMBNAIL_LARGEST))
+        policy = FormsPolicy(
+            thumbnail=thumbnail, room=FileUsage(files.quota, files.total), patience=files.thumbnail_wait
+        )
+        return Forms(stored, blobs, self.sandbox, policy, wall=time.time, make_id=_make_id)
+
+    def _scan(self) -> Scanning | None:
+        files = self._settings.files
+        if not files.scanner:
+            telemetry.event("scanner.omitted", what="files are not scanned")
+            return None
+        address = Address.parse(files.scanner)
+        speak: type[Clamd | Icap] = Clamd if address.protocol == "clamd" else Icap
+        scanner = speak(address, seconds=files.scanner_timeout)
+        telemetry.event("scanner.named", scanner=files.scanner, required=files.scanner_required)
+        self._scanning = Scanning(scanner, required=files.scanner_required, now=time.monotonic)
+        return self._scanning
+
     async def _close(self) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait([self._sweeper])
         if self._http is not None:
             await self._http.close()
+        if self._scanning is not None:
+            await self._scanning.close()
+        if self.sandbox is not None:
+            await self.sandbox.close()
         await asyncio.get_running_loop().shutdown_default_executor()
 
     async def _keep_clean(self) -> None:
@@ -134,6 +184,10 @@ class ContentService:
     async def _there(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something on the files' loop."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+
+def _make_id() -> str:
+    return secrets.token_urlsafe(24)
 
 
 class _Elsewhere:

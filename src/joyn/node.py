@@ -266,6 +266,7 @@ class Node:
             bindings=self.registrar,
             tracer=Tracer(store.mailboxes, self.attempts),
             devices=self.setting_up.devices,
+            files=store.files,
             after_change=self._changed,
             others=self.interconnect.admin_doors(),
         )

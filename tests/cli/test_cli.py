@@ -1,6 +1,7 @@
 import json
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     assert main(["init"]) == 0
     file = tmp_path / "joyn.toml"
     text = file.read_text()
-    for port in (5060, 5061, 2855, 2856, 8080, 8443):
+    for port in (5060, 5061, 2855, 2856, 8080, 8443, 8081, 8444):
         text = text.replace(f"port = {port}", "port = 0")
     file.write_text(text)
     return tmp_path
@@ -74,6 +75,32 @@ def test_check_finds_a_taken_port_and_a_missing_certificate(place: Path, capsys:
     told = said(capsys)
     assert f"BAD  sip tcp: tcp 127.0.0.1 port {port}: Address already in use" in told
     assert "server.pem: there is no such file" in told
+
+
+def test_check_says_what_is_not_scanned_and_not_decoded(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(capsys)
+    assert main(["check"]) == 0
+    told = said(capsys)
+    assert "note virus scanner: none, so files are not scanned" in told
+    assert "ok   pictures: thumbnails are made, HEIC among them" in told
+    # A module that sys.modules calls None is not installed.
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    assert main(["check"]) == 0
+    assert "not of HEIC, which iPhones send\n     Install the extra: pip install 'joyn[heic]'." in said(capsys)
+
+
+@pytest.mark.parametrize(("required", "status", "mark"), [("true", 1, "BAD "), ("false", 0, "note")])
+def test_check_finds_a_virus_scanner_that_is_not_there(
+    place: Path, capsys: pytest.CaptureFixture[str], required: str, status: int, mark: str
+) -> None:
+    file = place / "joyn.toml"
+    scanner = f'[files]\nscanner = "clamd:{place}/clamd.ctl"\nscanner_required = {required}\n'
+    file.write_text(file.read_text().replace("[files]\n", scanner))
+    said(capsys)
+    assert main(["check"]) == status
+    assert f"{mark} virus scanner: clamd:{place}/clamd.ctl: no connection" in said(capsys)
 
 
 def test_what_no_phone_can_be_told_is_found_before_the_node_starts(
@@ -131,6 +158,14 @@ def test_a_subscriber_is_added_shown_blocked_and_removed(place: Path, capsys: py
     assert password not in shown
     assert main(["check"]) == 0
     assert "joyn.db: 1 subscriber\n" in said(capsys)
+    assert main(["subscriber", "quota", NUMBER]) == 0
+    assert said(capsys) == f"{AOR}: 0 bytes of 2GiB (everybody's quota)\n"
+    assert main(["subscriber", "quota", NUMBER, "500MiB"]) == 0
+    assert said(capsys) == f"{AOR}: 0 bytes of 500MiB (their own quota)\n"
+    assert main(["subscriber", "quota", NUMBER, "much"]) == 1
+    assert "much" in said(capsys)
+    assert main(["subscriber", "quota", NUMBER, "default"]) == 0
+    assert "everybody's" in said(capsys)
     assert main(["binding", "list", NUMBER]) == 0
     assert main(["message", "trace", "-none-"]) == 1
     assert main(["subscriber", "remove", NUMBER]) == 0

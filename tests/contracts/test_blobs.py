@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts.store_values import NOON
+from joyn.blobs import put
 from joyn.blobs.directory import DirectoryBlobs
 from joyn.model.refused import Reason, Refused
 
@@ -311,5 +312,43 @@ def test_however_it_comes_it_is_the_same(make_blobs, pieces):
                 incoming = await blobs.resume(NAME)
         whole = b"".join(data for data, _ in pieces)
         assert (await incoming.finish()).digest == hashlib.sha256(whole).hexdigest()
+
+    asyncio.run(story())
+
+
+def test_what_has_come_can_be_read_and_named_before_it_is_a_blob(make_blobs):
+    async def story():
+        incoming = await make_blobs().resume(NAME)
+        incoming.write(DATA[:1000])
+        assert incoming.digest == hashlib.sha256(DATA[:1000]).hexdigest()
+        incoming.write(DATA[1000:])
+        assert incoming.digest == DIGEST
+        with incoming.read() as file:
+            assert file.read(10) == DATA[:10]
+            await incoming.finish()
+            assert file.read() == DATA[10:]
+        blobs = make_blobs()
+        gone = await blobs.resume(NAME)
+        await blobs.discard(NAME)
+        with pytest.raises(Refused) as refused:
+            gone.read()
+        assert refused.value.reason is Reason.BUSY
+        gone.close()
+
+    asyncio.run(story())
+
+
+def test_what_is_put_whole_is_a_blob_unless_it_is_refused_on_the_way(make_blobs, tmp_path):
+    async def refuse(incoming):
+        assert incoming.digest == DIGEST
+        raise Refused(Reason.INFECTED)
+
+    async def story():
+        blobs = make_blobs()
+        with pytest.raises(Refused):
+            await put(blobs, NAME, DATA, refuse)
+        assert [path for path in (tmp_path / "files").rglob("*") if path.is_file()] == []
+        assert (await put(blobs, NAME, DATA)).digest == DIGEST
+        assert await read(blobs) == DATA
 
     asyncio.run(story())

@@ -233,3 +233,86 @@ def test_files_go_with_their_subscriber(run):
         assert await store.files.usage(BOB) == FileUsage(1000, 1000)
 
     run(story)
+
+
+def make_form(id="s1", **fields):  # noqa: A002 - the field's name
+    return make_file(id, kind="shown", **{"size": 300, "digest": "cd" * 32, "content_type": "image/jpeg"} | fields)
+
+
+def test_what_is_made_of_a_file_is_kept_beside_it_and_sent_to_nobody(run):
+    async def before(store):
+        await subscribe(store)
+        await finished(store, make_file())
+        assert await store.files.beside(make_file(), "shown") is None
+        assert await store.files.add("f1", make_form(), FileUsage(1300, 1300))
+        assert await store.files.add("f1", make_file("f0", kind="thumbnail", size=20), FileUsage(1320, 1320))
+
+    async def after(store):
+        assert await store.files.beside(make_file(), "shown") == make_form()
+        assert [one.id for one in await store.files.of(ALICE, "t1")] == ["f0", "f1"]
+        assert await store.files.usage(ALICE) == FileUsage(1320, 1320)
+        assert await store.files.used(["cd" * 32], NOON) == {"cd" * 32}
+
+    run(before, after)
+
+
+def test_what_is_made_again_takes_the_place_of_what_was(run):
+    async def story(store):
+        await subscribe(store)
+        await finished(store, make_file())
+        await store.files.add("f1", make_form(), FileUsage(10**6, 10**6))
+        assert await store.files.add("f1", make_form("s2", size=200), FileUsage(1200, 1200))
+        assert await store.files.beside(make_file(), "shown") == make_form("s2", size=200)
+        assert await store.files.get("s1") is None
+        assert await store.files.usage(ALICE) == FileUsage(1200, 1200)
+
+    run(story)
+
+
+def test_what_is_made_takes_no_room_that_there_is_not_and_belongs_to_a_file_that_is(run):
+    async def story(store):
+        await subscribe(store)
+        await finished(store, make_file())
+        assert not await store.files.add("f1", make_form(), FileUsage(1299, 10**6))
+        assert not await store.files.add("f1", make_form(), FileUsage(10**6, 1299))
+        assert not await store.files.add("none", make_form(), FileUsage(10**6, 10**6))
+        assert not await store.files.add("f1", make_form(owner=BOB), FileUsage(10**6, 10**6))
+        assert await store.files.usage(ALICE) == FileUsage(1000, 1000)
+        await store.files.expire(NOON + DAY, uploads_before=0)
+        assert not await store.files.add("f1", make_form(), FileUsage(10**6, 10**6))
+
+    run(story)
+
+
+def test_what_is_made_of_a_file_goes_with_it(run):
+    async def story(store):
+        await subscribe(store)
+        await finished(store, make_file())
+        await store.files.add("f1", make_form(), FileUsage(10**6, 10**6))
+        await finished(store, make_file("f2", size=7))
+        assert await store.files.beside(make_file("f2"), "shown") is None
+        assert await store.files.usage(ALICE) == FileUsage(7, 7)
+        await store.files.add("f2", make_form("s2"), FileUsage(10**6, 10**6))
+        await store.files.expire(NOON + DAY, uploads_before=0)
+        assert await store.files.usage(ALICE) == FileUsage(0, 0)
+
+    run(story)
+
+
+def test_a_quota_of_their_own_stands_in_the_place_of_everybody_s(run):
+    async def story(store):
+        await subscribe(store)
+        most = FileUsage(own=1000, all=5000)
+        for own, fits in ((500, 500), (2000, 2000), (0, 1000)):
+            await store.subscribers.put(make_subscriber(ALICE, username=ALICE, file_quota=own))
+            assert await store.files.allowed(ALICE, most) == FileUsage(fits, 5000)
+            await store.files.begin(make_upload(reserved=0))
+            assert not await store.files.reserve(make_upload().id, fits + 1, most)
+            assert await store.files.reserve(make_upload().id, fits, most)
+        assert await store.files.allowed(BOB, most) == await store.files.allowed("tel:+1", most) == most
+        await finished(store, make_file())
+        assert not await store.files.add("f1", make_form(), most)
+        await store.subscribers.put(make_subscriber(ALICE, username=ALICE, file_quota=1300))
+        assert await store.files.add("f1", make_form(), most)
+
+    run(story)

@@ -23,7 +23,9 @@ def test_a_subscriber_is_found_by_aor_and_by_username(run):
     async def scenario(store):
         assert await store.subscribers.get(ALICE) is None
         assert await store.subscribers.find("alice") is None
-        alice = make_subscriber(algorithms=("MD5",), display_name="Alice", blocked=True, created_at=NOON)
+        alice = make_subscriber(
+            algorithms=("MD5",), display_name="Alice", blocked=True, file_quota=5 << 30, created_at=NOON
+        )
         await store.subscribers.put(alice)
         assert await store.subscribers.get(ALICE) == alice
         assert await store.subscribers.find("alice") == alice

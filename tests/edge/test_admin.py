@@ -16,6 +16,7 @@ from joyn.edge.admin import AdminDoor
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import Device
+from joyn.model.file import FileUsage
 from joyn.model.message import Cursor, Disposition, Entry, EntryKind, Message, State, Trace
 from joyn.model.subscriber import Subscriber
 from joyn.services.messaging.delivery import Note
@@ -47,6 +48,11 @@ class MemorySubscribers:
 class MemoryBindings:
     def of(self, aor: Aor) -> Sequence[Binding]:
         return (make_binding(aor),) if aor == ALICE else ()
+
+
+class MemoryFiles:
+    async def usage(self, owner: Aor) -> FileUsage:
+        return FileUsage(own=1000 if owner == ALICE else 0, all=5000)
 
 
 class MemoryDevices:
@@ -134,6 +140,7 @@ def with_door(path: Path, work: Callable[[Opened], Awaitable[None]], *, use_tcp:
             bindings=MemoryBindings(),
             tracer=MemoryTracer(),
             devices=MemoryDevices(),
+            files=MemoryFiles(),
             after_change=after_change,
             use_tcp=use_tcp,
         )
@@ -181,6 +188,14 @@ def test_without_the_token_the_tcp_door_stays_shut(path: Path) -> None:
     with_door(path, work, use_tcp=True)
 
 
+def test_what_a_subscriber_s_files_take_is_told(path: Path) -> None:
+    async def work(opened: Opened) -> None:
+        assert await opened.ask("GET", f"/subscribers/{ALICE}/files") == (200, {"bytes": 1000})
+        assert await opened.call(lambda client: client.file_usage(BOB)) == 0
+
+    with_door(path, work)
+
+
 def test_a_second_node_does_not_take_the_socket_of_a_running_one(path: Path) -> None:
     async def work(opened: Opened) -> None:
         second = AdminDoor(
@@ -189,6 +204,7 @@ def test_a_second_node_does_not_take_the_socket_of_a_running_one(path: Path) -> 
             bindings=MemoryBindings(),
             tracer=MemoryTracer(),
             devices=MemoryDevices(),
+            files=MemoryFiles(),
         )
         with pytest.raises(OSError, match="a running node has this admin socket"):
             await second.start()
@@ -243,6 +259,8 @@ def test_a_subscriber_is_added_changed_and_removed_and_credentials_never_come_ou
     [
         ({"username": "a"}, "a new subscriber needs realm, ha1"),
         (CREDENTIALS | {"password": "x"}, "password: there is no such key"),
+        (CREDENTIALS | {"file_quota": -1}, "file_quota: shall be a number of bytes, 0 for the operator's"),
+        (CREDENTIALS | {"file_quota": True}, "file_quota: shall be a number of bytes, 0 for the operator's"),
         (CREDENTIALS | {"blocked": 1}, "blocked: shall be true or false"),
         (CREDENTIALS | {"ha1": {}}, "ha1: shall be an object of texts"),
         (CREDENTIALS | {"algorithms": "MD5"}, "algorithms: shall be a list"),

@@ -21,6 +21,8 @@ PROGRAMS = {
     "linphone-daemon": "linphone-cli",
     "tshark": "tshark",
     "ip": "iproute2",
+    "clamd": "clamav-daemon",
+    "c-icap": "c-icap libc-icap-mod-virus-scan",
 }
 """Each program and the Debian package it comes in."""
 

@@ -6,13 +6,13 @@ caller's choice until it is finished; nothing that is not finished can be read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from joyn.model.file import Content
 
-__all__ = ["Blobs", "Incoming"]
+__all__ = ["Blobs", "Incoming", "put"]
 
 
 class Incoming(Protocol):
@@ -28,6 +28,16 @@ class Incoming(Protocol):
 
         Raises Refused(STORAGE_FULL) when the disk is full; then nothing of `data` counts as received.
         """
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 (hex) of what has come."""
+        ...
+
+    def read(self) -> BinaryIO:
+        """What has come, from its beginning, to be read and closed by the caller. Before it is finished; what is
+        open stays open. Raises Refused(BUSY) when it was discarded."""
         ...
 
     async def finish(self) -> Content:
@@ -71,3 +81,20 @@ class Blobs(Protocol):
     def abandoned_since(self, before: float) -> AsyncIterator[list[str]]:
         """Names of incoming blobs that nothing was written to since then."""
         ...
+
+
+async def put(
+    blobs: Blobs, name: str, data: bytes, check: Callable[[Incoming], Awaitable[None]] | None = None
+) -> Content:
+    """Keep something that is in memory whole, under a name of the caller's while it is not finished; `check` may raise
+    before it is. Raises Refused."""
+    incoming = await blobs.resume(name)
+    try:
+        incoming.write(data)
+        if check is not None:
+            await check(incoming)
+        return await incoming.finish()
+    except BaseException:
+        incoming.close()
+        await blobs.discard(name)
+        raise

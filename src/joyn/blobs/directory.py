@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from joyn.model.file import Content
 from joyn.model.refused import Reason, Refused
@@ -155,6 +155,18 @@ class DirectoryIncoming:
     def received(self) -> int:
         """Bytes that have come."""
         return self._received
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what has come."""
+        return self._digest.hexdigest()
+
+    def read(self) -> BinaryIO:
+        """What has come, from its beginning."""
+        try:
+            return os.fdopen(os.open(self._path, os.O_RDONLY | _FLAGS), "rb")
+        except FileNotFoundError:
+            raise Refused(Reason.BUSY, "the upload was discarded meanwhile") from None
 
     def write(self, data: memoryview | bytes) -> None:
         """Append."""

@@ -59,6 +59,10 @@ class Access(Protocol):
         """The devices a subscriber was set up on."""
         ...
 
+    async def file_usage(self, aor: Aor) -> int:
+        """Bytes that a subscriber's files take."""
+        ...
+
     async def sign_out(self, aor: Aor, device: str) -> bool:
         """Sign a device out, by its id; False when there is none."""
         ...
@@ -201,6 +205,9 @@ class Door:
     async def devices(self, aor: Aor) -> list[dict[str, Any]]:
         return list(self._good(*self.ask("GET", f"{_place(aor)}/devices"))["devices"])
 
+    async def file_usage(self, aor: Aor) -> int:
+        return int(self._good(*self.ask("GET", f"{_place(aor)}/files"))["bytes"])
+
     async def sign_out(self, aor: Aor, device: str) -> bool:
         status, answer = self.ask("DELETE", f"{_place(aor)}/devices/{quote(device, safe='')}")
         if status != 404:
@@ -319,6 +326,9 @@ class Alone:
         from joyn.edge.admin import device_shown
 
         return [device_shown(one) for one in await self._store.devices.of(aor)]
+
+    async def file_usage(self, aor: Aor) -> int:
+        return (await self._store.files.usage(aor)).own
 
     async def sign_out(self, aor: Aor, device: str) -> bool:
         found = await self._store.devices.get(device)

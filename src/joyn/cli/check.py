@@ -30,6 +30,9 @@ SOCKET_PATH_MAX: Final = 107
 SPARE_FILES: Final = 200
 """Open files a node needs besides its connections."""
 
+SCANNER_PATIENCE: Final = 3.0
+"""Seconds that a virus scanner may take to be connected to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -69,6 +72,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if not runs:
         yield from _ports(settings)
     yield from _client(settings)
+    yield from _content(settings)
     yield _database(settings, runs)
     yield from _interconnect(settings, runs)
     yield _clock(settings, datetime.now(UTC))
@@ -276,6 +280,55 @@ def _client(settings: Settings) -> Iterator[Finding]:
             f"web client: {'built' if built else 'not built, so browsers are shown nothing'}",
             "" if built else "`make web` builds it, and a wheel holds it.",
         )
+
+
+def _content(settings: Settings) -> Iterator[Finding]:
+    """What the content server does with pictures, and who looks for viruses."""
+    from joyn.pictures.sandbox import decodes_heic
+
+    if not settings.files.listeners:
+        return
+    if not settings.files.thumbnails:
+        yield Finding(
+            None, "pictures: not decoded; senders' own thumbnails are shown, and HEIC only where browsers can"
+        )
+    elif decodes_heic():
+        yield Finding(True, "pictures: thumbnails are made, HEIC among them")
+    else:
+        yield Finding(
+            None,
+            "pictures: thumbnails are made, but not of HEIC, which iPhones send",
+            "Install the extra: pip install 'joyn[heic]'.",
+        )
+    yield _scanner(settings)
+
+
+def _scanner(settings: Settings) -> Finding:
+    from joyn.transport.scanning import Unscanned
+    from joyn.transport.scanning.address import Address
+    from joyn.transport.scanning.connection import connected
+
+    text, required = settings.files.scanner, settings.files.scanner_required
+    if not text:
+        return Finding(
+            None,
+            "virus scanner: none, so files are not scanned",
+            "files.scanner names one, as clamd:/run/clamav/clamd.ctl.",
+        )
+
+    async def connect() -> None:
+        async with connected(Address.parse(text), SCANNER_PATIENCE):
+            pass
+
+    try:
+        asyncio.run(connect())
+    except Unscanned as error:
+        return Finding(
+            False if required else None,
+            f"virus scanner: {text}: {error}",
+            "Uploads wait until it answers." if required else "Uploads are taken without it (files.scanner_required).",
+        )
+    return Finding(True, f"virus scanner: {text} answers")
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

@@ -123,6 +123,33 @@ def unblock(number: Number, *, config: ConfigPath = DEFAULT_CONFIG) -> None:
 
 
 @app.command
+def quota(
+    number: Number,
+    room: Annotated[str, Parameter(help="Room for their files, as 500MiB; `default` for what everybody has.")] = "",
+    /,
+    *,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Show how much room a subscriber's files take and may take, or change it."""
+    from rich.filesize import decimal
+
+    from joyn.config import ConfigError, size_of, written_size
+
+    settings = settings_of(config)
+    found = _existing(settings, number)
+    aor, own = found["aor"], found["file_quota"]
+    if room:
+        try:
+            own = 0 if room == "default" else size_of(room)
+        except ConfigError as error:
+            raise Trouble(f"{room} {error.what}", "`default` is what everybody has.") from None
+        _with(settings, lambda access: access.put(aor, {"file_quota": own}))
+    used = _with(settings, lambda access: access.file_usage(aor))
+    whose = "their own" if own else "everybody's"
+    print(f"{aor}: {decimal(used)} of {written_size(own or settings.files.quota)} ({whose} quota)")
+
+
+@app.command
 def remove(number: Number, *, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Forget a subscriber, their devices and everything in their mailbox."""
     settings = settings_of(config)

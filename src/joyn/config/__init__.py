@@ -45,6 +45,7 @@ from joyn.config.sections import (
 )
 from joyn.model.ported import DOMAIN
 from joyn.model.ranges import PREFIX
+from joyn.transport.scanning.address import Address
 
 __all__ = [
     "MEMORY",
@@ -77,6 +78,8 @@ __all__ = [
     "load",
     "parse",
     "read_as",
+    "size_of",
+    "written_size",
 ]
 
 # In milliseconds: whole numbers come back as they were.
@@ -180,6 +183,16 @@ def listeners_of(settings: Settings) -> Iterator[tuple[str, tuple[_Listener, ...
 def hints_of(section: type) -> dict[str, Any]:
     """The type of each field, with the mark that says how it is written."""
     return get_type_hints(section, include_extras=True)
+
+
+def size_of(text: str) -> int:
+    """Bytes, written as in the file: "64KiB". Raises ConfigError."""
+    return int(_quantity("size", text, ""))
+
+
+def written_size(size: int) -> str:
+    """Bytes as they are written in the file, in the largest unit that leaves no rest."""
+    return _amount(size, _SIZES).strip('"')
 
 
 def _tables(name: str, tables: tuple[Any, ...]) -> list[str]:
@@ -321,6 +334,11 @@ def _check(settings: Settings) -> None:
     _check_interconnect(settings)
     if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
         raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
+    if settings.files.scanner:
+        try:
+            Address.parse(settings.files.scanner)
+        except ValueError as error:
+            raise ConfigError(str(error), "files.scanner") from None
 
     for index, prefix in enumerate(settings.interconnect.own_ranges):
         if not PREFIX.fullmatch(prefix):

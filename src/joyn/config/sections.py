@@ -173,6 +173,26 @@ class FilesSettings(_Section):
     quota: Size = documented(2 << 30, "Room for the files of one subscriber.")
     total: Size = documented(100 << 30, "Room for the files of all.")
     keep: Duration = documented(30 * 86400.0, "How long a file can be fetched.")
+    thumbnails: bool = documented(
+        True,
+        "Decode pictures, in a process of its own each: thumbnails where senders sent none, JPEG of HEIC and TIFF.",
+    )
+    thumbnail_wait: Duration = documented(
+        2.0, "How long the answer to an upload waits for its thumbnail; phones wait 5s for the answer."
+    )
+    picture_pixels: Count = documented(64_000_000, "Pixels of the largest picture that is decoded.")
+    picture_memory: Size = documented(512 << 20, "Memory that decoding one may take.")
+    picture_seconds: Count = documented(15, "Seconds of CPU that decoding one may take.")
+    pictures_at_once: Count = documented(2, "Pictures that are decoded at a time.")
+    scanner: str = documented(
+        "",
+        "Virus scanner that sees every upload: clamd:/path of its socket, clamd://host:port, or icap://host:port/service."
+        " Files are not scanned if empty.",
+    )
+    scanner_required: bool = documented(
+        True, "Without the scanner's verdict uploads wait (503); if false they are taken, and counted as unscanned."
+    )
+    scanner_timeout: Duration = documented(60.0, "How long the scanner may take for one file.")
     upload_for: Duration = documented(2 * 86400.0, "How long an upload that was cut can be gone on with.")
     listeners: tuple[HttpListener, ...] = documented((), "Where files are sent to and fetched; ports of their own.")
 

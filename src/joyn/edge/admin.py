@@ -27,6 +27,7 @@ from joyn.edge.http import RouteProvider
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import Device
+from joyn.model.file import FileUsage
 from joyn.model.message import EntryKind, Trace
 from joyn.model.subscriber import Subscriber
 
@@ -51,6 +52,8 @@ MAX_LISTED: Final = 1000
 MAX_TRACED: Final = 100
 """Messages with one Message-ID in one answer at most."""
 TOKEN_BYTES: Final = 32
+MAX_SIZE: Final = 1 << 62
+"""Bytes that a quota may be: what every database holds."""
 _CONFIDENTIAL: Final = "ha1"
 
 
@@ -135,6 +138,14 @@ class Tracer(Protocol):
         ...
 
 
+class Files(Protocol):
+    """What the door needs of the store's files."""
+
+    async def usage(self, owner: Aor) -> FileUsage:
+        """What a subscriber's files take."""
+        ...
+
+
 class AdminDoor:
     """The door. `after_change` is called with the AOR of a subscriber who was changed or removed.
 
@@ -149,6 +160,7 @@ class AdminDoor:
         bindings: Bindings,
         tracer: Tracer,
         devices: Devices,
+        files: Files,
         after_change: Callable[[Aor], Awaitable[None]] | None = None,
         others: Sequence[RouteProvider] = (),
         use_tcp: bool = sys.platform == "win32",
@@ -158,6 +170,7 @@ class AdminDoor:
         self._bindings = bindings
         self._tracer = tracer
         self._devices = devices
+        self._files = files
         self._after_change = after_change
         self._others = others
         self._use_tcp = use_tcp
@@ -182,6 +195,7 @@ class AdminDoor:
                 web.get("/subscribers/{aor}", self._get),
                 web.put("/subscribers/{aor}", self._put),
                 web.delete("/subscribers/{aor}", self._delete),
+                web.get("/subscribers/{aor}/files", self._file_usage),
                 web.get("/subscribers/{aor}/devices", self._list_devices),
                 web.delete("/subscribers/{aor}/devices/{id}", self._sign_out),
                 web.get("/bindings", self._bound),
@@ -260,6 +274,9 @@ class AdminDoor:
         if self._after_change is not None:
             await self._after_change(aor)
 
+    async def _file_usage(self, request: web.Request) -> web.Response:
+        return web.json_response({"bytes": (await self._files.usage(_aor(request))).own})
+
     async def _list_devices(self, request: web.Request) -> web.Response:
         return web.json_response({"devices": [device_shown(one) for one in await self._devices.of(_aor(request))]})
 
@@ -308,6 +325,7 @@ def changed(old: Subscriber | None, aor: Aor, changes: Mapping[str, Any], *, cre
         "algorithms": ("a list of texts", lambda v: isinstance(v, list) and bool(v) and all(map(_is_text, v))),
         "display_name": ("a text", lambda v: isinstance(v, str)),
         "blocked": ("true or false", lambda v: isinstance(v, bool)),
+        "file_quota": ("a number of bytes, 0 for the operator's", _is_size),
     }
     for key, value in changes.items():
         if key not in checks:
@@ -378,6 +396,10 @@ def hops(trace: Trace, attempts: Sequence[Attempt] = ()) -> dict[str, Any]:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SIZE
 
 
 def _error(status: int, what: str) -> web.Response:

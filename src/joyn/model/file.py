@@ -9,7 +9,8 @@ from joyn.model.aor import Aor
 
 __all__ = ["Content", "FileUsage", "Kind", "StoredFile", "Upload"]
 
-Kind = Literal["file", "thumbnail"]
+Kind = Literal["file", "thumbnail", "shown"]
+"""What was uploaded; what is shown before it is fetched; and the form of it that every browser draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Upload:
 class StoredFile:
     """A file that can be fetched by whoever knows its `id`, at least 128 random bits, until `until`.
 
-    `digest` and `size` are those of its content. A thumbnail has the same `owner` and `tid` as its file.
+    `digest` and `size` are those of its content. What is made of a file has the same `owner` and `tid`
+    as the file; there is one of each kind.
     """
 
     id: str

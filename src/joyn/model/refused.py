@@ -21,6 +21,8 @@ class Reason(Enum):
     INTERVAL_TOO_BRIEF = "the expiry asked for is too short"
     TOO_MANY_BINDINGS = "the subscriber has as many devices as allowed"
     OUT_OF_ORDER = "an older request of the same registration"
+    INFECTED = "the virus scanner found something in the file"
+    UNSCANNED = "the virus scanner has not said what it thinks of the file"
     QUOTA_PASSED = "the files of this subscriber, or of all, take as much room as they may"
     BUSY = "somebody else is doing just that"
     OVERLOADED = "too much is waiting to be written"

@@ -18,7 +18,8 @@ class Subscriber:
     `username` is the private identity of digest (unique), `ha1` maps each digest algorithm to the stored
     H(username:realm:password) in hexadecimal: the password itself is never kept. `algorithms` is what a challenge
     offers, best first (baresip 1.0 gives up on any SHA challenge, so it is a policy).
-    `blocked` is the operator's switch, not the subscriber's block list.
+    `blocked` is the operator's switch, not the subscriber's block list. `file_quota` is the room for their files, in
+    bytes; 0 for what the operator's settings give everybody.
     """
 
     aor: Aor
@@ -28,4 +29,5 @@ class Subscriber:
     algorithms: tuple[str, ...] = DEFAULT_ALGORITHMS
     display_name: str = ""
     blocked: bool = False
+    file_quota: int = 0
     created_at: float = 0.0

@@ -12,7 +12,7 @@ from typing import Protocol
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import CodeLimits, CodeWait, Device, SentCode, TriedCode
-from joyn.model.file import FileUsage, StoredFile, Upload
+from joyn.model.file import FileUsage, Kind, StoredFile, Upload
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.peer import Peer
@@ -367,8 +367,8 @@ class Files(Protocol):
     async def reserve(self, upload_id: str, size: int, most: FileUsage) -> bool:
         """Count so many bytes for an upload, in place of what was counted; durable when it returns.
 
-        False, and nothing has changed, when its owner's or all together would be more than `most`, or the upload is
-        gone. Several at once are no more than one after another.
+        False, and nothing has changed, when its owner's would be more than is `allowed`, or all together more than
+        `most`, or the upload is gone. Several at once are no more than one after another.
         """
         ...
 
@@ -387,11 +387,25 @@ class Files(Protocol):
         ...
 
     async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
-        """What an upload has become, the thumbnail first."""
+        """What an upload has become, the thumbnail first; without the form for browsers, which is sent to nobody."""
+        ...
+
+    async def beside(self, file: StoredFile, kind: Kind) -> StoredFile | None:
+        """What has been made of a file, of this kind."""
+        ...
+
+    async def add(self, file_id: str, made: StoredFile, most: FileUsage) -> bool:
+        """Keep what has been made of a file beside it, in the place of what there was of its kind; durable when it
+        returns. False, and nothing has changed, when the file is gone or over, or its owner's or all together would be
+        more than `allowed` of `most`."""
         ...
 
     async def usage(self, owner: Aor) -> FileUsage:
         """What is taken of the quotas by what is reserved for uploads, and by files until `expire` finds them over."""
+        ...
+
+    async def allowed(self, owner: Aor, most: FileUsage) -> FileUsage:
+        """`most` with the owner's own quota in its place, where they have one."""
         ...
 
     async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:

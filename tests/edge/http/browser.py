@@ -66,7 +66,7 @@ async def open_office(
             msrp=replace(settings.msrp, **(msrp or {})),
             provisioning=replace(settings.provisioning, **(provisioning or {})),
             http=HttpSettings(listeners=(listener,), **http),
-            files=FilesSettings(directory=settings.operator.data / "files", **(files or {})),
+            files=FilesSettings(**{"directory": settings.operator.data / "files"} | dict(files or {})),
         )
         node = Node(settings)
         await node.start()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from edge.http.browser import Office, open_office
 from joyn.config import HttpListener
-from joyn.model.file import StoredFile
+from joyn.model.aor import Aor
+from joyn.model.file import FileUsage, StoredFile
 from joyn.protocol.file_info import CONTENT_TYPE, FileInfo, ResumeInfo, parse
 from phone.node import ALICE, PASSWORD
 from ports import free_port
 
+# They begin like pictures and are none.
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40
 
@@ -25,6 +28,7 @@ class Sender:
 
     def __init__(self, office: Office, number: str = ALICE, password: str = PASSWORD) -> None:
         self.office = office
+        self.number = number
         self.url = office.node.content.url
         self._digest = aiohttp.DigestAuthMiddleware(number, password)
 
@@ -76,6 +80,19 @@ class Sender:
         assert found is not None
         return found
 
+    async def fetch(self, url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        """A link followed, by anybody: the status, the body, the headers."""
+        async with self.office.http.get(url, headers=headers) as answer:
+            return answer.status, await answer.read(), dict(answer.headers)
+
+    async def usage(self) -> FileUsage:
+        """What is taken of the quotas."""
+        return await self.office.node.store.files.usage(Aor(f"tel:{self.number}"))
+
+    def kept(self) -> list[Path]:
+        """Everything that lies in the content server's directory."""
+        return [path for path in self.office.node.settings.files_directory.rglob("*") if path.is_file()]
+
 
 FORM = "multipart/form-data; boundary=joyn42"
 
@@ -94,10 +111,19 @@ def make_form(
     return b"".join(b"--joyn42\r\n" + part + b"\r\n" for part in parts) + b"--joyn42--\r\n"
 
 
+def only(files: tuple[FileInfo, ...] | bytes) -> FileInfo:
+    """The one file that an upload became."""
+    assert isinstance(files, tuple), files
+    (info,) = files
+    return info
+
+
 @asynccontextmanager
 async def open_content(**settings: Any) -> AsyncIterator[Office]:
-    """An office with a content server, whose section has these settings."""
-    async with open_office(files={"listeners": (HttpListener(port=free_port()),)} | settings) as office:
+    """An office with a content server, whose section has these settings. It decodes pictures where a test asks for it:
+    a process for each would make every test wait."""
+    files = {"listeners": (HttpListener(port=free_port()),), "thumbnails": False} | settings
+    async with open_office(files=files) as office:
         yield office
 
 

@@ -9,28 +9,17 @@ import aiohttp
 import pytest
 
 from edge.http.browser import Office, at_office
-from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form
+from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form, only
 from edge.http.setting_up import Visitor
 from joyn.model.aor import Aor
 from joyn.model.file import FileUsage
-from joyn.protocol.file_info import FileInfo, parse
+from joyn.protocol.file_info import parse
 from joyn.services.provisioning.devices import About
 from phone.node import ALICE, BOB
 from waiting import until
 
 DATA = JPEG[:4] + os.urandom(300_000)
 ALICE_AOR = Aor(f"tel:{ALICE}")
-
-
-def only(files: tuple[FileInfo, ...] | bytes) -> FileInfo:
-    assert isinstance(files, tuple), files
-    (info,) = files
-    return info
-
-
-async def fetched(sender: Sender, info: FileInfo, **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    async with sender.office.http.get(info.url, headers=headers) as answer:
-        return answer.status, await answer.read(), dict(answer.headers)
 
 
 # Uploads.
@@ -57,14 +46,14 @@ def test_a_file_comes_back_as_it_was_sent(thumbnail: bytes) -> None:
         assert [one.type for one in files] == (["thumbnail", "file"] if thumbnail else ["file"])
         file = files[-1]
         assert (file.name, file.size, file.content_type) == ("été.jpg", len(DATA), "image/jpeg")
-        status, body, headers = await fetched(sender, file)
+        status, body, headers = await sender.fetch(file.url)
         assert (status, body) == (200, DATA)
         assert headers["Content-Type"] == "image/jpeg"
         assert headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C3%A9t%C3%A9.jpg"
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert "sandbox" in headers["Content-Security-Policy"]
         if thumbnail:
-            assert (await fetched(sender, files[0]))[1] == PNG
+            assert (await sender.fetch(files[0].url))[1] == PNG
         status, again, _ = await sender.ask("GET", "/content?tid=t1&get_download_info")
         assert (status, parse(again)) == (200, files)
 
@@ -81,7 +70,7 @@ def test_what_was_cut_is_gone_on_with_from_its_last_byte() -> None:
         status, body, _ = await sender.ask("PUT", info.url, rest, Content_Range=said)
         assert status == 200
         thumbnail, file = parse(body)
-        assert (thumbnail.type, (await fetched(sender, file))[1]) == ("thumbnail", DATA)
+        assert (thumbnail.type, (await sender.fetch(file.url))[1]) == ("thumbnail", DATA)
         assert await sender.progress() == 404
         assert (await sender.ask("PUT", info.url, rest, Content_Range=said))[0] == 404
 
@@ -97,7 +86,7 @@ def test_the_rest_may_come_in_parts_and_without_the_unit() -> None:
             said = f"{start}-{end}/{len(DATA)}"
             status, body, _ = await sender.ask("PUT", info.url, DATA[start : end + 1], Content_Range=said)
             assert status == 200
-        assert (await fetched(sender, only(parse(body))))[1] == DATA
+        assert (await sender.fetch(only(parse(body)).url))[1] == DATA
 
     at_content(story)
 
@@ -123,7 +112,7 @@ def test_a_connection_that_is_dead_to_the_client_only_is_ended_when_it_comes_bac
         said = f"bytes {info.end + 1}-{len(DATA) - 1}/{len(DATA)}"
         status, body, _ = await sender.ask("PUT", info.url, rest, Content_Range=said)
         assert status == 200
-        assert (await fetched(sender, only(parse(body))))[1] == DATA
+        assert (await sender.fetch(only(parse(body)).url))[1] == DATA
         stalled.cancel()
 
     at_content(story)
@@ -158,7 +147,7 @@ def test_the_same_content_is_kept_once_and_counted_twice() -> None:
 def test_a_download_goes_on_where_it_stopped(said: str, status: int, begin: int, end: int) -> None:
     async def story(sender: Sender) -> None:
         info = only((await sender.upload(DATA))[1])
-        found, body, _ = await fetched(sender, info, Range=said)
+        found, body, _ = await sender.fetch(info.url, Range=said)
         assert found == status
         if status == 206:
             assert body == DATA[begin:end]
@@ -170,9 +159,9 @@ def test_a_file_whose_time_is_over_is_gone_and_one_that_never_was_is_unknown() -
     async def story(sender: Sender) -> None:
         info = only((await sender.upload())[1])
         await asyncio.sleep(0.3)
-        assert (await fetched(sender, info))[0] == 410
+        assert (await sender.fetch(info.url))[0] == 410
         await sender.office.node.content.sweep()
-        assert (await fetched(sender, info))[0] == 410
+        assert (await sender.fetch(info.url))[0] == 410
         async with sender.office.http.get(f"{sender.url}/file/{'x' * 32}") as answer:
             assert (answer.status, await answer.json()) == (404, {"error": "unknown"})
         blobs = sender.office.node.settings.files_directory / "blobs"
@@ -232,48 +221,7 @@ def test_without_a_content_server_there_is_no_leave() -> None:
     at_office(story)
 
 
-# What is refused.
-
-
-@pytest.mark.parametrize(
-    ("data", "kind", "settings", "status", "word"),
-    [
-        (JPEG + bytes(50_000), "image/jpeg", {"max_file": 50_000}, 413, "too-large"),
-        (JPEG + bytes(50_000), "image/jpeg", {"quota": 50_000}, 413, "quota"),
-        (JPEG + bytes(50_000), "image/jpeg", {"total": 50_000}, 413, "quota"),
-        (b"<script>alert(1)</script>" * 900, "image/jpeg", {}, 415, "not-what-it-says"),
-        (b"MZ" + bytes(9000), "video/mp4", {}, 415, "not-what-it-says"),
-        (b"", "image/jpeg", {}, 400, "malformed"),
-    ],
-)
-def test_what_does_not_go_in_is_refused_and_nothing_of_it_stays(
-    data: bytes, kind: str, settings: dict[str, int], status: int, word: str
-) -> None:
-    async def story(sender: Sender) -> None:
-        assert (await sender.ask("POST", "/content"))[0] == 204
-        found, body = await sender.upload(data, kind=kind)
-        assert (found, body) == (status, f'{{"error": "{word}"}}'.encode())
-        assert await sender.progress() == 404
-        assert await sender.office.node.store.files.usage(ALICE_AOR) == FileUsage(0, 0)
-        files = sender.office.node.settings.files_directory
-        assert [path for path in files.rglob("*") if path.is_file()] == []
-
-    at_content(story, **settings)
-
-
-def test_uploads_at_the_same_time_take_no_more_room_together_than_there_is() -> None:
-    async def story(sender: Sender) -> None:
-        assert (await sender.ask("POST", "/content"))[0] == 204
-        senders = [Sender(sender.office) for _ in range(4)]
-        for one in senders:
-            assert (await one.ask("POST", "/content"))[0] == 204
-        sent = [one.upload(JPEG + os.urandom(300_000), tid=f"t{number}") for number, one in enumerate(senders)]
-        statuses = sorted(status for status, _ in await asyncio.gather(*sent))
-        assert statuses == [200, 200, 413, 413]
-        usage = await sender.office.node.store.files.usage(ALICE_AOR)
-        assert 600_000 < usage.own <= 700_000
-
-    at_content(story, quota=700_000)
+# What holds for what is kept.
 
 
 def test_what_was_cut_takes_room_too() -> None:
@@ -286,83 +234,11 @@ def test_what_was_cut_takes_room_too() -> None:
     at_content(story, quota=400_000)
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        b"",
-        b"no form at all",
-        make_form(b"x", "", "a", "text/plain"),
-        make_form(b"x", "t" * 200, "a", "text/plain"),
-        make_form(b"x", "t", "a", "text/plain")[:-20],
-        make_form(b"x", "t", "a", "text/plain", b"<svg/>"),
-        make_form(b"x", "t", "a", "text/plain").replace(b'"File"', b'"Other"'),
-        b"--joyn42\r\n" + b"A: b\r\n" * 200 + b"\r\n",
-    ],
-)
-def test_a_form_that_is_none_is_refused(form: bytes) -> None:
-    async def story(sender: Sender) -> None:
-        assert (await sender.ask("POST", "/content"))[0] == 204
-        status, _, _ = await sender.ask("POST", "/content", form or None, Content_Type=FORM)
-        assert status == (204 if not form else 415 if b"svg" in form else 400)
-        assert await sender.office.node.store.files.of(ALICE_AOR, "t") == []
-
-    at_content(story)
-
-
-@pytest.mark.parametrize(
-    ("said", "size"),
-    [("bytes 5-9/10", 5), ("bytes 1000-1500/1400", 501), ("bytes 1000-999999/1000000", 500), ("rubbish", 5), ("", 5)],
-)
-def test_a_rest_that_does_not_fit_is_refused(said: str, size: int) -> None:
-    async def story(sender: Sender) -> None:
-        await sender.half(DATA, 1000)
-        info = await sender.progress()
-        assert not isinstance(info, int)
-        headers = {"Content_Range": said} if said else {}
-        status, _, _ = await sender.ask("PUT", info.url, DATA[:size], **headers)
-        assert status == 400
-
-    at_content(story)
-
-
-def test_nobody_asks_about_another_s_upload() -> None:
-    async def story(sender: Sender) -> None:
-        await sender.half(DATA, 1000)
-        bob = Sender(sender.office, BOB)
-        assert await bob.progress() == 404
-        await sender.upload(tid="t2")
-        assert (await bob.ask("GET", "/content?tid=t2&get_download_info"))[0] == 404
-        assert (await bob.ask("GET", "/content?tid=t2"))[0] == 400
-        async with sender.office.http.get(f"{sender.url}/content?tid=t1&get_upload_info") as answer:
-            assert answer.status == 401
-
-    at_content(story)
-
-
-@pytest.mark.parametrize(
-    ("name", "kept"),
-    [
-        ("../../etc/passwd", "passwd"),
-        ("C:\\\\Windows\\\\a.txt", "a.txt"),
-        ("photo%E2%80%AEgpj.exe", "photogpj.exe"),
-        ("a%0D%0AX-Evil: 1.jpg", "aX-Evil 1.jpg"),
-        ("", "file"),
-        ("..", "file"),
-        ("x" * 300 + ".jpeg", "x" * 195 + ".jpeg"),
-    ],
-)
-def test_a_name_is_a_name_and_no_path(name: str, kept: str) -> None:
-    async def story(sender: Sender) -> None:
-        assert only((await sender.upload(name=name))[1]).name == kept
-
-    at_content(story)
-
-
 def test_a_type_that_is_none_is_served_as_bytes() -> None:
     async def story(sender: Sender) -> None:
         for kind in ("text/html\x01", "rubbish", "", "a/b; charset=x, text/html"):
             info = only((await sender.upload(b"<b>", kind=kind))[1])
-            _, _, headers = await fetched(sender, info)
+            _, _, headers = await sender.fetch(info.url)
             assert headers["Content-Type"] == ("a/b" if "/b;" in kind else "application/octet-stream")
 
     at_content(story)
@@ -372,7 +248,7 @@ def test_a_link_of_an_upload_ends_with_the_subscriber() -> None:
     async def story(sender: Sender) -> None:
         info = only((await sender.upload())[1])
         await sender.office.node.store.subscribers.remove(ALICE_AOR)
-        assert (await fetched(sender, info))[0] == 404
+        assert (await sender.fetch(info.url))[0] == 404
         with pytest.raises(aiohttp.ClientResponseError):
             async with sender.office.http.post(f"{sender.url}/content", raise_for_status=True):
                 pass

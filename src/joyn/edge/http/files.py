@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
@@ -16,6 +17,7 @@ from aiohttp import ClientPayloadError, web
 
 from joyn.edge.http.describing import MALFORMED, OVERLOADED, Problem, ProblemFound, failed
 from joyn.model.aor import Aor
+from joyn.model.file import StoredFile
 from joyn.model.refused import Reason, Refused
 from joyn.model.subscriber import Subscriber
 from joyn.protocol.content_range import ContentRange
@@ -49,6 +51,12 @@ UNKNOWN: Final = Problem(404, "unknown", "There is no such file or upload.")
 GONE: Final = Problem(410, "gone", "The file's time is over.")
 TICKET_OVER: Final = Problem(401, "ticket", "The ticket is over, or its device was signed out.")
 BLOCKED: Final = Problem(403, "not-eligible", "The operator has blocked the subscriber.")
+INFECTED: Final = Problem(403, "infected", "The operator's virus scanner found something in the file.")
+UNSCANNED: Final = Problem(503, "unscanned", "The operator's virus scanner is not done; go on with the upload later.")
+NOT_NEEDED: Final = Problem(415, "not-needed", "Browsers draw the file as it is, or it is no picture.")
+UNDECODABLE: Final = Problem(422, "undecodable", "The picture is broken or too large, or nothing here can read it.")
+MAKERS_BUSY: Final = Problem(503, "makers-busy", "Too many pictures wait to be made.")
+NO_ROOM: Final = Problem(507, "quota", "There is no room left for what would be made of the file.")
 BUSY: Final = Problem(503, "busy", "The upload goes on elsewhere.")
 _REFUSED: Final = {
     Reason.TOO_LARGE: TOO_LARGE,
@@ -57,11 +65,20 @@ _REFUSED: Final = {
     Reason.SUBSCRIBER_BLOCKED: BLOCKED,
     Reason.UNKNOWN_RECIPIENT: BLOCKED,
     Reason.MALFORMED: MALFORMED,
+    Reason.INFECTED: INFECTED,
+    Reason.UNSCANNED: UNSCANNED,
     Reason.BUSY: BUSY,
     Reason.OVERLOADED: OVERLOADED,
     Reason.STORAGE_FULL: OVERLOADED,
     Reason.STOPPING: OVERLOADED,
 }
+_NOT_SHOWN: Final = {
+    Reason.NOT_ACCEPTABLE: NOT_NEEDED,
+    Reason.UNSUPPORTED_CONTENT: UNDECODABLE,
+    Reason.QUOTA_PASSED: NO_ROOM,
+    Reason.OVERLOADED: MAKERS_BUSY,
+}
+"""What a refusal means to who wants to see a picture, where it is not what it means to who uploads."""
 
 
 class Credentials(Protocol):
@@ -99,6 +116,7 @@ class FilesDoor:
             web.get(PATH, self._told(self._ask)),
             web.put("/upload/{id}", self._told(self._go_on)),
             web.get("/file/{id}", self._told(self._fetch)),
+            web.get("/file/{id}/shown", self._told(self._show)),
             web.options("/{path:.*}", self._preflight),
         ]
 
@@ -206,20 +224,36 @@ class FilesDoor:
 
     async def _fetch(self, request: web.Request) -> web.StreamResponse:
         """A file, whole or in ranges."""
+        return _sent(*await self._found(request))
+
+    async def _show(self, request: web.Request) -> web.StreamResponse:
+        """The same picture as JPEG, for browsers that do not draw it as it is."""
+        file, _ = await self._found(request)
+        try:
+            return _sent(*await self._server.shown(file))
+        except Refused as refused:
+            raise ProblemFound(_NOT_SHOWN.get(refused.reason, OVERLOADED)) from None
+
+    async def _found(self, request: web.Request) -> tuple[StoredFile, Path]:
+        """The file of a link. Raises ProblemFound."""
         found = await self._server.find(request.match_info["id"])
         if found is None:
             raise ProblemFound(UNKNOWN)
         file, path = found
         if path is None:
             raise ProblemFound(GONE)
-        headers = {
-            "Content-Type": file.content_type,
-            # Attacks: markup in a file must not run in our name, whatever the browser makes of it.
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name or 'thumbnail', safe='')}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Cache-Control": "private, max-age=86400, immutable",
-        }
-        return web.FileResponse(path, chunk_size=256 << 10, headers=headers)
+        return file, path
+
+
+def _sent(file: StoredFile, path: Path) -> web.FileResponse:
+    headers = {
+        "Content-Type": file.content_type,
+        # Attacks: markup in a file must not run in our name, whatever the browser makes of it.
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name or 'thumbnail', safe='')}",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Cache-Control": "private, max-age=86400, immutable",
+    }
+    return web.FileResponse(path, chunk_size=256 << 10, headers=headers)
 
 
 class _Form:

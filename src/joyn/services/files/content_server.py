@@ -7,18 +7,20 @@ What has come of an upload stays when its connection breaks, and the client goes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
 from joyn import telemetry
-from joyn.blobs import Blobs, Incoming
+from joyn.blobs import Blobs, Incoming, put
 from joyn.model.aor import Aor
 from joyn.model.file import Content, FileUsage, Kind, StoredFile, Upload
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.file_info import FileInfo
+from joyn.services.files.forms import Forms
+from joyn.services.files.scanning import Scanning
 from joyn.services.files.sniffing import HEAD, is_lie, served_as
 from joyn.store import Files
 
@@ -32,7 +34,7 @@ RESERVE: Final = 16 << 20
 """Bytes that are reserved ahead for a file whose size nobody has said."""
 SETTLED: Final = 900.0
 """Seconds after which a content that nobody has is nobody's: what has just been finished is not in the store yet."""
-_FOR_NOW: Final = frozenset((Reason.BUSY, Reason.STORAGE_FULL, Reason.OVERLOADED, Reason.STOPPING))
+_FOR_NOW: Final = frozenset((Reason.BUSY, Reason.STORAGE_FULL, Reason.OVERLOADED, Reason.STOPPING, Reason.UNSCANNED))
 """Refusals that say nothing of the file: the client may go on with it."""
 RECEIVED = telemetry.counter("file.received")
 SWEPT = telemetry.counter("file.removed")
@@ -42,8 +44,8 @@ SWEPT = telemetry.counter("file.removed")
 class FilePolicy:
     """What the operator allows. Sizes in bytes, times in seconds.
 
-    `own` is the room of one subscriber, `all` that of everybody; `keep` is how long files can be fetched, `upload_for`
-    how long an upload that stopped can be gone on with.
+    `own` is the room of one subscriber who has no quota of their own, `all` that of everybody; `keep` is how long files
+    can be fetched, `upload_for` how long an upload that stopped can be gone on with.
     """
 
     max_file: int
@@ -116,24 +118,28 @@ class Receiving:
     async def finish(self, size: int = 0) -> Sequence[FileInfo]:
         """All has come: keep it, and say how it is sent on. `size` is what the client says it is, 0 when it does not.
 
-        Raises Refused(MALFORMED) when it is not as long as was announced, and for nothing at all.
+        Raises Refused: MALFORMED when it is not as long as was announced, and for nothing at all; INFECTED, and
+        UNSCANNED while the virus scanner has not spoken.
         """
         said = size or self.upload.size
         if not self.received or (said and said != self.received):
             raise Refused(Reason.MALFORMED, f"{said} bytes were announced and {self.received} came")
         if self._closed:
             raise Refused(Reason.BUSY)
+        # Nobody else goes on with it from here: what is scanned is what is kept.
         self._closed = True
         try:
+            await self._server.scan_whole(self.upload, self._incoming)
             content = await self._incoming.finish()
         finally:
+            self._incoming.close()
             self._server.closed(self)
         return await self._server.keep(self.upload, content)
 
 
 class ContentServer:
     """All uploads and files. `url` says where clients reach it; `make_id` gives 128 random bits or more, in letters of
-    URLs."""
+    URLs. Without `forms` no picture is decoded, without `scanning` no file is scanned."""
 
     def __init__(
         self,
@@ -144,9 +150,13 @@ class ContentServer:
         url: Callable[[], str],
         wall: Callable[[], float],
         make_id: Callable[[], str],
+        forms: Forms | None = None,
+        scanning: Scanning | None = None,
     ) -> None:
         self._files = files
         self._blobs = blobs
+        self._forms = forms
+        self._scanning = scanning
         self._policy = policy
         self._url = url
         self._wall = wall
@@ -160,7 +170,8 @@ class ContentServer:
         if announced > self._policy.max_file:
             raise Refused(Reason.TOO_LARGE)
         usage = await self._files.usage(owner)
-        if usage.own + max(announced, 1) > self._policy.own or usage.all + max(announced, 1) > self._policy.all:
+        allowed = await self._files.allowed(owner, FileUsage(self._policy.own, self._policy.all))
+        if usage.own + max(announced, 1) > allowed.own or usage.all + max(announced, 1) > allowed.all:
             raise Refused(Reason.QUOTA_PASSED)
 
     async def reserve(self, upload: Upload, size: int) -> int:
@@ -183,19 +194,14 @@ class ContentServer:
         return self._policy.max_thumbnail
 
     async def take_thumbnail(self, data: bytes, content_type: str) -> Content:
-        """Keep a thumbnail. Raises Refused(UNSUPPORTED_CONTENT, STORAGE_FULL)."""
+        """Keep a thumbnail. Raises Refused: UNSUPPORTED_CONTENT, STORAGE_FULL, INFECTED, UNSCANNED."""
         declared = served_as(content_type)
         if not declared.startswith("image/") or is_lie(declared, data[:HEAD]):
             raise Refused(Reason.UNSUPPORTED_CONTENT, "the thumbnail is no picture")
         name = self._make_id()
-        incoming = await self._blobs.resume(name)
-        try:
-            incoming.write(data)
-            return await incoming.finish()
-        except BaseException:
-            incoming.close()
-            await self._blobs.discard(name)
-            raise
+        return await put(
+            self._blobs, name, data, lambda incoming: self.scan(incoming, lambda: self._blobs.discard(name))
+        )
 
     async def begin(
         self, owner: Aor, announced: Announced, thumbnail: Content | None, thumbnail_type: str
@@ -288,6 +294,20 @@ class ContentServer:
         await self._files.drop(upload.id)
         await self._blobs.discard(upload.id)
 
+    async def scan(self, incoming: Incoming, forget: Callable[[], Awaitable[None]]) -> None:
+        """Let the virus scanner see what has come, if there is one; see Scanning.check."""
+        if self._scanning is not None:
+            await self._scanning.check(incoming, forget)
+
+    async def scan_whole(self, upload: Upload, incoming: Incoming) -> None:
+        """Let the virus scanner see an upload of which all has come. Raises Refused; see Scanning.check."""
+        try:
+            await self.scan(incoming, lambda: self.give_up(upload))
+        except Refused:
+            # The client will come back and have no more to send: that it was all must be known then.
+            await self._files.announce(upload.id, incoming.received)
+            raise
+
     async def keep(self, upload: Upload, content: Content) -> Sequence[FileInfo]:
         """The upload is complete: it can be fetched.
 
@@ -318,6 +338,9 @@ class ContentServer:
         if not await self._files.finish(upload.id, files):
             raise Refused(Reason.MALFORMED, "the upload was given up")
         RECEIVED.inc()
+        if upload.thumbnail is None and self._forms is not None:
+            made = await self._forms.thumbnail(files[0])
+            files = [*([made] if made else []), *files]
         return [self._info(one) for one in files]
 
     async def infos(self, owner: Aor, tid: str) -> Sequence[FileInfo]:
@@ -332,7 +355,7 @@ class ContentServer:
     def _info(self, file: StoredFile) -> FileInfo:
         until = datetime.fromtimestamp(file.until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return FileInfo(
-            type=file.kind,
+            type="file" if file.kind == "file" else "thumbnail",
             size=file.size,
             name=file.name,
             content_type=file.content_type,
@@ -348,6 +371,12 @@ class ContentServer:
         if file is None:
             return None
         return file, await self._blobs.path(file.digest) if file.until > self._wall() else None
+
+    async def shown(self, file: StoredFile) -> tuple[StoredFile, Path]:
+        """The form of a picture that browsers draw. Raises Refused; see Forms.shown."""
+        if self._forms is None:
+            raise Refused(Reason.UNSUPPORTED_CONTENT, "this node decodes no pictures")
+        return await self._forms.shown(file)
 
     # Upkeep.
 

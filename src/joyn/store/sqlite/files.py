@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from joyn.model.aor import Aor
-from joyn.model.file import Content, FileUsage, StoredFile, Upload
+from joyn.model.file import Content, FileUsage, Kind, StoredFile, Upload
 from joyn.model.refused import Reason, Refused
 from joyn.store import GONE_FOR
 from joyn.store.sqlite.connection import Reader
@@ -40,6 +40,7 @@ _PUT_UPLOAD = f"INSERT INTO upload ({', '.join(_UPLOAD)}) VALUES ({', '.join('?'
 _ALL: Final = ""
 """The owner of the row that counts for everybody."""
 _TAKEN: Final = "SELECT owner, bytes FROM file_usage WHERE owner IN (?, ?)"
+_QUOTA: Final = "SELECT file_quota FROM subscriber WHERE aor = ?"
 _COUNT: Final = (
     "INSERT INTO file_usage (owner, bytes) VALUES (?, ?) "
     "ON CONFLICT (owner) DO UPDATE SET bytes = bytes + excluded.bytes"
@@ -96,8 +97,7 @@ class SqliteFiles:
             if row is None:
                 return False
             owner, more = row[0], size - row[1]
-            taken = _usage(connection.execute(_TAKEN, (owner, _ALL)).fetchall(), owner)
-            if taken.own + more > most.own or taken.all + more > most.all:
+            if not _fits(connection, owner, more, most):
                 return False
             connection.execute("UPDATE upload SET reserved = ? WHERE id = ?", (size, upload_id))
             _count(connection, owner, more)
@@ -141,12 +141,42 @@ class SqliteFiles:
 
     async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
         """What an upload has become, the thumbnail first."""
-        rows = self._quick.rows(f"{_FILES} WHERE owner = ? AND tid = ? ORDER BY kind DESC", (owner, tid))
+        rows = self._quick.rows(
+            f"{_FILES} WHERE owner = ? AND tid = ? AND kind != 'shown' ORDER BY kind DESC", (owner, tid)
+        )
         return [_file(row) for row in rows]
+
+    async def beside(self, file: StoredFile, kind: Kind) -> StoredFile | None:
+        """What has been made of a file."""
+        rows = self._quick.rows(f"{_FILES} WHERE owner = ? AND tid = ? AND kind = ?", (file.owner, file.tid, kind))
+        return _file(rows[0]) if rows else None
+
+    async def add(self, file_id: str, made: StoredFile, most: FileUsage) -> bool:
+        """Keep what has been made of a file beside it."""
+
+        def write(connection: sqlite3.Connection) -> bool:
+            here = "SELECT 1 FROM file WHERE id = ? AND owner = ? AND tid = ? AND digest != ''"
+            if connection.execute(here, (file_id, made.owner, made.tid)).fetchone() is None:
+                return False
+            same = "owner = ? AND tid = ? AND kind = ?", (made.owner, made.tid, made.kind)
+            row = connection.execute(f"SELECT sum(size) FROM file WHERE {same[0]}", same[1]).fetchone()
+            more = made.size - (row[0] or 0)
+            if not _fits(connection, made.owner, more, most):
+                return False
+            connection.execute(f"DELETE FROM file WHERE {same[0]}", same[1])
+            connection.execute(_PUT_FILE, tuple(getattr(made, name) for name in _FILE))
+            _count(connection, made.owner, more)
+            return True
+
+        return await self._writer.call(write)
 
     async def usage(self, owner: Aor) -> FileUsage:
         """What is taken of the quotas."""
         return _usage(self._quick.rows(_TAKEN, (owner, _ALL)), owner)
+
+    async def allowed(self, owner: Aor, most: FileUsage) -> FileUsage:
+        """What may be taken of the quotas."""
+        return _allowed(self._quick.rows(_QUOTA, (owner,)), most)
 
     async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:
         """Forget what is over."""
@@ -196,6 +226,17 @@ def forget_files(connection: sqlite3.Connection, aor: Aor) -> None:
 def _usage(rows: Sequence[tuple[str, int]], owner: Aor) -> FileUsage:
     taken = dict(rows)
     return FileUsage(own=taken.get(owner, 0), all=taken.get(_ALL, 0))
+
+
+def _allowed(rows: Sequence[tuple[int]], most: FileUsage) -> FileUsage:
+    return FileUsage(own=rows[0][0], all=most.all) if rows and rows[0][0] else most
+
+
+def _fits(connection: sqlite3.Connection, owner: Aor, more: int, most: FileUsage) -> bool:
+    """Whether so many bytes more are within the quotas."""
+    allowed = _allowed(connection.execute(_QUOTA, (owner,)).fetchall(), most)
+    taken = _usage(connection.execute(_TAKEN, (owner, _ALL)).fetchall(), owner)
+    return taken.own + more <= allowed.own and taken.all + more <= allowed.all
 
 
 def _count(connection: sqlite3.Connection, owner: Aor, more: int) -> None:

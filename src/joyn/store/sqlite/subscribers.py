@@ -22,7 +22,7 @@ __all__ = ["Recent", "SqliteSubscribers"]
 K = TypeVar("K")
 V = TypeVar("V")
 
-_COLUMNS = "aor, username, realm, ha1, algorithms, display_name, blocked, created_at"
+_COLUMNS = "aor, username, realm, ha1, algorithms, display_name, blocked, file_quota, created_at"
 
 
 class Recent(Generic[K, V]):
@@ -109,7 +109,7 @@ class SqliteSubscribers:
                 else:
                     raise ValueError(f"the username {subscriber.username!r} belongs to {aor}")
             connection.execute(
-                f"REPLACE INTO subscriber ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                f"REPLACE INTO subscriber ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 _to_row(subscriber),
             )
             return before
@@ -209,12 +209,13 @@ def _to_row(subscriber: Subscriber) -> tuple[Any, ...]:
         json.dumps(list(subscriber.algorithms)),
         subscriber.display_name,
         int(subscriber.blocked),
+        subscriber.file_quota,
         subscriber.created_at,
     )
 
 
 def _from_row(row: tuple[Any, ...]) -> Subscriber:
-    aor, username, realm, ha1, algorithms, display_name, blocked, created_at = row
+    aor, username, realm, ha1, algorithms, display_name, blocked, file_quota, created_at = row
     return Subscriber(
         aor=aor,
         username=username,
@@ -224,5 +225,6 @@ def _from_row(row: tuple[Any, ...]) -> Subscriber:
         algorithms=tuple(json.loads(algorithms)),
         display_name=display_name,
         blocked=bool(blocked),
+        file_quota=file_quota,
         created_at=created_at,
     )
