@@ -36,11 +36,11 @@ PAGE = 18484
 STARTING = 20.0
 """Seconds a server may take until it listens."""
 FORM = (
-    b'--joyn-bench-3f0c\r\nContent-Disposition: form-data; name="tid"\r\n\r\n%d\r\n'
-    b'--joyn-bench-3f0c\r\nContent-Disposition: form-data; name="File"; filename="a.bin"\r\n'
+    b'------WebKitFormBoundaryjB7f0c3kQx2mTz9L\r\nContent-Disposition: form-data; name="tid"\r\n\r\n%d\r\n'
+    b'------WebKitFormBoundaryjB7f0c3kQx2mTz9L\r\nContent-Disposition: form-data; name="File"; filename="a.bin"\r\n'
     b"Content-Type: application/octet-stream\r\n\r\n"
 )
-END = b"\r\n--joyn-bench-3f0c--\r\n"
+END = b"\r\n------WebKitFormBoundaryjB7f0c3kQx2mTz9L--\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ def _joyn(place: Path) -> Iterator[Server]:
         f'[files]\nquota = "999GiB"\ntotal = "999GiB"\n{listeners}'
     )
     subprocess.run([*command, "subscriber", "add", NUMBER], check=True, cwd=place, stdout=subprocess.DEVNULL)
-    with _running([*command, "run"], place, ports) as pid:
+    with _running([*command, "run"], place, {**ports, "page": PAGE}) as pid:
         ticket = _ticket(place)
 
         def upload(connection: socket.socket, number: int) -> str:
@@ -167,7 +167,7 @@ def _joyn(place: Path) -> Iterator[Server]:
             length = len(head) + SIZE + len(END)
             connection.sendall(
                 f"POST /content HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ticket}\r\n"
-                "Content-Type: multipart/form-data; boundary=joyn-bench-3f0c\r\n"
+                "Content-Type: multipart/form-data; boundary=----WebKitFormBoundaryjB7f0c3kQx2mTz9L\r\n"
                 f"Content-Length: {length}\r\nConnection: close\r\n\r\n".encode()
                 + head
             )

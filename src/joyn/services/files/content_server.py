@@ -56,12 +56,13 @@ class FilePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
-    """What a client says of the file it is about to send; `size` 0 when it does not say."""
+    """What a client says of a file it is about to send; `size` 0 when it does not say, `least` what it is at least."""
 
     tid: str
     name: str
     content_type: str
     size: int = 0
+    least: int = 1
 
 
 class Receiving:
@@ -92,14 +93,23 @@ class Receiving:
         """Bytes that are here."""
         return self._incoming.received
 
+    def has_room(self, size: int) -> bool:
+        """Whether room is reserved for so many bytes more."""
+        return self._incoming.received + size <= self._reserved
+
     async def write(self, data: memoryview | bytes) -> None:
-        """The next bytes. Raises Refused: TOO_LARGE, QUOTA_PASSED, UNSUPPORTED_CONTENT, STORAGE_FULL, and BUSY when the
+        """The next bytes. Raises Refused: TOO_LARGE, QUOTA_PASSED, and as `write_reserved`."""
+        if not self.has_room(len(data)):
+            self._reserved = await self._server.reserve(self.upload, self._incoming.received + len(data))
+        self.write_reserved(data)
+
+    def write_reserved(self, data: memoryview | bytes) -> None:
+        """The next bytes, which there is room for. Raises Refused: UNSUPPORTED_CONTENT, STORAGE_FULL, and BUSY when the
         client goes on with it elsewhere."""
-        received = self._incoming.received
-        if received + len(data) > self._reserved:
-            self._reserved = await self._server.reserve(self.upload, received + len(data))
         if self._closed:
             raise Refused(Reason.BUSY)
+        assert self.has_room(len(data))
+        received = self._incoming.received
         if received < HEAD and received == len(self._head):
             self._head += bytes(data[: HEAD - received])
             if is_lie(self.upload.content_type, self._head):
@@ -221,7 +231,7 @@ class ContentServer:
             self._stop(before.id)
             await self._blobs.discard(before.id)
         try:
-            reserved = await self.reserve(upload, announced.size or 1)
+            reserved = await self.reserve(upload, announced.size or announced.least)
         except Refused:
             await self._files.drop(upload.id)
             raise
