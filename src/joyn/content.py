@@ -92,9 +92,10 @@ class ContentService:
 
     async def _open(self, node: asyncio.AbstractEventLoop) -> list[HttpListener]:
         files = self._settings.files
+        blobs = DirectoryBlobs(self._settings.files_directory, wall=time.time)
         self._server = ContentServer(
             cast(Files, _Elsewhere(self._store.files, node)),
-            DirectoryBlobs(self._settings.files_directory, wall=time.time),
+            blobs,
             FilePolicy(
                 max_file=files.max_file,
                 max_thumbnail=files.max_thumbnail,
@@ -107,7 +108,12 @@ class ContentService:
             wall=time.time,
             make_id=lambda: secrets.token_urlsafe(24),
         )
-        door = FilesDoor(self._server, _Credentials(self._authentication, self._store.devices, node), self.tickets)
+        door = FilesDoor(
+            self._server,
+            _Credentials(self._authentication, self._store.devices, node),
+            self.tickets,
+            proxied=(lambda path: files.accel + blobs.relative(path)) if files.accel else None,
+        )
         self._http = HttpServer(
             application([door], trusted_proxies=self._settings.http.trusted_proxies, patience=None, cookieless=True),
             http_limits(self._settings),

@@ -21,6 +21,7 @@ PROGRAMS = {
     "linphone-daemon": "linphone-cli",
     "tshark": "tshark",
     "ip": "iproute2",
+    "nginx": "nginx-light",
 }
 """Each program and the Debian package it comes in."""
 

@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.streams import StreamReader
 
+from joyn.edge.http import through_proxy
 from joyn.edge.http.describing import MALFORMED, OVERLOADED, Problem, ProblemFound, failed
 from joyn.model.aor import Aor
 from joyn.model.refused import Reason, Refused
@@ -89,12 +91,21 @@ class Credentials(Protocol):
 
 
 class FilesDoor:
-    """The provider."""
+    """The provider. `proxied` says where a front proxy finds a file, when it shall send it: that is told to none but
+    proxies that we trust."""
 
-    def __init__(self, server: ContentServer, credentials: Credentials, tickets: Tickets) -> None:
+    def __init__(
+        self,
+        server: ContentServer,
+        credentials: Credentials,
+        tickets: Tickets,
+        *,
+        proxied: Callable[[Path], str] | None = None,
+    ) -> None:
         self._server = server
         self._credentials = credentials
         self._tickets = tickets
+        self._proxied = proxied
         self._buffer = bytearray(BUFFER)
 
     def routes(self) -> list[web.RouteDef]:
@@ -225,6 +236,8 @@ class FilesDoor:
             "Content-Security-Policy": "default-src 'none'; sandbox",
             "Cache-Control": "private, max-age=86400, immutable",
         }
+        if self._proxied is not None and through_proxy(request):
+            return web.Response(headers={**headers, "X-Accel-Redirect": self._proxied(path)})
         return web.FileResponse(path, chunk_size=256 << 10, headers=headers)
 
 
