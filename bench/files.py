@@ -35,12 +35,14 @@ PAGE = 18484
 """The port where the browser signs in."""
 STARTING = 20.0
 """Seconds a server may take until it listens."""
+BOUNDARY = "----WebKitFormBoundaryjB7f0c3kQx2mTz9L"
+"""As long as browsers write them: it is looked for in all that comes."""
 FORM = (
-    b'------WebKitFormBoundaryjB7f0c3kQx2mTz9L\r\nContent-Disposition: form-data; name="tid"\r\n\r\n%d\r\n'
-    b'------WebKitFormBoundaryjB7f0c3kQx2mTz9L\r\nContent-Disposition: form-data; name="File"; filename="a.bin"\r\n'
-    b"Content-Type: application/octet-stream\r\n\r\n"
-)
-END = b"\r\n------WebKitFormBoundaryjB7f0c3kQx2mTz9L--\r\n"
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="tid"\r\n\r\n%d\r\n'
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="File"; filename="a.bin"\r\n'
+    "Content-Type: application/octet-stream\r\n\r\n"
+).encode()
+END = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +162,12 @@ def _joyn(place: Path) -> Iterator[Server]:
     )
     subprocess.run([*command, "subscriber", "add", NUMBER], check=True, cwd=place, stdout=subprocess.DEVNULL)
     with _running([*command, "run"], place, {**ports, "page": PAGE}) as pid:
-        ticket = _ticket(place)
+        leave = ticket(place)
 
         def upload(connection: socket.socket, number: int) -> str:
             head = FORM % number
             length = len(head) + SIZE + len(END)
-            connection.sendall(
-                f"POST /content HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ticket}\r\n"
-                "Content-Type: multipart/form-data; boundary=----WebKitFormBoundaryjB7f0c3kQx2mTz9L\r\n"
-                f"Content-Length: {length}\r\nConnection: close\r\n\r\n".encode()
-                + head
-            )
+            connection.sendall(request(leave, length) + head)
             _send_file(connection, number)
             connection.sendall(END)
             found = re.search(rb'url="https?://[^/]+(/file/[^"]+)"', _answer(connection))
@@ -180,7 +177,16 @@ def _joyn(place: Path) -> Iterator[Server]:
         yield Server(pid, ports, upload)
 
 
-def _ticket(place: Path) -> str:
+def request(leave: str, length: int) -> bytes:
+    """The head of an upload whose form has so many bytes."""
+    return (
+        f"POST /content HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {leave}\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+        f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    ).encode()
+
+
+def ticket(place: Path) -> str:
     """Signs a browser in, and asks for its leave to send files."""
     site = f"http://127.0.0.1:{PAGE}"
     jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())

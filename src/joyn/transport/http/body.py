@@ -20,6 +20,8 @@ __all__ = ["BUFFER", "Body", "Take"]
 
 BUFFER: Final = 1 << 20
 """Bytes that are read at once; of one buffer for all connections of a loop."""
+FIRST: Final = 64 << 10
+"""Bytes that are read at once until the caller uses what comes: what it does not is kept, for each connection."""
 Take = Callable[[bytearray, int], bool]
 """Uses the first so many bytes of the buffer, or says False, having done nothing, when that would have to wait."""
 
@@ -39,6 +41,7 @@ class Body(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._take: Take | None = take
         self._waiting = False
+        self._room = FIRST
         self.left = left
         self.last = self._loop.time()
 
@@ -78,7 +81,7 @@ class Body(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go."""
-        return memoryview(self._buffer)
+        return memoryview(self._buffer)[: self._room]
 
     def buffer_updated(self, nbytes: int) -> None:
         """They are there."""
@@ -95,12 +98,13 @@ class Body(asyncio.BufferedProtocol):
     def _offer(self, take: Take, count: int) -> None:
         try:
             if self._waiting and take(self._buffer, count):
+                self._room = len(self._buffer)
                 return
         except Exception as error:  # noqa: BLE001 - raised again where the caller waits
             self._take = None
             self._content.set_exception(error)
             return
-        self._waiting = False
+        self._waiting, self._room = False, FIRST
         self._transport.pause_reading()
         self._content.feed_data(bytes(memoryview(self._buffer)[:count]))
 
