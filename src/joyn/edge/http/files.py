@@ -39,6 +39,8 @@ PATH: Final = "/content"
 """Where uploads go: the path of ftHTTPCSURI."""
 STALL: Final = 30.0
 """Seconds without a byte after which an upload stops; the client goes on with it when it can."""
+PIECE: Final = 32 << 10
+"""Bytes of a body that are used at a time while it has not been taken over, each with a copy or two."""
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT",
@@ -311,6 +313,7 @@ class _Form:
             content_type=part.header("Content-Type"),
             size=size,
             least=least,
+            most=self._length,
         )
         await self._server.admit(self._owner, least)
         thumbnail, kind = None, ""
@@ -374,7 +377,7 @@ async def _more(content: StreamReader, body: Body | None) -> bytes:
     while True:
         try:
             async with asyncio.timeout_at(until):
-                return await content.readany()
+                return await content.read(PIECE)
         except TimeoutError:
             if body is None or body.last + STALL <= clock():
                 raise

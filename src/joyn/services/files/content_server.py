@@ -56,13 +56,17 @@ class FilePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
-    """What a client says of a file it is about to send; `size` 0 when it does not say, `least` what it is at least."""
+    """What a client says of a file it is about to send; `size` 0 when it does not say.
+
+    `least` and `most` are what it is at least and at most, as what it comes in tells; `most` 0 when nothing does.
+    """
 
     tid: str
     name: str
     content_type: str
     size: int = 0
     least: int = 1
+    most: int = 0
 
 
 class Receiving:
@@ -173,8 +177,9 @@ class ContentServer:
         if usage.own + max(announced, 1) > self._policy.own or usage.all + max(announced, 1) > self._policy.all:
             raise Refused(Reason.QUOTA_PASSED)
 
-    async def reserve(self, upload: Upload, size: int) -> int:
-        """Reserve room for so many bytes of a file, and for some more while there is some; how many that is.
+    async def reserve(self, upload: Upload, size: int, most: int = 0) -> int:
+        """Reserve room for so many bytes of a file, and while there is some for some more, or for the `most` that it
+        can be; how many that is.
 
         Raises Refused: TOO_LARGE, QUOTA_PASSED.
         """
@@ -182,7 +187,8 @@ class ContentServer:
         if size > policy.max_file:
             raise Refused(Reason.TOO_LARGE)
         beside = upload.thumbnail.size if upload.thumbnail else 0
-        for wanted in (min(size + RESERVE, policy.max_file) if not upload.size else size, size):
+        more = size if upload.size else min(most or size + RESERVE, policy.max_file)
+        for wanted in (max(more, size), size):
             if await self._files.reserve(upload.id, wanted + beside, FileUsage(policy.own, policy.all)):
                 return wanted
         raise Refused(Reason.QUOTA_PASSED)
@@ -231,7 +237,7 @@ class ContentServer:
             self._stop(before.id)
             await self._blobs.discard(before.id)
         try:
-            reserved = await self.reserve(upload, announced.size or announced.least)
+            reserved = await self.reserve(upload, announced.size or announced.least, announced.most)
         except Refused:
             await self._files.drop(upload.id)
             raise

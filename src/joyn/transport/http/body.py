@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from aiohttp import web
 from aiohttp.streams import StreamReader
@@ -41,6 +41,7 @@ class Body(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._take: Take | None = take
         self._waiting = False
+        self._failed = False
         self._room = FIRST
         self.left = left
         self.last = self._loop.time()
@@ -75,6 +76,9 @@ class Body(asyncio.BufferedProtocol):
     def drop(self) -> None:
         """Nobody wants what still comes. It is read, so that the client gets to reading the answer."""
         self._take = None
+        if self._failed:
+            # The caller has been told. aiohttp, which reads on while the answer goes, would end the connection for it.
+            self._content.set_exception(cast(BaseException, None))
         self._transport.resume_reading()
 
     # What the transport calls.
@@ -101,7 +105,7 @@ class Body(asyncio.BufferedProtocol):
                 self._room = len(self._buffer)
                 return
         except Exception as error:  # noqa: BLE001 - raised again where the caller waits
-            self._take = None
+            self._take, self._failed = None, True
             self._content.set_exception(error)
             return
         self._waiting, self._room = False, FIRST
