@@ -50,7 +50,8 @@ async def running_nginx(place: Path, text: str, port: int) -> AsyncIterator[None
         assert process.returncode is None, (place / "error.log").read_text()
         yield
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 
