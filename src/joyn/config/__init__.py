@@ -76,6 +76,7 @@ _PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9
 SPOKEN: Final = ("sip", "msrp", "http", "files")
 """Sections with listeners."""
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PREFIX: Final = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)+")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
 T = TypeVar("T")
@@ -294,6 +295,10 @@ def _check(settings: Settings) -> None:
     _check_networks("http.trusted_proxies", settings.http.trusted_proxies)
     _check_networks("provisioning.trusted_proxies", settings.provisioning.trusted_proxies)
     _check_http(settings.http)
+    _check_files(settings)
+
+
+def _check_files(settings: Settings) -> None:
     if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
         raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
     if settings.files.scanner:
@@ -301,6 +306,11 @@ def _check(settings: Settings) -> None:
             Address.parse(settings.files.scanner)
         except ValueError as error:
             raise ConfigError(str(error), "files.scanner") from None
+    if settings.files.accel:
+        if not _PREFIX.fullmatch(settings.files.accel):
+            raise ConfigError("shall be a path between slashes, as /joyn-blobs/", "files.accel")
+        if not settings.http.trusted_proxies:
+            raise ConfigError("needs the proxy's network in http.trusted_proxies", "files.accel")
 
 
 def _check_networks(where: str, networks: Sequence[str]) -> None:
