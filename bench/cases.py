@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bench.files import files
 from bench.rounds import Bench, Measured, deferred, latency, messages, registrations
+from bench.transfers import transfers
 from bench.web_open import web_open
 
 
@@ -99,6 +100,13 @@ CASES = (
         peer="joyn",
         work=files,
         goals={"http up × nginx": 1.5, "http down × nginx": 1.25, "https up × nginx": 2, "https down × nginx": 2},
+    ),
+    Case(
+        name="transfers",
+        title="200 files at once",
+        peer="joyn",
+        work=transfers,
+        goals={"memory above idle, up": 150, "memory above idle, down": 150},
     ),
     Case(
         name="web-open",

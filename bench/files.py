@@ -6,6 +6,7 @@ answer. Each round is one file up and down at one server and then at the other: 
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -33,21 +34,25 @@ BLOCK = os.urandom(1 << 20)
 NUMBER = "+33639980001"
 PAGE = 18484
 """The port where the browser signs in."""
+FRONT = 18493
+"""The port of the nginx that stands before us."""
 STARTING = 20.0
 """Seconds a server may take until it listens."""
+BOUNDARY = "----WebKitFormBoundaryjB7f0c3kQx2mTz9L"
+"""As long as browsers write them: it is looked for in all that comes."""
 FORM = (
-    b'--joyn-bench-3f0c\r\nContent-Disposition: form-data; name="tid"\r\n\r\n%d\r\n'
-    b'--joyn-bench-3f0c\r\nContent-Disposition: form-data; name="File"; filename="a.bin"\r\n'
-    b"Content-Type: application/octet-stream\r\n\r\n"
-)
-END = b"\r\n--joyn-bench-3f0c--\r\n"
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="tid"\r\n\r\n%d\r\n'
+    f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="File"; filename="a.bin"\r\n'
+    "Content-Type: application/octet-stream\r\n\r\n"
+).encode()
+END = f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """One server: its process, its ports by scheme, and how a file goes to it."""
 
-    pid: int
+    pids: list[int]
     ports: dict[str, int]
     upload: Callable[[socket.socket, int], str]
     """Sends file number n, reads the answer, and says the path to fetch it at."""
@@ -60,6 +65,10 @@ def files(bench: Bench, _peer: str) -> Measured:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="files-", dir=_data())))
         ours = stack.enter_context(_joyn(place / "joyn"))
         theirs = stack.enter_context(_nginx(place / "nginx", place / "joyn" / "tls")) if shutil.which("nginx") else None
+        if theirs:
+            version = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr.strip()
+            print(f"  {version}; one worker, PUT by DAV, sendfile, client_body_buffer_size as shipped", file=sys.stderr)
+        front = stack.enter_context(_front(place / "front", place / "joyn", ours)) if theirs else None
         for number in range(bench.scale.rounds if bench.scale == FULL else 2):
             for scheme in ("http", "https"):
                 costs = _round(ours, scheme, number)
@@ -71,7 +80,11 @@ def files(bench: Bench, _peer: str) -> Measured:
                     if beside:
                         _note(measured, f"{name} of nginx", "s/GB", beside[way][0])
                         _note(measured, f"{name} × nginx", "×", seconds / beside[way][0])
-        measured["memory"] = Series("KiB", [_peak(ours.pid)])
+                if front and scheme == "https":
+                    for way, (seconds, _) in _round(front, scheme, number).items():
+                        _note(measured, f"https through nginx {way}", "s/GB", seconds)
+                        _note(measured, f"https through nginx {way} × nginx", "×", seconds / beside[way][0])
+        measured["memory"] = Series("KiB", [_peak(ours.pids[0])])
     return measured
 
 
@@ -101,7 +114,7 @@ def _round(server: Server, scheme: str, number: int) -> dict[str, tuple[float, f
 
 
 def _now(server: Server) -> tuple[tuple[float, float], float]:
-    return cpu.cpu([server.pid]), time.monotonic()
+    return cpu.cpu(server.pids), time.monotonic()
 
 
 @contextmanager
@@ -155,32 +168,38 @@ def _joyn(place: Path) -> Iterator[Server]:
     )
     (place / "joyn.toml").write_text(
         '[[sip.listeners]]\nname = "tcp"\ntransport = "tcp"\nport = 18483\n[msrp]\nlisteners = []\n'
+        '[http]\ntrusted_proxies = ["127.0.0.2/32"]\n'
         f"[[http.listeners]]\nport = {PAGE}\n"
-        f'[files]\nquota = "999GiB"\ntotal = "999GiB"\n{listeners}'
+        f'[files]\naccel = "/joyn-blobs/"\nurl = "https://127.0.0.1:{FRONT}"\n'
+        f'quota = "999GiB"\ntotal = "999GiB"\n{listeners}'
     )
     subprocess.run([*command, "subscriber", "add", NUMBER], check=True, cwd=place, stdout=subprocess.DEVNULL)
-    with _running([*command, "run"], place, ports) as pid:
-        ticket = _ticket(place)
+    with _running([*command, "run"], place, {**ports, "page": PAGE}) as pid:
+        leave = ticket(place)
 
         def upload(connection: socket.socket, number: int) -> str:
             head = FORM % number
             length = len(head) + SIZE + len(END)
-            connection.sendall(
-                f"POST /content HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ticket}\r\n"
-                "Content-Type: multipart/form-data; boundary=joyn-bench-3f0c\r\n"
-                f"Content-Length: {length}\r\nConnection: close\r\n\r\n".encode()
-                + head
-            )
+            connection.sendall(request(leave, length) + head)
             _send_file(connection, number)
             connection.sendall(END)
             found = re.search(rb'url="https?://[^/]+(/file/[^"]+)"', _answer(connection))
             assert found is not None
             return found[1].decode()
 
-        yield Server(pid, ports, upload)
+        yield Server([pid], ports, upload)
 
 
-def _ticket(place: Path) -> str:
+def request(leave: str, length: int) -> bytes:
+    """The head of an upload whose form has so many bytes."""
+    return (
+        f"POST /content HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {leave}\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+        f"Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    ).encode()
+
+
+def ticket(place: Path) -> str:
     """Signs a browser in, and asks for its leave to send files."""
     site = f"http://127.0.0.1:{PAGE}"
     jar = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
@@ -195,6 +214,29 @@ def _ticket(place: Path) -> str:
     (text,) = read(place / "data" / "sms-outbox.jsonl")
     ask("/api/sign-in/code", {"code": text.text.split()[0]})
     return str(ask("/api/files")["ticket"])
+
+
+@contextmanager
+def _front(place: Path, node: Path, ours: Server) -> Iterator[Server]:
+    """nginx before us, as docs/howto/front-proxy.md sets it up: its CPU and ours together are the cost."""
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    tls = node.resolve() / "tls"
+    text = importlib.import_module("interop.front_proxy").configuration(
+        place,
+        FRONT,
+        ours.ports["http"],
+        tls / "server.pem",
+        tls / "server-key.pem",
+        node.resolve() / "data/files/blobs",
+    )
+    # Who comes to us directly, from 127.0.0.1, is no proxy.
+    text = text.replace("proxy_pass ", "proxy_bind 127.0.0.2; proxy_pass ")
+    place.mkdir()
+    (place / "nginx.conf").write_text(text)
+    command = ["nginx", "-p", str(place), "-c", str(place / "nginx.conf"), "-e", str(place / "error.log")]
+    ports = {"https": FRONT}
+    with _running([*command, "-g", "daemon off;"], place, ports) as pid:
+        yield Server([pid, *ours.pids], ports, ours.upload)
 
 
 @contextmanager
@@ -222,7 +264,7 @@ def _nginx(place: Path, tls: Path) -> Iterator[Server]:
             _answer(connection)
             return f"/f{number}"
 
-        yield Server(pid, ports, upload)
+        yield Server([pid], ports, upload)
 
 
 @contextmanager

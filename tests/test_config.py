@@ -184,6 +184,15 @@ def test_any_text_gives_settings_or_a_config_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("accel", "proxies"),
+    [("joyn-blobs/", "::1"), ("/joyn-blobs", "::1"), ("/../", "::1"), ("/a b/", "::1"), ("/", "::1"), ("/blobs/", "")],
+)
+def test_files_are_handed_to_a_front_proxy_under_a_path_and_to_one_that_is_named(accel: str, proxies: str) -> None:
+    told = f'[http]\ntrusted_proxies = ["{proxies}"]\n' if proxies else ""
+    assert error_of(f'{told}[files]\naccel = "{accel}"').key == "files.accel"
+
+
+@pytest.mark.parametrize(
     ("line", "key"),
     [
         ('trusted_proxies = ["10.0.0.0/8", "10.0.0.1/8"]', "http.trusted_proxies[1]"),

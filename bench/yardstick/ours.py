@@ -42,14 +42,21 @@ class Joyn(Peer):
     name = "joyn-tcp"
     proto = "sip-tcp"
     access = "digest"
+    more = ""
+    """What else is in its joyn.toml."""
+
+    def prepare(self) -> None:
+        """What is done before it starts."""
 
     def start(self) -> None:
         self.port = free_port()
         config = self.dir / "joyn.toml"
-        config.write_text(CONFIG.format(domain=self.domain, port=self.port, access=self.access, msrp=free_port()))
+        text = CONFIG.format(domain=self.domain, port=self.port, access=self.access, msrp=free_port())
+        config.write_text(text + self.more)
         shutil.rmtree(self.dir / "data", ignore_errors=True)
         fill = [sys.executable, str(HERE / "joyn_subscribers.py"), str(config), str(self.users)]
         subprocess.run(["taskset", "-c", CLIENT_CORE, *fill], check=True)
+        self.prepare()
         wait_port(self.port, self.spawn([sys.executable, "-m", "joyn", "run", "--config", config]))
 
 

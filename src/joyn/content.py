@@ -123,7 +123,12 @@ class ContentService:
             forms=self._forms(stored, blobs),
             scanning=self._scan(),
         )
-        door = FilesDoor(self._server, _Credentials(self._authentication, self._store.devices, node), self.tickets)
+        door = FilesDoor(
+            self._server,
+            _Credentials(self._authentication, self._store.devices, node),
+            self.tickets,
+            proxied=(lambda path: files.accel + blobs.relative(path)) if files.accel else None,
+        )
         self._http = HttpServer(
             application([door], trusted_proxies=self._settings.http.trusted_proxies, patience=None, cookieless=True),
             http_limits(self._settings),

@@ -23,6 +23,7 @@ PROGRAMS = {
     "ip": "iproute2",
     "clamd": "clamav-daemon",
     "c-icap": "c-icap libc-icap-mod-virus-scan",
+    "nginx": "nginx-light",
 }
 """Each program and the Debian package it comes in."""
 

@@ -48,6 +48,18 @@ def test_however_it_is_cut_it_is_the_same_form(bodies, sizes):
     assert read(make_form(bodies, b"a preamble\r\n"), [1] * 400) == (expected, True)
 
 
+@given(BODIES, st.lists(st.integers(1, 30), max_size=60))
+def test_a_buffer_that_is_used_again_gives_nothing_of_what_was_in_it(bodies, sizes):
+    form, at = make_form(bodies), 0
+    reader, buffer, got = FormReader(TYPE), bytearray(b"\r\n--joyn42--\r\n" * 60), b""
+    for size in (*sizes, *[30] * len(form)):
+        piece = form[at : at + size]
+        buffer[: len(piece)] = piece
+        got += b"".join(event for event in reader.feed(buffer, len(piece)) if isinstance(event, memoryview))
+        at += size
+    assert (got, reader.done) == (b"".join(bodies), True)
+
+
 @given(st.binary(max_size=80), st.integers(0, 200))
 def test_arbitrary_bytes_are_a_form_or_a_parse_error(noise, at):
     form = make_form([b"one", b"two"])

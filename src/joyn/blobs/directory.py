@@ -112,6 +112,10 @@ class DirectoryBlobs:
         """Where a blob belongs."""
         return self._blobs / _checked(_DIGEST, digest)[:2] / digest
 
+    def relative(self, path: Path) -> str:
+        """A blob's path below `blobs/`, as front proxies are told it."""
+        return path.relative_to(self._blobs).as_posix()
+
     def keep(self, path: Path, digest: str) -> None:
         """Make a synced file the blob that it is. Called in a thread. Raises Refused(BUSY) when it was discarded."""
         place = self.place(digest)

@@ -89,6 +89,7 @@ _QUANTITY: Final = re.compile(r"([0-9]{1,12})([A-Za-z]{1,3})")
 _PUSH_HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN: Final = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _SERVER: Final = re.compile(r"(?P<host>[0-9.]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?|(?P<bare>[0-9A-Fa-f:.]+)")
+_PREFIX: Final = re.compile(r"/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*/)+")
 _UNSPECIFIED: Final = frozenset({"0.0.0.0", "::", "[::]"})  # noqa: S104 - recognised, not bound
 
 _LISTENED: Final = frozenset({"listeners", "media"})
@@ -332,6 +333,10 @@ def _check(settings: Settings) -> None:
     _check_networks("provisioning.trusted_proxies", settings.provisioning.trusted_proxies)
     _check_http(settings.http)
     _check_interconnect(settings)
+    _check_files(settings)
+
+
+def _check_files(settings: Settings) -> None:
     if settings.files.url and not _ORIGIN.fullmatch(settings.files.url):
         raise ConfigError("shall be scheme, host and port, as https://files.example", "files.url")
     if settings.files.scanner:
@@ -339,10 +344,11 @@ def _check(settings: Settings) -> None:
             Address.parse(settings.files.scanner)
         except ValueError as error:
             raise ConfigError(str(error), "files.scanner") from None
-
-    for index, prefix in enumerate(settings.interconnect.own_ranges):
-        if not PREFIX.fullmatch(prefix):
-            raise ConfigError("shall be + and up to 15 digits, the first not 0", f"interconnect.own_ranges[{index}]")
+    if settings.files.accel:
+        if not _PREFIX.fullmatch(settings.files.accel):
+            raise ConfigError("shall be a path between slashes, as /joyn-blobs/", "files.accel")
+        if not settings.http.trusted_proxies:
+            raise ConfigError("needs the proxy's network in http.trusted_proxies", "files.accel")
 
 
 def _check_networks(where: str, networks: Sequence[str]) -> None:
@@ -363,6 +369,9 @@ def _check_http(http: HttpSettings) -> None:
 
 
 def _check_interconnect(settings: Settings) -> None:
+    for index, prefix in enumerate(settings.interconnect.own_ranges):
+        if not PREFIX.fullmatch(prefix):
+            raise ConfigError("shall be + and up to 15 digits, the first not 0", f"interconnect.own_ranges[{index}]")
     for index, one in enumerate(settings.interconnect.ranges):
         place = f"interconnect.ranges[{index}]"
         if not PREFIX.fullmatch(one.prefix):

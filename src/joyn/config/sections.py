@@ -166,6 +166,9 @@ class FilesSettings(_Section):
     url: str = documented(
         "", "Where clients reach it, as https://host[:port]; made of the https listener, or the first, if empty."
     )
+    accel: str = documented(
+        "", "Path that a front proxy of http.trusted_proxies serves DIRECTORY/blobs at, for X-Accel-Redirect; or none."
+    )
     directory: Path = documented(Path("files"), "Where files are kept, relative to operator.data.")
     max_file: Size = documented(100 << 20, "Largest file.")
     warn_above: Size = documented(10 << 20, "Size from which phones ask before they send or fetch.")

@@ -67,16 +67,34 @@ class FormReader:
         self._parts = 0
         self.done = False
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """What this piece brings. The memoryviews are of it: use them before the next. Raises ParseError."""
-        buffer = self._kept + data if self._kept else data
+    @property
+    def kept(self) -> int:
+        """Bytes that were fed and not given yet."""
+        return len(self._kept)
+
+    def feed(self, data: bytes | bytearray, end: int | None = None) -> Iterator[Event]:
+        """What this piece brings, or its first `end` bytes. The memoryviews are of it: use them before the next.
+
+        Raises ParseError.
+        """
+        end = len(data) if end is None else end
+        if self._in_part and not self._kept and data.find(self._delimiter, 0, end) < 0:
+            # Nearly all of a file goes this way, which copies nothing.
+            safe = _without_beginning(data, 0, end, self._delimiter)
+            self._kept = bytes(data[safe:end])
+            if safe:
+                yield memoryview(data)[:safe]
+            return
+        yield from self._read(self._kept + bytes(memoryview(data)[:end]))
+
+    def _read(self, buffer: bytes) -> Iterator[Event]:
         self._kept = b""
         at = 0
         while not self.done:
             found = buffer.find(self._delimiter, at)
             if found < 0:
                 # Whatever may be the beginning of a delimiter waits for what follows.
-                safe = _without_beginning(buffer, at, self._delimiter)
+                safe = _without_beginning(buffer, at, len(buffer), self._delimiter)
                 if self._in_part and safe > at:
                     yield memoryview(buffer)[at:safe]
                 self._kept = buffer[safe:]
@@ -127,14 +145,14 @@ class FormReader:
         return tuple(headers), end + 4
 
 
-def _without_beginning(buffer: bytes, at: int, delimiter: bytes) -> int:
-    """Where what may be the beginning of `delimiter` at the buffer's end begins."""
-    start = max(at, len(buffer) - len(delimiter) + 1)
-    while (start := buffer.find(b"\r", start)) >= 0:
-        if delimiter.startswith(buffer[start:]):
+def _without_beginning(buffer: bytes | bytearray, at: int, end: int, delimiter: bytes) -> int:
+    """Where what may be the beginning of `delimiter` before the buffer's `end` begins."""
+    start = max(at, end - len(delimiter) + 1)
+    while (start := buffer.find(b"\r", start, end)) >= 0:
+        if delimiter.startswith(buffer[start:end]):
             return start
         start += 1
-    return len(buffer)
+    return end
 
 
 def _split_quoted(text: str) -> list[str]:

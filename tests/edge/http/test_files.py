@@ -8,14 +8,16 @@ import os
 import aiohttp
 import pytest
 
-from edge.http.browser import Office, at_office
+from edge.http.browser import Office, at_office, open_office
 from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form, only
 from edge.http.setting_up import Visitor
+from joyn.config import HttpListener
 from joyn.model.aor import Aor
 from joyn.model.file import FileUsage
 from joyn.protocol.file_info import parse
 from joyn.services.provisioning.devices import About
 from phone.node import ALICE, BOB
+from ports import free_port
 from waiting import until
 
 DATA = JPEG[:4] + os.urandom(300_000)
@@ -168,6 +170,35 @@ def test_a_file_whose_time_is_over_is_gone_and_one_that_never_was_is_unknown() -
         assert [path for path in blobs.rglob("*") if path.is_file()] == []
 
     at_content(story, keep=0.25, upload_for=0.001)
+
+
+# Front proxies.
+
+
+@pytest.mark.parametrize(
+    ("proxies", "accel", "pointed"),
+    [
+        (("127.0.0.0/8",), "/joyn-blobs/", True),
+        (("192.0.2.0/24",), "/joyn-blobs/", False),
+        (("127.0.0.0/8",), "", False),
+    ],
+)
+def test_only_a_proxy_that_is_trusted_is_pointed_at_a_file_instead_of_being_sent_it(
+    proxies: tuple[str, ...], accel: str, pointed: bool
+) -> None:
+    async def play() -> None:
+        files = {"listeners": (HttpListener(port=free_port()),), "accel": accel}
+        async with open_office(trusted_proxies=proxies, files=files) as office:
+            sender = Sender(office)
+            info = only((await sender.upload(DATA))[1])
+            said = {"X-Forwarded-For": "127.0.0.1", "X-Accel-Redirect": "/etc/passwd"}
+            status, body, headers = await sender.fetch(info.url, **said)
+            digest = hashlib.sha256(DATA).hexdigest()
+            wanted = f"/joyn-blobs/{digest[:2]}/{digest}" if pointed else None
+            assert (status, body, headers.get("X-Accel-Redirect")) == (200, b"" if pointed else DATA, wanted)
+            assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+
+    asyncio.run(play())
 
 
 # Browsers.

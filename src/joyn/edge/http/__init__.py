@@ -20,6 +20,7 @@ from joyn import telemetry
 from joyn.edge.http.describing import CROSS_SITE as FOREIGN
 from joyn.edge.http.describing import REFUSED, Problem, ProblemFound, failed
 from joyn.model.refused import Refused
+from joyn.transport.http import Body
 
 __all__ = [
     "TRUSTED",
@@ -106,6 +107,8 @@ def _guard(patience: float | None, cookieless: bool) -> Middleware:
         if not response.prepared:
             response.headers["X-Request-Id"] = name
             _protect(request, response)
+            if Body.was_taken_over(request):
+                response.force_close()
         SERVED.inc()
         return response
 

@@ -7,14 +7,17 @@ credentials, browsers a ticket, and a link is enough to fetch what it leads to.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
 from aiohttp import ClientPayloadError, web
+from aiohttp.streams import StreamReader
 
+from joyn.edge.http import through_proxy
 from joyn.edge.http.describing import MALFORMED, OVERLOADED, Problem, ProblemFound, failed
 from joyn.model.aor import Aor
 from joyn.model.file import StoredFile
@@ -28,6 +31,8 @@ from joyn.protocol.sip.auth import Auth, parse_auth
 from joyn.services.files.content_server import MAX_TID, Announced, ContentServer, Receiving
 from joyn.services.files.tickets import Tickets
 from joyn.services.subscribers import Challenge
+from joyn.transport.http import BUFFER, Body
+from joyn.transport.http.body import Take
 
 __all__ = ["PATH", "Credentials", "FilesDoor"]
 
@@ -35,6 +40,8 @@ PATH: Final = "/content"
 """Where uploads go: the path of ftHTTPCSURI."""
 STALL: Final = 30.0
 """Seconds without a byte after which an upload stops; the client goes on with it when it can."""
+PIECE: Final = 32 << 10
+"""Bytes of a body that are used at a time while it has not been taken over, each with a copy or two."""
 _CORS: Final = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT",
@@ -102,12 +109,22 @@ class Credentials(Protocol):
 
 
 class FilesDoor:
-    """The provider."""
+    """The provider. `proxied` says where a front proxy finds a file, when it shall send it: that is told to none but
+    proxies that we trust."""
 
-    def __init__(self, server: ContentServer, credentials: Credentials, tickets: Tickets) -> None:
+    def __init__(
+        self,
+        server: ContentServer,
+        credentials: Credentials,
+        tickets: Tickets,
+        *,
+        proxied: Callable[[Path], str] | None = None,
+    ) -> None:
         self._server = server
         self._credentials = credentials
         self._tickets = tickets
+        self._proxied = proxied
+        self._buffer = bytearray(BUFFER)
 
     def routes(self) -> list[web.RouteDef]:
         """What the content server serves."""
@@ -177,10 +194,10 @@ class FilesDoor:
             return web.Response(status=204)
         reader = FormReader(request.headers.get("Content-Type", ""))
         async with AsyncExitStack() as stack:
-            form = _Form(self._server, owner, request.content_length or 0, stack)
-            async for piece in _pieces(request):
-                for event in reader.feed(piece):
-                    await form.take(event)
+            form = _Form(self._server, owner, request.content_length or 0, reader, stack)
+            async with aclosing(_pieces(request, self._buffer, form.take_at_once)) as pieces:
+                async for piece in pieces:
+                    await form.take(piece)
             if not reader.done or form.receiving is None:
                 raise ProblemFound(MALFORMED)
             return self._xml(emit(await form.receiving.finish()))
@@ -194,8 +211,9 @@ class FilesDoor:
         if receiving is None:
             raise ProblemFound(UNKNOWN)
         async with receiving:
-            async for piece in _pieces(request):
-                await receiving.write(piece)
+            async with aclosing(_pieces(request, self._buffer, partial(_write_at_once, receiving))) as pieces:
+                async for piece in pieces:
+                    await receiving.write(piece)
             if part is not None and receiving.received != part.end + 1:
                 raise Refused(Reason.MALFORMED, "another number of bytes came than the range says")
             if receiving.received != (size or receiving.upload.size):
@@ -224,13 +242,13 @@ class FilesDoor:
 
     async def _fetch(self, request: web.Request) -> web.StreamResponse:
         """A file, whole or in ranges."""
-        return _sent(*await self._found(request))
+        return self._sent(request, *await self._found(request))
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         """The same picture as JPEG, for browsers that do not draw it as it is."""
         file, _ = await self._found(request)
         try:
-            return _sent(*await self._server.shown(file))
+            return self._sent(request, *await self._server.shown(file))
         except Refused as refused:
             raise ProblemFound(_NOT_SHOWN.get(refused.reason, OVERLOADED)) from None
 
@@ -244,16 +262,17 @@ class FilesDoor:
             raise ProblemFound(GONE)
         return file, path
 
-
-def _sent(file: StoredFile, path: Path) -> web.FileResponse:
-    headers = {
-        "Content-Type": file.content_type,
-        # Attacks: markup in a file must not run in our name, whatever the browser makes of it.
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name or 'thumbnail', safe='')}",
-        "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Cache-Control": "private, max-age=86400, immutable",
-    }
-    return web.FileResponse(path, chunk_size=256 << 10, headers=headers)
+    def _sent(self, request: web.Request, file: StoredFile, path: Path) -> web.StreamResponse:
+        headers = {
+            "Content-Type": file.content_type,
+            # Attacks: markup in a file must not run in our name, whatever the browser makes of it.
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(file.name or 'thumbnail', safe='')}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cache-Control": "private, max-age=86400, immutable",
+        }
+        if self._proxied is not None and through_proxy(request):
+            return web.Response(headers={**headers, "X-Accel-Redirect": self._proxied(path)})
+        return web.FileResponse(path, chunk_size=256 << 10, headers=headers)
 
 
 class _Form:
@@ -262,10 +281,13 @@ class _Form:
     The file, once it has begun, is one more thing on `stack`.
     """
 
-    def __init__(self, server: ContentServer, owner: Aor, length: int, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, server: ContentServer, owner: Aor, length: int, reader: FormReader, stack: AsyncExitStack
+    ) -> None:
         self._server = server
         self._owner = owner
         self._length = length
+        self._reader = reader
         self._stack = stack
         self._part: PartBegun | None = None
         self._held = bytearray()
@@ -273,35 +295,58 @@ class _Form:
         self._thumbnail: tuple[bytes, str] | None = None
         self.receiving: Receiving | None = None
 
-    async def take(self, event: PartBegun | PartEnded | memoryview) -> None:
-        """What the form brings. Raises Refused, ProblemFound."""
+    async def take(self, piece: bytes) -> None:
+        """The next piece of the form. Raises ParseError, Refused, ProblemFound."""
+        for event in self._reader.feed(piece):
+            if isinstance(event, memoryview) and self.receiving is not None and self._in_file:
+                await self.receiving.write(event)
+                continue
+            self._use(event)
+            if isinstance(event, PartBegun) and self._in_file:
+                await self._begin(event)
+
+    def take_at_once(self, buffer: bytearray, end: int) -> bool:
+        """The next piece, unless something would have to be waited for: nearly all of the file. Raises as `take`."""
+        if self.receiving is None or not self.receiving.has_room(self._reader.kept + end):
+            return False
+        for event in self._reader.feed(buffer, end):
+            if isinstance(event, memoryview) and self._in_file:
+                self.receiving.write_reserved(event)
+            else:
+                self._use(event)
+        return True
+
+    @property
+    def _in_file(self) -> bool:
+        return self._part is not None and self._part.name == "file"
+
+    def _use(self, event: PartBegun | PartEnded | memoryview) -> None:
+        """What needs no waiting for: anything but the file, and its beginning."""
         if isinstance(event, PartBegun):
-            await self._begin(event)
+            self._part = event
+            self._held.clear()
+            if self._in_file and self.receiving is not None:
+                raise ProblemFound(MALFORMED)
         elif isinstance(event, PartEnded):
             self._end()
-        elif self._part is not None and self._part.name == "file":
-            assert self.receiving is not None
-            await self.receiving.write(event)
         else:
             self._held += event
             if len(self._held) > self._server.max_held:
                 raise ProblemFound(TOO_LARGE)
 
     async def _begin(self, part: PartBegun) -> None:
-        self._part = part
-        self._held.clear()
-        if part.name != "file":
-            return
-        if self.receiving is not None:
-            raise ProblemFound(MALFORMED)
+        """The file begins."""
+        size = _said_size(part)
+        # A form is a little longer than its file, so that what does not go in is told before it comes.
+        least = max(size, self._length - MAX_FILE_INFO - self._server.max_held, 1)
         announced = Announced(
             tid=self._tid,
             name=unquote(part.file_name),
             content_type=part.header("Content-Type"),
-            size=_said_size(part),
+            size=size,
+            least=least,
+            most=self._length,
         )
-        # A form is a little longer than its file, so that what does not go in is told before it comes.
-        least = max(announced.size, self._length - MAX_FILE_INFO - self._server.max_held)
         await self._server.admit(self._owner, least)
         thumbnail, kind = None, ""
         if self._thumbnail is not None:
@@ -327,21 +372,48 @@ def _said_size(part: PartBegun) -> int:
         return 0
 
 
-async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises ProblemFound when it stops coming."""
-    content = request.content
+def _write_at_once(receiving: Receiving, buffer: bytearray, end: int) -> bool:
+    if not receiving.has_room(end):
+        return False
+    receiving.write_reserved(memoryview(buffer)[:end])
+    return True
+
+
+async def _pieces(request: web.Request, buffer: bytearray, take: Take) -> AsyncGenerator[bytes, None]:
+    """The body as it comes, but for what `take` has taken. Raises ProblemFound when it stops coming, and as `take`."""
+    content, used, body = request.content, 0, None
     try:
         while True:
-            async with asyncio.timeout(STALL):
-                piece = await content.readany()
+            body = body or Body.take_over(request, used, buffer, take)
+            if body is not None:
+                body.wait()
+            piece = await _more(content, body)
             if not piece:
                 return
+            used += len(piece)
             yield piece
     except TimeoutError:
         raise ProblemFound(Problem(408, "timeout", "Nothing more came.")) from None
     except (ClientPayloadError, ConnectionError):
         # Nobody hears the answer; what came stays for when the client comes back.
         raise ProblemFound(MALFORMED) from None
+    finally:
+        if body is not None:
+            body.drop()
+
+
+async def _more(content: StreamReader, body: Body | None) -> bytes:
+    """The next piece that is to be used here; nothing at the end. Raises TimeoutError when nothing came for STALL."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + STALL
+    while True:
+        try:
+            async with asyncio.timeout_at(until):
+                return await content.read(PIECE)
+        except TimeoutError:
+            if body is None or body.last + STALL <= clock():
+                raise
+            until = body.last + STALL
 
 
 def _path_of(uri: str) -> str:

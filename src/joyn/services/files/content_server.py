@@ -58,12 +58,17 @@ class FilePolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announced:
-    """What a client says of the file it is about to send; `size` 0 when it does not say."""
+    """What a client says of a file it is about to send; `size` 0 when it does not say.
+
+    `least` and `most` are what it is at least and at most, as what it comes in tells; `most` 0 when nothing does.
+    """
 
     tid: str
     name: str
     content_type: str
     size: int = 0
+    least: int = 1
+    most: int = 0
 
 
 class Receiving:
@@ -94,14 +99,23 @@ class Receiving:
         """Bytes that are here."""
         return self._incoming.received
 
+    def has_room(self, size: int) -> bool:
+        """Whether room is reserved for so many bytes more."""
+        return self._incoming.received + size <= self._reserved
+
     async def write(self, data: memoryview | bytes) -> None:
-        """The next bytes. Raises Refused: TOO_LARGE, QUOTA_PASSED, UNSUPPORTED_CONTENT, STORAGE_FULL, and BUSY when the
+        """The next bytes. Raises Refused: TOO_LARGE, QUOTA_PASSED, and as `write_reserved`."""
+        if not self.has_room(len(data)):
+            self._reserved = await self._server.reserve(self.upload, self._incoming.received + len(data))
+        self.write_reserved(data)
+
+    def write_reserved(self, data: memoryview | bytes) -> None:
+        """The next bytes, which there is room for. Raises Refused: UNSUPPORTED_CONTENT, STORAGE_FULL, and BUSY when the
         client goes on with it elsewhere."""
-        received = self._incoming.received
-        if received + len(data) > self._reserved:
-            self._reserved = await self._server.reserve(self.upload, received + len(data))
         if self._closed:
             raise Refused(Reason.BUSY)
+        assert self.has_room(len(data))
+        received = self._incoming.received
         if received < HEAD and received == len(self._head):
             self._head += bytes(data[: HEAD - received])
             if is_lie(self.upload.content_type, self._head):
@@ -174,8 +188,9 @@ class ContentServer:
         if usage.own + max(announced, 1) > allowed.own or usage.all + max(announced, 1) > allowed.all:
             raise Refused(Reason.QUOTA_PASSED)
 
-    async def reserve(self, upload: Upload, size: int) -> int:
-        """Reserve room for so many bytes of a file, and for some more while there is some; how many that is.
+    async def reserve(self, upload: Upload, size: int, most: int = 0) -> int:
+        """Reserve room for so many bytes of a file, and while there is some for some more, or for the `most` that it
+        can be; how many that is.
 
         Raises Refused: TOO_LARGE, QUOTA_PASSED.
         """
@@ -183,7 +198,8 @@ class ContentServer:
         if size > policy.max_file:
             raise Refused(Reason.TOO_LARGE)
         beside = upload.thumbnail.size if upload.thumbnail else 0
-        for wanted in (min(size + RESERVE, policy.max_file) if not upload.size else size, size):
+        more = size if upload.size else min(most or size + RESERVE, policy.max_file)
+        for wanted in (max(more, size), size):
             if await self._files.reserve(upload.id, wanted + beside, FileUsage(policy.own, policy.all)):
                 return wanted
         raise Refused(Reason.QUOTA_PASSED)
@@ -227,7 +243,7 @@ class ContentServer:
             self._stop(before.id)
             await self._blobs.discard(before.id)
         try:
-            reserved = await self.reserve(upload, announced.size or 1)
+            reserved = await self.reserve(upload, announced.size or announced.least, announced.most)
         except Refused:
             await self._files.drop(upload.id)
             raise

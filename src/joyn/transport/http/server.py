@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 MALFORMED = telemetry.counter("request.malformed")
 LIMITED = telemetry.counter("flow.limited")
 STALLED = telemetry.counter("connection.stalled")
+READ_AHEAD = 64 << 10
+"""Bytes of a body, for each connection, of which twice as many stop the reading while nobody uses them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,7 @@ class _Connection(RequestHandler):
             access_log=cast(logging.Logger, None),  # none is kept: requests hold numbers and codes
             max_line_size=limits.max_line,
             max_field_size=limits.max_line,
+            read_bufsize=READ_AHEAD,
         )
         self._server = server
         self._source: str | None = None
