@@ -93,7 +93,7 @@ class Resolver:
                 flags=_text(record.flags),
                 service=_text(record.service),
                 regexp=_text(record.regexp),
-                replacement=record.replacement.to_text(omit_final_dot=True),
+                replacement="" if len(record.replacement) == 1 else record.replacement.to_text(omit_final_dot=True),
             )
             for record in await self.records(name, "NAPTR")
         ]
@@ -188,7 +188,11 @@ class Resolver:
             raise Unresolved(f"leads out of {self._zone} to {chain.canonical_name}")
         if chain.answer is None and chain.cnames and rcode == dns.rcode.NOERROR:
             raise Unresolved(f"leads to {chain.canonical_name}, and no further")
-        return (() if chain.answer is None else tuple(chain.answer)), float(chain.minimum_ttl)
+        if chain.answer is not None:
+            return tuple(chain.answer), float(chain.minimum_ttl)
+        # RFC 2308 §5: without the zone's SOA record nobody says for how long there is none.
+        said = any(rrset.rdtype == dns.rdatatype.SOA for rrset in answer.authority)
+        return (), float(chain.minimum_ttl) if said else 0.0
 
 
 def system_servers() -> list[Server]:
