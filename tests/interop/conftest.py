@@ -21,6 +21,7 @@ PROGRAMS = {
     "linphone-daemon": "linphone-cli",
     "tshark": "tshark",
     "ip": "iproute2",
+    "nsd": "nsd",
 }
 """Each program and the Debian package it comes in."""
 
