@@ -82,6 +82,23 @@ def test_a_range_that_two_have_is_a_fault_of_the_configuration(tmp_path, capsys)
     assert "+33634 is a range of sfr.example and of tim.example" in said(capsys)
 
 
+def test_a_subscriber_with_a_fixed_line_number_is_taken_with_a_word(capsys) -> None:
+    said(capsys)
+    assert main(["subscriber", "add", "01 23 45 67 89"]) == 0
+    assert "Note: it is a fixed line number, not a mobile." in said(capsys)
+    assert main(["subscriber", "add", NUMBER]) == 0
+    assert "Note" not in said(capsys)
+
+
+def test_the_check_looks_at_the_topology(tmp_path, capsys) -> None:
+    use_topology(tmp_path)
+    main(["check"])
+    assert "ok   interconnect: topology and ranges can be used" in said(capsys)
+    (tmp_path / "small.toml").write_text(SMALL.replace("+33634", "+3363"))
+    assert main(["check"]) == 1
+    assert "networks[1].prefixes[0]: +3363 is a range of orange.example already" in said(capsys)
+
+
 def test_a_number_is_ported_and_comes_back(capsys) -> None:
     said(capsys)
     assert main(["port", "set", NUMBER, "SFR.example"]) == 0
