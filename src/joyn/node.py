@@ -221,17 +221,17 @@ class Node:
         )
         self.msrp_door = MsrpDoor(self.sessions, self.originating)
         self.sessions.handler = self.msrp_door
+        routing = self.route_finding.routing
         self.door = SipDoor(
             Identity(self.numbering, self.authentication),
             self.authentication,
             self.capabilities,
             self.originating,
             self.terminating,
-            self.numbering,
+            routing,
         )
         self.watching = Watching(self.endpoint, self.registrar.of, wall=time.time)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
-        routing = self.route_finding.routing
         chats = ChatDoor(self.door.caller, self.sessions, self.originating, routing, self.authentication.find)
         self.door.serve(
             REGISTER=registrations.register,

@@ -15,10 +15,10 @@ THEIRS = "+447700900123"
 NAME = "3.2.1.0.0.9.0.0.7.7.4.4.e164enum.net"
 
 
-async def asked(door: Door, number: str) -> int:
-    """What Carol's phone is answered that writes to a number."""
+async def asked(door: Door, number: str, method: str = "MESSAGE") -> int:
+    """What Carol's phone is answered that writes to a number, or asks what it can do."""
     async with door.stranger() as carol:
-        return (await carol.prove("MESSAGE", f"tel:{number}")).status
+        return (await carol.prove(method, f"tel:{number}")).status
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,7 @@ def test_a_number_of_nobody_here_is_refused_at_once(answers, status) -> None:
             at_the_door(enum={"servers": (f"127.0.0.1:{dns.port}",)}) as door,
         ):
             assert await asked(door, THEIRS) == status
+            assert await asked(door, THEIRS, "OPTIONS") == status
             assert dns.asked[0][:2] == (NAME, "NAPTR")
             await door.still_serves()
 
@@ -65,7 +66,9 @@ def test_a_subscriber_whose_number_was_ported_away_is_not_written_to_here() -> N
             ported = PortedNumber(number=BOB, operator=Operator("sfr.example"), at=time.time())
             await door.node.store.ported.put([ported])
             assert await asked(door, BOB) == 404
+            assert await asked(door, BOB, "OPTIONS") == 404
             await door.node.store.ported.put([PortedNumber(number=BOB, operator=BACK, at=time.time())])
+            assert await asked(door, BOB, "OPTIONS") == 200
             await door.still_serves()
 
     asyncio.run(story())

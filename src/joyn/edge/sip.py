@@ -14,6 +14,7 @@ from joyn import telemetry
 from joyn.edge.serving import Serving
 from joyn.model.aor import Aor, Numbering
 from joyn.model.refused import Reason, Refused
+from joyn.model.route import Router
 from joyn.protocol.errors import ParseError
 from joyn.protocol.sip.auth import parse_auths
 from joyn.protocol.sip.headers import parse_name_addr
@@ -138,14 +139,14 @@ class SipDoor:
         capabilities: Capabilities,
         originating: Originating,
         terminating: Terminating,
-        numbering: Numbering,
+        routing: Router,
     ) -> None:
         self._identity = identity
         self._authentication = authentication
         self._capabilities = capabilities
         self._originating = originating
         self._terminating = terminating
-        self._numbering = numbering
+        self._routing = routing
         self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options}
         self._serving = Serving()
 
@@ -228,15 +229,12 @@ class SipDoor:
             inbound.respond(200, headers=[("Allow", ALLOW), ("Accept", "application/sdp, message/cpim")])
             return
         await self.caller(inbound)
-        aor = self._numbering.aor(request.uri)
-        presence, tags = (Presence.UNKNOWN, None) if aor is None else await self._capabilities.of(aor)
+        presence, tags = await self._capabilities.of(await self._routing.choose(request.uri))
         if presence is Presence.UNKNOWN:
             inbound.respond(404)
         elif presence is Presence.OFFLINE:
             inbound.respond(480)
         else:
-            assert tags is not None
-            assert aor is not None
             contact = f"<sip:{inbound.flow.listener.sent_by}>;{tags.emit()}"
             inbound.respond(200, headers=[("Contact", contact), ("Allow", ALLOW), ("Server", SERVER)])
 
