@@ -11,6 +11,7 @@ from joyn.edge.admin import AdminDoor
 from joyn.edge.numbers import MAX_BYTES, MAX_ROWS, NumbersDoor
 from joyn.model.aor import Numbering
 from joyn.model.ranges import Ranges
+from joyn.model.refused import Reason, Refused
 from joyn.model.route import Operator
 from joyn.services.routing.routing import Routing
 from joyn.store.sqlite import open_store
@@ -19,7 +20,14 @@ NOON = 1_800_000_000.0
 NUMBER = "+33639980001"
 
 
-def play(tmp_path: Path, story) -> None:
+class FullStore:
+    """Takes nothing."""
+
+    async def put(self, ported):
+        raise Refused(Reason.STORAGE_FULL)
+
+
+def play(tmp_path: Path, story, ported=None) -> None:
     async def run() -> None:
         store = open_store(":memory:", node="n", wall_clock=lambda: NOON, on_fatal=lambda error: None)
         numbering = Numbering("FR", ("orange.example",))
@@ -31,7 +39,7 @@ def play(tmp_path: Path, story) -> None:
             bindings=MemoryBindings(),
             tracer=MemoryTracer(),
             devices=MemoryDevices(),
-            others=[NumbersDoor(routing, numbering, store.ported, wall=lambda: NOON)],
+            others=[NumbersDoor(routing, numbering, ported or store.ported, wall=lambda: NOON)],
         )
         await door.start()
         client = Door(path)
@@ -118,3 +126,11 @@ def test_what_is_no_number_is_refused_with_a_word(tmp_path: Path, where: str) ->
         assert answer["error"]
 
     play(tmp_path, story)
+
+
+def test_that_the_disk_is_full_is_said(tmp_path: Path) -> None:
+    async def story(ask):
+        status, answer = await ask("POST", "/ported", f"{NUMBER},sfr.example")
+        assert (status, answer) == (503, {"error": "the disk is full"})
+
+    play(tmp_path, story, FullStore())

@@ -116,10 +116,6 @@ class Resolver:
         # Who asks may go away; the answer is for all who ask.
         return await asyncio.shield(asking)
 
-    def forget(self) -> None:
-        """Ask for everything anew."""
-        self._cache.clear()
-
     async def close(self) -> None:
         """Give up what is being asked."""
         asking = list(self._asking.values())
