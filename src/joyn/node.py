@@ -244,7 +244,7 @@ class Node:
             self.capabilities,
             self.originating,
             self.terminating,
-            self.numbering,
+            self.interconnect,
         )
         self.watching = Watching(self.endpoint, self.registrar.of, wall=self._wall)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)

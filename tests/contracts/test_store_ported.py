@@ -6,7 +6,9 @@ import pytest
 
 from contracts.store_values import HOUR, NOON
 from joyn.model.ported import BACK, PortedNumber
+from joyn.model.refused import Reason, Refused
 from joyn.model.route import Operator
+from joyn.store import MAX_PORTED
 from joyn.store.sqlite import Limits
 
 MINE, YOURS = "+33639980001", "+447700900123"
@@ -98,6 +100,37 @@ def test_many_are_put_in_one_call(run, count):
         await store.ported.put([])
 
     run(scenario)
+
+
+def test_no_more_are_put_at_once_than_one_commit_shall_take(run):
+    async def scenario(store):
+        many = [make_ported(f"+336{39_000_000 + index}") for index in range(MAX_PORTED + 1)]
+        with pytest.raises(ValueError, match="is the bound"):
+            await store.ported.put(many)
+        assert await store.ported.counts() == {}
+        await store.ported.put(many[1:])
+        assert await store.ported.counts() == {SFR: MAX_PORTED}
+
+    run(scenario)
+
+
+def test_when_the_disk_is_full_none_of_them_is_taken(run):
+    async def scenario(store):
+        taken = 0
+
+        async def fill():
+            nonlocal taken
+            while taken < 100_000:
+                await store.ported.put([make_ported(f"+336{39_000_000 + taken + index}") for index in range(1000)])
+                taken += 1000
+
+        with pytest.raises(Refused) as caught:
+            await fill()
+        assert caught.value.reason is Reason.STORAGE_FULL
+        assert await store.ported.get(f"+336{39_000_000 + taken}") is None
+        assert await store.ported.counts() == {SFR: taken}
+
+    run(scenario, max_pages=200)
 
 
 def test_no_more_is_remembered_than_allowed(run):

@@ -83,7 +83,11 @@ def writer_of(door: Door) -> Writer:
 
 @asynccontextmanager
 async def at_the_door(
-    *, sip: dict[str, Any] | None = None, registrar: dict[str, Any] | None = None, msrp: dict[str, Any] | None = None
+    *,
+    sip: dict[str, Any] | None = None,
+    registrar: dict[str, Any] | None = None,
+    msrp: dict[str, Any] | None = None,
+    enum: dict[str, Any] | None = None,
 ) -> AsyncIterator[Door]:
     """A running node; the settings change its sections."""
     ports = {"udp": free_port(), "tcp": free_port(), "trusted": free_port()}
@@ -100,6 +104,7 @@ async def at_the_door(
             sip=replace(defaults.sip, listeners=listeners, **(sip or {})),
             msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),), **(msrp or {})),
             registrar=replace(defaults.registrar, **(registrar or {})),
+            enum=replace(defaults.enum, **(enum or {})),
             store=replace(defaults.store, path=":memory:"),
         )
         node = Node(settings)

@@ -24,6 +24,7 @@ PROGRAMS = {
     "clamd": "clamav-daemon",
     "c-icap": "c-icap libc-icap-mod-virus-scan",
     "nginx": "nginx-light",
+    "nsd": "nsd",
 }
 """Each program and the Debian package it comes in."""
 

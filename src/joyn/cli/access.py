@@ -393,7 +393,12 @@ class Alone:
         return {str(name): count for name, count in (await self._store.ported.counts()).items()}
 
     async def port(self, rows: Sequence[PortedNumber]) -> None:
-        await self._store.ported.put(rows)
+        from joyn.model.refused import Refused
+
+        try:
+            await self._store.ported.put(rows)
+        except Refused as refused:
+            raise Trouble(f"the store says: {refused.detail}", "", UNABLE) from None
 
 
 def aor_of(settings: Settings, number: str) -> Aor:

@@ -68,6 +68,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding(True, f"the node {'runs' if runs else 'does not run'}")
     yield from _directory(settings)
     yield _provisioning(settings)
+    yield _routes(settings)
     yield from _certificates(settings)
     if not runs:
         yield from _ports(settings)
@@ -88,6 +89,17 @@ def _provisioning(settings: Settings) -> Finding:
     except ConfigError as error:
         return Finding(False, str(error))
     return Finding(True, "provisioning: parameters, catalogue and text can be used")
+
+
+def _routes(settings: Settings) -> Finding:
+    from joyn.config import ConfigError
+    from joyn.route_finding import check_routes
+
+    try:
+        check_routes(settings)
+    except ConfigError as error:
+        return Finding(False, str(error))
+    return Finding(True, "interconnect: topology and ranges can be used")
 
 
 def _directory(settings: Settings) -> Iterator[Finding]:

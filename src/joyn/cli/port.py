@@ -52,15 +52,9 @@ def load(
     told = _Progress(count)
 
     async def work(access: Any) -> None:
-        rows = _rows(file)
-        while many := list(islice(rows, MAX_SORTED)):
-            # In order, a piece changes a few pages of the table next to each other; as they come, nearly all of them.
-            # Those of one number stay as they come: the last counts.
-            many.sort(key=lambda row: row.number)
-            for start in range(0, len(many), MAX_ROWS):
-                piece = many[start : start + MAX_ROWS]
-                await access.port(piece)
-                told.add(len(piece))
+        for piece in pieces(_rows(file), MAX_ROWS):
+            await access.port(piece)
+            told.add(len(piece))
 
     try:
         _with(settings, work)
@@ -110,6 +104,15 @@ def show(
     if found is None:
         raise Trouble(f"{e164} was not ported", f"`joyn route {e164}` says where it belongs.")
     print(plain(f"{e164} is with {found['operator']} since {moment(found['at'])}."))
+
+
+def pieces(rows: Iterator[PortedNumber], size: int) -> Iterator[list[PortedNumber]]:
+    """Rows in pieces, each sorted: then it changes a few pages of the table that lie next to each other, and not nearly
+    all of them. The rows of one number stay in their order, as the last counts. At most MAX_SORTED rows are held."""
+    while many := list(islice(rows, MAX_SORTED)):
+        many.sort(key=lambda row: row.number)
+        for start in range(0, len(many), size):
+            yield many[start : start + size]
 
 
 class _Progress:

@@ -54,6 +54,7 @@ def add(
 
     _with(settings, work)
     print(f"{aor} is a subscriber now.")
+    _note_kind(aor, settings.operator.country)
     _tell(settings, user, password if made else "")
 
 
@@ -229,6 +230,15 @@ def _credentials(settings: Settings, username: str, password: str) -> dict[str, 
 
     realm = settings.operator.realm
     return {"realm": realm, "ha1": {one: ha1(username, realm, password, one) for one in ALGORITHMS}}
+
+
+def _note_kind(aor: Aor, country: str) -> None:
+    """A word about a number that the country's plan gives to no mobile: usually somebody mistyped."""
+    from joyn.model.number import read
+
+    why = read(aor[4:], country).why_not_mobile if aor.startswith("tel:+") else ""
+    if why:
+        print(f"  Note: it {why}.")
 
 
 def _tell(settings: Settings, username: str, made: str) -> None:

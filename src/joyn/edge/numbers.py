@@ -12,13 +12,15 @@ from aiohttp import web
 from joyn import telemetry
 from joyn.model.aor import Numbering
 from joyn.model.ported import NUMBER, PortedNumber, read_row
+from joyn.model.refused import Refused
 from joyn.model.route import Operator, Route, Router
 from joyn.protocol.errors import ParseError
+from joyn.store import MAX_PORTED
 
 __all__ = ["MAX_ROWS", "NumbersDoor", "PortedNumbers", "route_shown"]
 
-MAX_ROWS: Final = 5_000
-"""Rows of ported numbers in one request, which is one commit: what a commit may hold up the messages beside it."""
+MAX_ROWS: Final = MAX_PORTED
+"""Rows of ported numbers in one request, which is one commit."""
 MAX_BYTES: Final = MAX_ROWS * 64
 """Bytes of them; more is answered 413."""
 
@@ -104,8 +106,12 @@ class NumbersDoor:
                 rows.append(row)
         if len(rows) > MAX_ROWS:
             raise web.HTTPRequestEntityTooLarge(MAX_ROWS, len(rows), text=f"more than {MAX_ROWS} rows")
-        await self._ported.put(rows)
-        await self._on_ported(rows)
+        try:
+            await self._ported.put(rows)
+            await self._on_ported(rows)
+        except Refused as refused:
+            # A full disk, or too much waiting for it.
+            raise web.HTTPServiceUnavailable(text=refused.detail) from None
         PORTED.inc(len(rows))
         return web.json_response({"rows": len(rows)})
 

@@ -19,6 +19,7 @@ from joyn.protocol.sip.auth import parse_auths
 from joyn.protocol.sip.headers import parse_name_addr
 from joyn.protocol.sip.message import Headers, SipRequest
 from joyn.services.capabilities import Capabilities, Presence
+from joyn.services.messaging.destination import Destinations
 from joyn.services.messaging.originating import CPIM, Originating, Submission
 from joyn.services.messaging.terminating import Terminating
 from joyn.services.subscribers import Authentication, Challenge
@@ -138,14 +139,14 @@ class SipDoor:
         capabilities: Capabilities,
         originating: Originating,
         terminating: Terminating,
-        numbering: Numbering,
+        destinations: Destinations,
     ) -> None:
         self._identity = identity
         self._authentication = authentication
         self._capabilities = capabilities
         self._originating = originating
         self._terminating = terminating
-        self._numbering = numbering
+        self._destinations = destinations
         self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options}
         self._serving = Serving()
 
@@ -228,15 +229,12 @@ class SipDoor:
             inbound.respond(200, headers=[("Allow", ALLOW), ("Accept", "application/sdp, message/cpim")])
             return
         await self.caller(inbound)
-        aor = self._numbering.aor(request.uri)
-        presence, tags = (Presence.UNKNOWN, None) if aor is None else await self._capabilities.of(aor)
+        presence, tags = await self._capabilities.of((await self._destinations.choose(request.uri)).aor)
         if presence is Presence.UNKNOWN:
             inbound.respond(404)
         elif presence is Presence.OFFLINE:
             inbound.respond(480)
         else:
-            assert tags is not None
-            assert aor is not None
             contact = f"<sip:{inbound.flow.listener.sent_by}>;{tags.emit()}"
             inbound.respond(200, headers=[("Contact", contact), ("Allow", ALLOW), ("Server", SERVER)])
 

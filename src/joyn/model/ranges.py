@@ -10,7 +10,7 @@ from joyn.model.route import Operator
 
 __all__ = ["PREFIX", "RangeTaken", "Ranges"]
 
-PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}")
+PREFIX: Final = re.compile(r"\+[1-9][0-9]{0,14}", re.ASCII)
 """A prefix of E.164 numbers."""
 
 

@@ -451,7 +451,8 @@ class PortedNumbers(Protocol):
 
     async def put(self, ported: Sequence[PortedNumber]) -> None:
         """Add, or replace by number, and remove those without an operator, in one commit; durable when it returns, and
-        what is asked from then on is answered by it. At most MAX_PORTED at once."""
+        what is asked from then on is answered by it. Raises ValueError for more than MAX_PORTED, Refused(STORAGE_FULL),
+        Refused(OVERLOADED)."""
         ...
 
     async def counts(self) -> dict[Operator, int]:

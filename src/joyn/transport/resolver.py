@@ -93,7 +93,7 @@ class Resolver:
                 flags=_text(record.flags),
                 service=_text(record.service),
                 regexp=_text(record.regexp),
-                replacement=record.replacement.to_text(omit_final_dot=True),
+                replacement="" if len(record.replacement) == 1 else record.replacement.to_text(omit_final_dot=True),
             )
             for record in await self.records(name, "NAPTR")
         ]
@@ -115,10 +115,6 @@ class Resolver:
             asking.add_done_callback(lambda _: self._asking.pop(key, None))
         # Who asks may go away; the answer is for all who ask.
         return await asyncio.shield(asking)
-
-    def forget(self) -> None:
-        """Ask for everything anew."""
-        self._cache.clear()
 
     async def close(self) -> None:
         """Give up what is being asked."""
@@ -188,7 +184,11 @@ class Resolver:
             raise Unresolved(f"leads out of {self._zone} to {chain.canonical_name}")
         if chain.answer is None and chain.cnames and rcode == dns.rcode.NOERROR:
             raise Unresolved(f"leads to {chain.canonical_name}, and no further")
-        return (() if chain.answer is None else tuple(chain.answer)), float(chain.minimum_ttl)
+        if chain.answer is not None:
+            return tuple(chain.answer), float(chain.minimum_ttl)
+        # RFC 2308 §5: without the zone's SOA record nobody says for how long there is none.
+        said = any(rrset.rdtype == dns.rdatatype.SOA for rrset in answer.authority)
+        return (), float(chain.minimum_ttl) if said else 0.0
 
 
 def system_servers() -> list[Server]:

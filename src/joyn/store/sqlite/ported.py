@@ -8,6 +8,7 @@ from typing import Any
 
 from joyn.model.ported import PortedNumber
 from joyn.model.route import Operator
+from joyn.store import MAX_PORTED
 from joyn.store.sqlite.connection import Reader
 from joyn.store.sqlite.statements import ManyRows
 from joyn.store.sqlite.subscribers import Recent
@@ -45,6 +46,8 @@ class SqlitePortedNumbers:
 
     async def put(self, ported: Sequence[PortedNumber]) -> None:
         """Add or replace, and remove what is back; durable when it returns."""
+        if len(ported) > MAX_PORTED:
+            raise ValueError(f"{len(ported)} ported numbers at once; {MAX_PORTED} is the bound")
         # The last of several rows for one number counts.
         latest = {one.number: one for one in ported}
         rows: list[Any] = []
