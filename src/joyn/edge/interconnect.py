@@ -77,7 +77,8 @@ class BorderDoor:
     ours.
 
     `names` is what peers' subscribers are called, by their peers; `rate` what a peer may send in a second unless it was
-    agreed otherwise.
+    agreed otherwise. `localise(operator, sender, message)` is the message with our links to the sender's files, if so
+    agreed with their operator.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class BorderDoor:
         rate: int,
         now: Callable[[], float],
         names: dict[Aor, str],
+        localise: Callable[[str, Aor, bytes], Awaitable[bytes]],
     ) -> None:
         self._peer_of = peer_of
         self._homes = homes
@@ -100,6 +102,7 @@ class BorderDoor:
         self._rate = rate
         self._now = now
         self._names = names
+        self._localise = localise
         self._budgets: dict[str, Budget] = {}
         self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options}
         self._serving = Serving()
@@ -224,6 +227,9 @@ class BorderDoor:
         bare = content_type.partition(";")[0].strip().lower()
         if bare not in (CPIM, COMPOSING):
             raise Refused(Reason.UNSUPPORTED_CONTENT, "message/cpim is wanted at the border")
+        if operator and not home and bare == CPIM:
+            # What goes on to another operator keeps its links: they are not that one's to fetch from us.
+            body = await self._localise(operator, sender, body)
         expires = request.header("expires")
         return Submission(
             sender=sender,

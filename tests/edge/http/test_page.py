@@ -152,7 +152,7 @@ def test_the_page_speaks_with_the_content_server_too(built: Path) -> None:
         policy = (await site.get("/")).headers["Content-Security-Policy"]
         assert "/ws https://files.joyn.example;" in policy
 
-    at_site(story, built, files=lambda: "https://files.joyn.example")
+    at_site(story, built, files=lambda: ("https://files.joyn.example",))
 
 
 def test_a_host_that_is_none_adds_nothing_to_what_the_page_may(built: Path) -> None:

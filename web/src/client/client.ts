@@ -484,8 +484,8 @@ export class JoynClient implements model.Client {
   async #readFiles(): Promise<void> {
     const session = await this.#db.session();
     try {
-      const { url, max_file: max, warn_above: warnAbove } = await this.#http.files();
-      await this.#db.during(session, () => this.#db.setFact("files", { url, max, warnAbove }));
+      const { url, max_file: max, warn_above: warnAbove, others } = await this.#http.files();
+      await this.#db.during(session, () => this.#db.setFact("files", { url, max, warnAbove, others }));
     } catch (error) {
       const none = error instanceof HttpProblem && error.status === 404;
       if (none) await this.#db.during(session, () => this.#db.facts.delete("files"));

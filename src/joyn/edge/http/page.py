@@ -44,8 +44,8 @@ def built_client() -> Path | None:
 class PageDoor:
     """Serves the client's files. `ancestors` are the origins that may show the page in a frame (the demo's stage).
 
-    `root` may take a request for / to itself: on the configuration hosts it is a phone's. `files` is the origin of the
-    content server, which the page may ask; empty for none.
+    `root` may take a request for / to itself: on the configuration hosts it is a phone's. `files` are the origins of
+    content servers that the page may ask: ours, and those of peers whose files devices fetch themselves.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PageDoor:
         *,
         ancestors: Sequence[str] = (),
         root: Callable[[web.Request], Awaitable[web.StreamResponse] | None] = lambda _request: None,
-        files: Callable[[], str] = lambda: "",
+        files: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self._folder = folder
         self._root = root
@@ -88,7 +88,7 @@ class PageDoor:
                 ancestors=self._ancestors,
                 frames=frames,
                 sockets=_sockets(origin_of(request)),
-                files=f" {self._files()}".rstrip(),
+                files="".join(f" {origin}" for origin in self._files() if origin),
             ),
             "Cross-Origin-Opener-Policy": "same-origin",
             "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
