@@ -57,7 +57,10 @@ export class ScriptedContent {
       body: { url: FILES, ticket: this.ticket, until, max_file: 100 << 20, warn_above: 10 << 20, others: this.others },
     }));
     const { fetch } = node;
-    node.fetch = async (path, init) => ([FILES, ...this.others].some((origin) => path.startsWith(`${origin}/`)) ? this.#serve(path, init) : fetch(path, init));
+    node.fetch = async (path, init) =>
+      [FILES, ...this.others].some((origin) => path.startsWith(`${origin}/`))
+        ? this.#serve(path, init)
+        : fetch(path, init);
   }
 
   send: Environment["send"] = async (request, onMoved) => {

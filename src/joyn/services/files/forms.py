@@ -36,8 +36,8 @@ MAX_REMEMBERED: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormsPolicy:
-    """`thumbnail` is what they shall be; `room` is what an owner of files may have of the quotas, as what is made counts
-    as its file's owner's. `patience` is how many seconds the answer to an upload waits for a thumbnail.
+    """`thumbnail` is what they shall be; `room` is what an owner of files may have of the quotas, as what is made
+    counts as its file's owner's. `patience` is how many seconds the answer to an upload waits for a thumbnail.
     """
 
     thumbnail: Form
