@@ -20,6 +20,7 @@ from joyn.transport.http import open_websocket
 from joyn.transport.msrp.connection import MsrpConnection
 from joyn.transport.msrp.leg import Handler, MsrpLeg
 from joyn.transport.msrp.settings import MsrpLimits, MsrpListener
+from joyn.transport.msrp.streams import Receiver
 from joyn.transport.msrp.websocket import WebSocketConnection
 from joyn.transport.wheel import TimerWheel
 
@@ -95,9 +96,18 @@ class MsrpEndpoint:
         """Whether there is a listener of that kind."""
         return any(one.transport == _TRANSPORTS[web, tls] for one in self._listeners)
 
-    def session(self, handler: Handler, *, tls: bool = False, web: bool = False) -> MsrpLeg:
+    def session(
+        self,
+        handler: Handler,
+        *,
+        tls: bool = False,
+        web: bool = False,
+        receiver: Receiver | None = None,
+        max_size: int = 0,
+    ) -> MsrpLeg:
         """A new session with an unguessable URI on a listener of that kind; without one it can only `connect`.
 
+        With a `receiver` what comes is handed up in pieces as it comes, up to `max_size` bytes in a message.
         Raises Refused(OVERLOADED) when there are too many.
         """
         if len(self._legs) >= self.limits.max_sessions:
@@ -111,17 +121,19 @@ class MsrpEndpoint:
             session_id=self._make_token() + self._make_token(),
             transport="ws" if web else "tcp",
         )
-        leg = MsrpLeg(self, handler, local, listener, self.now())
+        size = max_size or self.limits.max_message
+        leg = MsrpLeg(self, handler, local, listener, self.now(), receiver=receiver, max_size=size)
         self._legs[local.session_id] = leg
         self.watch(leg, leg.last_used + self.limits.session_idle)
         return leg
 
-    def machine(self, local: MsrpUri, remote_path: str) -> Session:
+    def machine(self, leg: MsrpLeg, remote_path: str) -> Session:
         """The state machine of one session."""
         return Session(
-            local,
+            leg.local,
             remote_path,
-            max_size=self.limits.max_message,
+            max_size=leg.max_size,
+            streaming=leg.receiver is not None,
             make_id=self.make_id,
             timeout=self.limits.timeout,
             window=self._window,
