@@ -104,10 +104,12 @@ class MsrpEndpoint:
         web: bool = False,
         receiver: Receiver | None = None,
         max_size: int = 0,
+        idle: float = 0.0,
     ) -> MsrpLeg:
         """A new session with an unguessable URI on a listener of that kind; without one it can only `connect`.
 
-        With a `receiver` what comes is handed up in pieces as it comes, up to `max_size` bytes in a message.
+        With a `receiver` what comes is handed up in pieces as it comes, up to `max_size` bytes in a message. `idle` is
+        in the place of the endpoint's `session_idle`.
         Raises Refused(OVERLOADED) when there are too many.
         """
         if len(self._legs) >= self.limits.max_sessions:
@@ -123,8 +125,9 @@ class MsrpEndpoint:
         )
         size = max_size or self.limits.max_message
         leg = MsrpLeg(self, handler, local, listener, self.now(), receiver=receiver, max_size=size)
+        leg.idle = idle or self.limits.session_idle
         self._legs[local.session_id] = leg
-        self.watch(leg, leg.last_used + self.limits.session_idle)
+        self.watch(leg, leg.last_used + leg.idle)
         return leg
 
     def machine(self, leg: MsrpLeg, remote_path: str) -> Session:

@@ -97,6 +97,7 @@ class MsrpLeg:
         "closed",
         "connection",
         "due_at",
+        "idle",
         "last_used",
         "listener",
         "local",
@@ -130,6 +131,7 @@ class MsrpLeg:
         self.closed = False
         self.last_used = now
         self.due_at = 0.0
+        self.idle = endpoint.limits.session_idle
         self._session: Session | None = None
         self._futures: dict[str, asyncio.Future[int]] = {}
         # An idle session holds neither of these: most of them are idle.
@@ -451,7 +453,7 @@ class MsrpLeg:
             self.run(session.handle_deadline(now))
         if self.closed:
             return
-        idle = self.last_used + self._endpoint.limits.session_idle
+        idle = self.last_used + self.idle
         if now >= idle:
             self.end("idle")
             return
