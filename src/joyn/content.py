@@ -26,17 +26,24 @@ from joyn.edge.http import application
 from joyn.edge.http.describing import Caller
 from joyn.edge.http.file_leave import FileLeaveDoor
 from joyn.edge.http.files import Credentials, FilesDoor
+from joyn.edge.transfers import TransferDoor, TransferLimits
+from joyn.filing import Filing
 from joyn.listening import http_limits, http_listener
 from joyn.model.aor import Aor
 from joyn.model.file import FileUsage
 from joyn.model.subscriber import Subscriber
+from joyn.model.tags import FILES, TRANSFERS
 from joyn.pictures import Form
 from joyn.pictures.sandbox import Limits, Sandbox
 from joyn.protocol.sip.auth import Auth
+from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.services.files.content_server import ContentServer, FilePolicy
 from joyn.services.files.forms import THUMBNAIL_EDGE, THUMBNAIL_LARGEST, Forms, FormsPolicy
 from joyn.services.files.scanning import Scanning
 from joyn.services.files.tickets import Tickets
+from joyn.services.messaging.originating import Originating
+from joyn.services.messaging.routing import Routing
+from joyn.services.messaging.sessions import Sessions
 from joyn.services.subscribers import Authentication, Challenge
 from joyn.store import Devices, Files, Store
 from joyn.transport.http import HttpListener, HttpServer
@@ -53,7 +60,10 @@ Result = TypeVar("Result")
 
 
 class ContentService:
-    """The content server of one node. It is started after the store is open and stopped before it is closed."""
+    """The content server of one node. It is started after the store is open and stopped before it is closed.
+
+    `filing` is what messaging has of it; None when there is no content server.
+    """
 
     def __init__(self, settings: Settings, store: Store, authentication: Authentication, key: bytes) -> None:
         self._settings = settings
@@ -67,6 +77,7 @@ class ContentService:
         self._scanning: Scanning | None = None
         self.tickets = Tickets(key, wall=time.time)
         self.url = settings.files_url
+        self.filing = Filing(lambda: self._server, self._there, lambda: self.url) if settings.files.listeners else None
 
     async def start(self) -> None:
         """Open its doors, if it has any. Raises OSError when an address is taken."""
@@ -97,6 +108,31 @@ class ContentService:
         return FileLeaveDoor(
             self.tickets, lambda: self.url, caller, max_file=files.max_file, warn_above=files.warn_above
         )
+
+    @property
+    def provided(self) -> FeatureTags:
+        """What subscribers can do because of it, whatever their devices can."""
+        if not self._settings.files.listeners:
+            return FeatureTags()
+        return FILES | TRANSFERS if self._settings.msrp.listeners else FILES
+
+    def transfer_door(
+        self,
+        sessions: Sessions,
+        originating: Originating,
+        routing: Routing,
+        holds: Callable[[str], Awaitable[object]],
+        date_time: Callable[[], str],
+    ) -> TransferDoor:
+        """What takes files that phones send over MSRP, at the node's own doors."""
+        files = self._settings.files
+        limits = TransferLimits(
+            all=files.transfers,
+            per_device=files.transfers_per_device,
+            idle=files.transfer_idle,
+            max_file=files.max_file,
+        )
+        return TransferDoor(sessions, originating, routing, holds, self.filing, limits, date_time=date_time)
 
     async def sweep(self) -> None:
         """Forget what is over, now."""

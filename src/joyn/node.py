@@ -34,7 +34,7 @@ from joyn.model.binding import Binding
 from joyn.model.device import Device
 from joyn.model.message import Deposit, Entry, Kind, Message, State
 from joyn.model.refused import Refused
-from joyn.model.tags import FILES, PROVIDED
+from joyn.model.tags import PROVIDED
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.services.capabilities import Capabilities
@@ -94,6 +94,11 @@ REPORT_AGAIN = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
 """Seconds between tries to deposit a report while the store refuses."""
 CURSOR_SWEEP = 3600.0
 """Seconds between two looks for devices that have been away for too long: it reads every cursor."""
+
+
+def _date_time() -> str:
+    """Now, as CPIM writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Node:
@@ -174,7 +179,7 @@ class Node:
             max_bindings=r.max_bindings,
         )
         self.registrar = Registrar(store.bindings, rules, node=NODE, wall=time.time)
-        provided = PROVIDED | FILES if settings.files.listeners else PROVIDED
+        provided = PROVIDED | self.content.provided
         self.capabilities = Capabilities(store.subscribers, self.registrar.of, provided)
         self.attempts = Attempts(time.time)
         self.routing = Routing(self.numbering, store.subscribers)
@@ -185,7 +190,7 @@ class Node:
             self.numbering,
             Policy(deliver_for=m.deliver_for, retain_for=m.retain_for),
             wall=time.time,
-            date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            date_time=_date_time,
             make_id=lambda: secrets.token_hex(16),
         )
         identity = IdentityHeaders(self.numbering, self.endpoint.make_tag, store.subscribers.name_of)
@@ -229,7 +234,9 @@ class Node:
         )
         self.watching = Watching(self.endpoint, self.registrar.of, wall=time.time)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
-        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing, self.authentication.find)
+        find = self.authentication.find
+        self.transfers = self.content.transfer_door(self.sessions, self.originating, self.routing, find, _date_time)
+        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing, self.transfers, find)
         self.door.serve(
             REGISTER=registrations.register,
             INVITE=chats.invite,
@@ -477,6 +484,7 @@ class Node:
         await self.admin.stop()
         await self.websockets.close()
         await self.http.close()
+        await self.transfers.close()
         await self.content.stop()
         await self.door.close()
         await self.msrp_door.close()

@@ -30,8 +30,15 @@ PROVIDED = FeatureTags(
 )
 """What the server does for every subscriber, whatever their devices can: it stores and delivers chat."""
 
-FILES = FeatureTags(iari=frozenset({f"{IARI}rcs.fthttp", f"{IARI}rcs.ftthumb"}))
+FILE_OVER_HTTP = f"{IARI}rcs.fthttp"
+FILE_OVER_MSRP = f"{IARI}rcse.ft"
+THUMBNAIL = f"{IARI}rcs.ftthumb"
+
+FILES = FeatureTags(iari=frozenset({FILE_OVER_HTTP, THUMBNAIL}))
 """What it does besides where there is a content server: files wait there for whoever they are for."""
+
+TRANSFERS = FeatureTags(iari=frozenset({FILE_OVER_MSRP, THUMBNAIL, f"{IARI}rcs.ftstandfw"}))
+"""And where MSRP is spoken too: they come and go that way for phones that know no other."""
 
 
 @lru_cache(maxsize=4096)

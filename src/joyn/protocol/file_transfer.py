@@ -26,6 +26,7 @@ DIGESTS: Final = {"sha-1": 20, "sha-256": 32}
 Attributes = Sequence[tuple[str, str | None]]
 
 _SELECTOR: Final = re.compile(r' *(name:"([^"]*)"|type:([^" ]*(?:"[^"]*"[^" ]*)*)|size:(\d+)|hash:(\S+)|\S+)', re.ASCII)
+_UNFIT: Final = re.compile(r'[\x00-\x1f"%\x7f]')
 _RANGE: Final = re.compile(r"(\d{1,16})-(\d{1,16}|\*)", re.ASCII)
 _HASH: Final = re.compile(r"([a-z0-9-]+):([0-9a-f]{2}(?::?[0-9a-f]{2})*)")
 
@@ -131,8 +132,8 @@ def _start(text: str) -> int:
 
 
 def _quoted(name: str) -> str:
-    # RFC 5547 §6: filename-char excludes these four.
-    return name.replace("%", "%25").replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    # RFC 5547 §6: filename-char has no quote, percent sign or line break; a NUL would end no line and break a parser.
+    return _UNFIT.sub(lambda found: f"%{ord(found[0]):02X}", name)
 
 
 def _in_pairs(value: str) -> str:
