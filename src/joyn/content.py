@@ -30,6 +30,7 @@ from joyn.edge.transfers import TransferDoor, TransferLimits
 from joyn.filing import Filing
 from joyn.listening import http_limits, http_listener
 from joyn.model.aor import Aor
+from joyn.model.binding import Binding
 from joyn.model.file import FileUsage
 from joyn.model.subscriber import Subscriber
 from joyn.model.tags import FILES, TRANSFERS
@@ -41,15 +42,19 @@ from joyn.services.files.content_server import ContentServer, FilePolicy
 from joyn.services.files.forms import THUMBNAIL_EDGE, THUMBNAIL_LARGEST, Forms, FormsPolicy
 from joyn.services.files.scanning import Scanning
 from joyn.services.files.tickets import Tickets
+from joyn.services.messaging.delivery import Attempts
+from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.originating import Originating
 from joyn.services.messaging.routing import Routing
 from joyn.services.messaging.sessions import Sessions
+from joyn.services.messaging.transferring import TransferBounds, Transferring
 from joyn.services.subscribers import Authentication, Challenge
 from joyn.store import Devices, Files, Store
 from joyn.transport.http import HttpListener, HttpServer
 from joyn.transport.scanning.address import Address
 from joyn.transport.scanning.clamd import Clamd
 from joyn.transport.scanning.icap import Icap
+from joyn.transport.sip import Endpoint, Flow
 
 __all__ = ["ContentService"]
 
@@ -133,6 +138,30 @@ class ContentService:
             max_file=files.max_file,
         )
         return TransferDoor(sessions, originating, routing, holds, self.filing, limits, date_time=date_time)
+
+    def transferring(
+        self,
+        endpoint: Endpoint,
+        sessions: Sessions,
+        identity: IdentityHeaders,
+        attempts: Attempts,
+        flow_of: Callable[[Binding], Flow | None],
+    ) -> Transferring | None:
+        """What brings files to phones over MSRP; None when there is no content server."""
+        if self.filing is None:
+            return None
+        files = self._settings.files
+        bounds = TransferBounds(all=files.transfers, per_device=files.transfers_per_device, idle=files.transfer_idle)
+        return Transferring(
+            endpoint,
+            sessions,
+            identity,
+            attempts,
+            flow_of,
+            self.filing,
+            bounds,
+            make_boundary=lambda: secrets.token_hex(8),
+        )
 
     async def sweep(self) -> None:
         """Forget what is over, now."""

@@ -206,7 +206,10 @@ class Node:
             domain=settings.operator.domain,
             make_boundary=lambda: secrets.token_hex(8),
         )
-        choosing = Choosing(pager, inviting, self.sessions, pager_limit=m.pager_limit)
+        self.transferring = self.content.transferring(
+            self.endpoint, self.sessions, identity, self.attempts, self._flow_of
+        )
+        choosing = Choosing(pager, inviting, self.transferring, self.sessions, pager_limit=m.pager_limit)
         self.terminating = Terminating(
             store.mailboxes, choosing, self.registrar.of, wall=time.time, queue_per_device=m.queue_per_device
         )
@@ -485,6 +488,8 @@ class Node:
         await self.websockets.close()
         await self.http.close()
         await self.transfers.close()
+        if self.transferring is not None:
+            await self.transferring.close()
         await self.content.stop()
         await self.door.close()
         await self.msrp_door.close()
