@@ -101,6 +101,8 @@ class ContentService:
 
     async def stop(self) -> None:
         """Close its doors. Uploads that are cut by it are gone on with after the next start."""
+        if self.filing is not None:
+            self.filing.stop()
         if self._thread.is_alive():
             await self._there(self._close())
             self._loop.call_soon_threadsafe(self._loop.stop)

@@ -41,8 +41,19 @@ class Filing:
 
     def __init__(self, server: Callable[[], ContentServer], there: There, url: Callable[[], str]) -> None:
         self._server = server
-        self._there = there
+        self._elsewhere = there
         self._url = url
+        self._stopped = False
+
+    def stop(self) -> None:
+        """The files' loop ends: nothing is begun on it any more."""
+        self._stopped = True
+
+    async def _there(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._stopped:
+            work.close()
+            raise Refused(Reason.STOPPING)
+        return await self._elsewhere(work)
 
     async def receive(self, described: Described) -> Arriving:
         """A file begins to come, or goes on."""

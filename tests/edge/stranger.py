@@ -197,6 +197,14 @@ class Stranger:
             if isinstance(message, SipResponse) and message.status >= 200:
                 return message
 
+    async def requested(self, method: str, patience: float = PATIENCE) -> SipRequest:
+        """The next request of that kind; what else comes is passed over."""
+        while True:
+            message = await self.hear(patience)
+            assert message is not None, "the connection has ended"
+            if isinstance(message, SipRequest) and message.method == method:
+                return message
+
     async def silence(self) -> None:
         """Fails when the node answers."""
         try:

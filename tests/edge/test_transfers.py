@@ -217,6 +217,36 @@ def test_a_new_transfer_of_the_same_file_begins_anew() -> None:
     meets(story, **FILES)
 
 
+def test_a_phone_whose_connection_is_dead_goes_on_before_we_know() -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as carol:
+            old = await begun(door, carol)
+            assert old.peer is not None
+            old.chunk(0, 50_000, len(JPEG))
+            assert await old.peer.status() == 200
+            sending = Sending(door, carol)
+            assert (await sending.offer(file_range="50001-*")).status == 200
+            assert sending.attributes["file-range"] == "50001-*"
+            await sending.connect()
+            assert set(await sending.send(50_000)) == {200}
+            assert await came(door) == JPEG
+
+    meets(story, **FILES)
+
+
+def test_the_same_file_may_come_twice_at_a_time() -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as carol:
+            one = await begun(door, carol)
+            other = Sending(door, carol)
+            assert (await other.offer()).status == 200
+            await other.connect()
+            assert set(await other.send()) | set(await one.send()) == {200}
+            assert len(await entries_of(door)) == 2
+
+    meets(story, **FILES)
+
+
 # What is refused before anything comes.
 
 

@@ -83,7 +83,8 @@ class TransferDoor:
         self._contents = contents
         self._limits = limits
         self._date_time = date_time
-        self._coming: dict[tuple[Aor, str], set[str]] = {}  # by device, the uploads of its transfers
+        # By device and name of the upload; None while its INVITE is being looked at.
+        self._coming: dict[tuple[Aor, str], dict[str, _Incoming | None]] = {}
         self._incoming: dict[_Incoming, asyncio.Task[None]] = {}
 
     async def invite(self, inbound: Inbound, caller: Caller, offer: Offer) -> bool:
@@ -103,6 +104,7 @@ class TransferDoor:
         peer = await self._routing.choose(inbound.request.uri)
         described = _described(inbound.request, caller, peer, file)
         device = (caller.aor, caller.instance)
+        described = await self._alone(device, described)
         busy = self._reserve(device, described)
         if busy:
             return _refused(inbound, *busy)
@@ -114,19 +116,32 @@ class TransferDoor:
                 self._release(device, described)
         return incoming is not None
 
+    async def _alone(self, device: tuple[Aor, str], described: Described) -> Described:
+        """What is offered, beside the transfers of the device that there are: the same file may be coming."""
+        before = self._coming.get(device, {}).get(described.upload)
+        if before is None:
+            return described
+        if described.resumed or before.transfer == described.transfer:
+            # Its old connection is dead; the phone knows that before we do.
+            if before.leg is not None:
+                self._sessions.end(before.leg, reason="")
+            await asyncio.wait([self._incoming[before]])
+            return described
+        return replace(described, upload=described.transfer)
+
     def _reserve(self, device: tuple[Aor, str], described: Described) -> tuple[int, str] | None:
-        coming = self._coming.get(device, set())
+        coming = self._coming.get(device, {})
         if sum(map(len, self._coming.values())) >= self._limits.all:
             return 503, "too many files are coming"
         if len(coming) >= self._limits.per_device or described.upload in coming:
             # Facts §4.1: 486 is what clients know for as many sessions as there may be.
             return 486, "as many files of the device are coming as may"
-        self._coming.setdefault(device, set()).add(described.upload)
+        self._coming.setdefault(device, {})[described.upload] = None
         return None
 
     def _release(self, device: tuple[Aor, str], described: Described) -> None:
         coming = self._coming[device]
-        coming.discard(described.upload)
+        del coming[described.upload]
         if not coming:
             del self._coming[device]
 
@@ -145,7 +160,7 @@ class TransferDoor:
         # More may be here than the sender knows: what it sends again is let pass. Where it would begin beyond that, the
         # answer's file-range says what is wanted; who does not heed it sends another number of bytes, and is told so.
         start = min(offer.file.start, arriving.received)
-        incoming = _Incoming(arriving, described.size, start)
+        incoming = _Incoming(arriving, described, start)
         try:
             leg = self._leg(inbound, caller, offer, peer, incoming)
             leg.attributes = replace(offer.file, icon="", start=start).attributes()
@@ -184,6 +199,7 @@ class TransferDoor:
 
     def _start(self, incoming: _Incoming, leg: Leg, described: Described) -> None:
         leg.on_ended = incoming.end
+        self._coming[leg.device][described.upload] = incoming
 
         async def keep(xml: bytes) -> None:
             await self._accept(leg, described, xml)
@@ -235,10 +251,11 @@ class _Incoming:
     The sender begins at byte `start` of `size`, counted from 0.
     """
 
-    def __init__(self, arriving: Arriving, size: int, start: int) -> None:
+    def __init__(self, arriving: Arriving, described: Described, start: int) -> None:
         self._arriving = arriving
         self.leg: Leg | None = None
-        self.size = size
+        self.transfer = described.transfer
+        self.size = described.size
         self._start = start
         self._base: int | None = None  # where in the file the first byte of the message is
         self._pieces: deque[Piece] = deque()
