@@ -8,6 +8,7 @@ import pytest
 
 from edge.sending import JPEG, PNG, Sending, content_of, entries_of, files_in, selector
 from edge.stranger import Door, Stranger, aor, meets
+from joyn.model.refused import Reason, Refused
 from joyn.protocol.cpim import CpimMessage
 from joyn.services.messaging.sessions import Leg
 from phone.node import BOB, CAROL
@@ -507,6 +508,21 @@ def test_the_message_about_a_file_reaches_the_other_phone() -> None:
             await sending.send()
             received = await door.bob.receive(timeout=5.0)
             assert received.content_type == "application/vnd.gsma.rcs-ft-http+xml"
+
+    meets(story, **FILES)
+
+
+def test_nothing_is_begun_on_a_content_server_that_stops() -> None:
+    async def story(door: Door) -> None:
+        filing = door.node.content.filing
+        assert filing is not None
+        filing.stop()
+        async with door.stranger() as carol:
+            await carol.register()
+            assert (await Sending(door, carol).offer()).status == 503
+        with pytest.raises(Refused) as caught:
+            await filing.open(f"{door.node.content.url}/file/x")
+        assert caught.value.reason is Reason.STOPPING
 
     meets(story, **FILES)
 

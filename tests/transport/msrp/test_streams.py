@@ -156,6 +156,20 @@ async def test_a_session_that_ends_while_it_holds_its_connection_back_lets_it_go
         assert await peer.status() == 200
 
 
+@on_both_loops
+async def test_a_session_may_have_an_idle_time_of_its_own() -> None:
+    async with listening(session_idle=300.0) as ours:
+        handler = Taking()
+        leg = ours.endpoint.session(handler, receiver=handler, max_size=MIB, idle=60.0)
+        leg.expect(REMOTE)
+        ours.clock.now += 59.0
+        leg.handle_deadline(ours.clock.now)
+        assert not leg.closed
+        ours.clock.now += 1.0
+        leg.handle_deadline(ours.clock.now)
+        assert handler.events == ["closed: idle"]
+
+
 # Sent
 
 
