@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
 import aiofastnet
@@ -80,6 +81,7 @@ class ContentService:
         self._sweeper: asyncio.Task[None] | None = None
         self.sandbox: Sandbox | None = None
         self._scanning: Scanning | None = None
+        self._closing: list[Callable[[], Awaitable[None]]] = []
         self.tickets = Tickets(key, wall=time.time)
         self.url = settings.files_url
         self.filing = Filing(lambda: self._server, self._there, lambda: self.url) if settings.files.listeners else None
@@ -101,6 +103,8 @@ class ContentService:
 
     async def stop(self) -> None:
         """Close its doors. Uploads that are cut by it are gone on with after the next start."""
+        for close in self._closing:
+            await close()
         if self.filing is not None:
             self.filing.stop()
         if self._thread.is_alive():
@@ -129,9 +133,8 @@ class ContentService:
         originating: Originating,
         routing: Routing,
         holds: Callable[[str], Awaitable[object]],
-        date_time: Callable[[], str],
     ) -> TransferDoor:
-        """What takes files that phones send over MSRP, at the node's own doors."""
+        """What takes files that phones send over MSRP, at the node's own doors. It ends with the content server."""
         files = self._settings.files
         limits = TransferLimits(
             all=files.transfers,
@@ -139,7 +142,17 @@ class ContentService:
             idle=files.transfer_idle,
             max_file=files.max_file,
         )
-        return TransferDoor(sessions, originating, routing, holds, self.filing, limits, date_time=date_time)
+        door = TransferDoor(
+            sessions,
+            originating,
+            routing,
+            holds,
+            self.filing,
+            limits,
+            date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        self._closing.append(door.close)
+        return door
 
     def transferring(
         self,
@@ -149,12 +162,12 @@ class ContentService:
         attempts: Attempts,
         flow_of: Callable[[Binding], Flow | None],
     ) -> Transferring | None:
-        """What brings files to phones over MSRP; None when there is no content server."""
+        """What brings files to phones over MSRP; None when there is no content server, with which it ends."""
         if self.filing is None:
             return None
         files = self._settings.files
         bounds = TransferBounds(all=files.transfers, per_device=files.transfers_per_device, idle=files.transfer_idle)
-        return Transferring(
+        transferring = Transferring(
             endpoint,
             sessions,
             identity,
@@ -164,6 +177,8 @@ class ContentService:
             bounds,
             make_boundary=lambda: secrets.token_hex(8),
         )
+        self._closing.append(transferring.close)
+        return transferring
 
     async def sweep(self) -> None:
         """Forget what is over, now."""

@@ -96,11 +96,6 @@ CURSOR_SWEEP = 3600.0
 """Seconds between two looks for devices that have been away for too long: it reads every cursor."""
 
 
-def _date_time() -> str:
-    """Now, as CPIM writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Node:
     """One running node. `max_pages` (of 4 KiB) bounds the database; `pages` are served by HTTP before all else."""
 
@@ -190,7 +185,7 @@ class Node:
             self.numbering,
             Policy(deliver_for=m.deliver_for, retain_for=m.retain_for),
             wall=time.time,
-            date_time=_date_time,
+            date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             make_id=lambda: secrets.token_hex(16),
         )
         identity = IdentityHeaders(self.numbering, self.endpoint.make_tag, store.subscribers.name_of)
@@ -238,7 +233,7 @@ class Node:
         self.watching = Watching(self.endpoint, self.registrar.of, wall=time.time)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
         find = self.authentication.find
-        self.transfers = self.content.transfer_door(self.sessions, self.originating, self.routing, find, _date_time)
+        self.transfers = self.content.transfer_door(self.sessions, self.originating, self.routing, find)
         chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.routing, self.transfers, find)
         self.door.serve(
             REGISTER=registrations.register,
@@ -487,9 +482,6 @@ class Node:
         await self.admin.stop()
         await self.websockets.close()
         await self.http.close()
-        await self.transfers.close()
-        if self.transferring is not None:
-            await self.transferring.close()
         await self.content.stop()
         await self.door.close()
         await self.msrp_door.close()
