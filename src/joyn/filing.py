@@ -7,6 +7,7 @@ that is slow holds up no message (ADR 5). What comes back is read once, when the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
@@ -131,7 +132,8 @@ class _Arriving:
 
     async def close(self) -> None:
         """Stop here."""
-        await self._there(self._stop())
+        with contextlib.suppress(Refused):  # the node stops, and lets go of everything
+            await self._there(self._stop())
 
     async def _watched(self, work: Coroutine[Any, Any, Result]) -> Result:
         """What is refused for what it is, is thrown away."""
@@ -199,7 +201,7 @@ class _Leaving:
 
 
 def _opened(path: Path) -> tuple[BufferedReader, str]:
-    """An open file and its SHA-1, which RFC 5547 has in its selectors and which proves nothing to anybody here."""
+    """An open file and its SHA-1, which is what selectors have, and proves nothing to anybody here."""
     file = path.open("rb")  # closed by who has it
     try:
         return file, hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()

@@ -485,6 +485,37 @@ def test_who_is_blocked_sends_no_more() -> None:
     meets(story, **FILES)
 
 
+@pytest.mark.parametrize(("ends", "count"), [("hung up", 1), ("blocked", 0)])
+def test_what_came_before_a_phone_hung_up_still_counts_and_what_a_blocked_one_sent_does_not(
+    ends: str, count: int
+) -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as carol:
+            sending = await begun(door, carol)
+            (incoming,) = door.node.transfers._incoming
+            arriving, gate = incoming._arriving, asyncio.Event()
+            write = arriving.write
+
+            async def slow(data: bytes) -> None:
+                await gate.wait()
+                await write(data)
+
+            arriving.write = slow  # type: ignore[method-assign]  # the disk is slow
+            for at in range(0, len(JPEG), 20_000):
+                sending.chunk(at, min(at + 20_000, len(JPEG)), len(JPEG))
+            await door.until(lambda: bool(incoming._pieces) and incoming._pieces[-1].last)
+            if ends == "blocked":
+                door.node.sessions.end_all(aor(CAROL))
+            else:
+                sending.hang_up()
+                assert (await carol.answer()).status == 200
+            gate.set()
+            await door.until(lambda: not door.node.transfers._incoming)
+            assert len(await entries_of(door)) == count
+
+    meets(story, **FILES)
+
+
 def test_a_file_may_come_from_many_small_chunks_at_once() -> None:
     async def story(door: Door) -> None:
         async with door.stranger() as carol:

@@ -293,7 +293,7 @@ class _Incoming:
             while not self._ended:
                 await self._ready.wait()
                 self._ready.clear()
-                while self._pieces and not self._ended:
+                while self._pieces and self._counts(leg):
                     batch = self._next_batch()
                     sessions.used(leg)
                     if await self._write(leg.media, batch, keep):
@@ -310,6 +310,10 @@ class _Incoming:
         self._pieces.clear()
         if self._ended:
             sessions.end(leg, reason="")
+
+    def _counts(self, leg: Leg) -> bool:
+        """Whether what came is still to be written: a phone that has hung up may have sent all of it before."""
+        return leg.hung_up or not self._ended
 
     def _next_batch(self) -> list[Piece]:
         batch, size = [self._pieces.popleft()], 0
