@@ -18,9 +18,9 @@ from joyn.protocol.msrp.session import Session
 from joyn.protocol.msrp.uri import MsrpUri, parse_path
 from joyn.transport.http import open_websocket
 from joyn.transport.msrp.connection import MsrpConnection
-from joyn.transport.msrp.leg import Handler, MsrpLeg
+from joyn.transport.msrp.handlers import Handler, Receiver
+from joyn.transport.msrp.leg import MsrpLeg
 from joyn.transport.msrp.settings import MsrpLimits, MsrpListener
-from joyn.transport.msrp.streams import Receiver
 from joyn.transport.msrp.websocket import WebSocketConnection
 from joyn.transport.wheel import TimerWheel
 

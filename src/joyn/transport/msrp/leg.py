@@ -9,7 +9,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from joyn.protocol.msrp import (
     Action,
@@ -32,7 +32,8 @@ from joyn.protocol.msrp import (
     parse_path,
 )
 from joyn.protocol.msrp.chunk import FailureReport
-from joyn.transport.msrp.streams import ABORTED, PIECE_OVERHEAD, Outflow, Receiver, Source
+from joyn.transport.msrp.handlers import Handler, Receiver
+from joyn.transport.msrp.streams import ABORTED, PIECE_OVERHEAD, Outflow, Source
 
 if TYPE_CHECKING:
     from joyn.transport.msrp.connection import MsrpConnection
@@ -55,22 +56,6 @@ _Outgoing = tuple[str, str, bytes, bool, FailureReport]
 
 def _unheeded(_taken: int) -> None:
     """Nobody asked how far it has come."""
-
-
-class Handler(Protocol):
-    """Receives what happens on a session."""
-
-    def on_message(self, leg: MsrpLeg, message: Message) -> None:
-        """A whole message; its completing chunk is unanswered until `leg.answer`, which is due once per message."""
-        ...
-
-    def on_bound(self, leg: MsrpLeg) -> None:
-        """The session has its connection."""
-        ...
-
-    def on_closed(self, leg: MsrpLeg, reason: str) -> None:
-        """The session has ended, not by `close`: the connection went, the peer refused it, or it was idle too long."""
-        ...
 
 
 class MsrpLeg:

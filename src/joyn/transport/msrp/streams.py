@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from joyn.protocol.msrp.intake import Piece
 from joyn.protocol.msrp.outbox import Wanted
 
 if TYPE_CHECKING:
     from joyn.transport.msrp.leg import MsrpLeg
 
-__all__ = ["ABORTED", "Outflow", "Receiver", "Source"]
+__all__ = ["ABORTED", "Outflow", "Source"]
 
 log = logging.getLogger(__name__)
 ABORTED = 499
@@ -27,19 +26,6 @@ PIECE_OVERHEAD = 512
 Source = Callable[[int, int], "bytes | Awaitable[bytes]"]
 """Gives bytes of a message: so many at most from an offset on, one at least. May raise anything: the message is then
 given up."""
-
-
-class Receiver(Protocol):
-    """Takes the messages of a session that streams."""
-
-    def on_piece(self, leg: MsrpLeg, piece: Piece) -> None:
-        """The next bytes; `leg.take` or `leg.refuse` is due once for each, in order. Until then their chunk is not
-        answered, and when much is due the connection is not read."""
-        ...
-
-    def on_stopped(self, leg: MsrpLeg, message_id: str, status: int) -> None:
-        """Nothing more comes of a message: it was answered `status`, or its sender gave it up (0)."""
-        ...
 
 
 class Outflow:
