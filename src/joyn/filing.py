@@ -110,6 +110,8 @@ class Filing:
 class _Arriving:
     """See Arriving."""
 
+    repeated = False
+
     def __init__(self, there: There, receiving: Receiving, described: Described) -> None:
         self._there = there
         self._receiving = receiving
@@ -153,6 +155,8 @@ class _Arriving:
 
 class _Known:
     """See Arriving: a file that came before, whose sender did not hear that it had. Its bytes are counted, not kept."""
+
+    repeated = True
 
     def __init__(self, infos: Sequence[FileInfo], described: Described) -> None:
         self._infos = infos

@@ -3,13 +3,19 @@
 import asyncio
 import base64
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from edge.sending import JPEG, PNG, Sending, content_of, entries_of, files_in, selector
 from edge.stranger import Door, Stranger, aor, meets
+from joyn.blobs import Incoming
+from joyn.model.aor import Aor
+from joyn.model.file import Upload
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.cpim import CpimMessage
+from joyn.protocol.file_info import FileInfo
 from joyn.services.messaging.sessions import Leg
 from phone.node import BOB, CAROL
 
@@ -352,6 +358,60 @@ def test_a_sha_256_is_checked_too() -> None:
     meets(story, **FILES)
 
 
+@pytest.mark.parametrize(("reason", "status", "stays"), [(Reason.INFECTED, 403, False), (Reason.UNSCANNED, 408, True)])
+def test_what_the_virus_scanner_says_is_told_and_may_be_asked_again(reason: Reason, status: int, stays: bool) -> None:
+    async def story(door: Door) -> None:
+        server = door.node.content._server
+        scan = server.scan_whole
+
+        async def found(upload: Upload, incoming: Incoming) -> None:
+            raise Refused(reason)
+
+        server.scan_whole = found  # type: ignore[method-assign]  # in the place of a scanner
+        async with door.stranger() as carol:
+            sending = await begun(door, carol)
+            assert (await sending.send())[-1] == status
+            await door.until(lambda: not door.node.transfers._incoming)
+            assert await entries_of(door) == []
+            server.scan_whole = scan  # type: ignore[method-assign]
+            again = Sending(door, carol)
+            assert (await again.offer(file_range=f"{len(JPEG) + 1}-*")).status == 200
+            assert again.attributes["file-range"] == (f"{len(JPEG) + 1}-*" if stays else "1-*")
+            await again.connect()
+            if stays:
+                again.chunk(len(JPEG), len(JPEG), 0, "$", byte_range=(1, 0, 0))
+            else:
+                again.chunk(0, len(JPEG), len(JPEG))
+            assert again.peer is not None
+            assert await again.peer.status() == 200
+            assert await came(door) == JPEG
+
+    meets(story, **FILES)
+
+
+def test_a_repeated_transfer_is_known_though_its_file_has_gained_a_thumbnail() -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as carol:
+            sending = await begun(door, carol)
+            assert set(await sending.send()) == {200}
+            (info,) = files_in((await entries_of(door))[0])
+            server = door.node.content._server
+            infos = server.infos
+
+            async def with_thumbnail(owner: Aor, tid: str) -> Sequence[FileInfo]:
+                found = await infos(owner, tid)
+                return [replace(info, type="thumbnail"), *found] if found else found
+
+            server.infos = with_thumbnail  # type: ignore[method-assign]  # made meanwhile
+            again = Sending(door, carol, transfer_id=sending.transfer_id)
+            assert (await again.offer()).status == 200
+            await again.connect()
+            assert set(await again.send()) == {200}
+            assert len(await entries_of(door)) == 1
+
+    meets(story, **FILES)
+
+
 def test_a_page_that_calls_itself_a_photo_is_415() -> None:
     async def story(door: Door) -> None:
         page = b"<html><script>alert(1)</script></html>" * 100
@@ -493,7 +553,7 @@ def test_what_came_before_a_phone_hung_up_still_counts_and_what_a_blocked_one_se
         async with door.stranger() as carol:
             sending = await begun(door, carol)
             (incoming,) = door.node.transfers._incoming
-            arriving, gate = incoming._arriving, asyncio.Event()
+            arriving, gate = incoming.arriving, asyncio.Event()
             write = arriving.write
 
             async def slow(data: bytes) -> None:

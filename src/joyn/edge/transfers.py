@@ -40,7 +40,7 @@ BATCH: Final = 256 << 10
 ANYBODY: Final = f"<{ANONYMOUS}>"
 REQUESTED: Final = ("positive-delivery", "display")
 """What is asked of the recipient: an INVITE has no word for it, and the sender's other devices show the answers."""
-_STATUS: Final = STATUS | {Reason.QUOTA_PASSED: 413, Reason.BUSY: 408}
+_STATUS: Final = STATUS | {Reason.QUOTA_PASSED: 413, Reason.BUSY: 408, Reason.INFECTED: 403, Reason.UNSCANNED: 408}
 """What each refusal is once a transfer has begun."""
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9._~+=@-]{16,64}")
 _WARNINGS: Final = {
@@ -48,6 +48,8 @@ _WARNINGS: Final = {
     Reason.TOO_LARGE: (403, "133 Size exceeded"),
     Reason.QUOTA_PASSED: (403, "no room is left for the subscriber's files"),
     Reason.BUSY: (486, "the file is coming already"),
+    Reason.INFECTED: (403, "the virus scanner found something in the thumbnail"),
+    Reason.UNSCANNED: (503, "the virus scanner is not done"),
 }
 
 
@@ -202,7 +204,12 @@ class TransferDoor:
         self._coming[leg.device][described.upload] = incoming
 
         async def keep(xml: bytes) -> None:
-            await self._accept(leg, described, xml)
+            try:
+                await self._accept(leg, described, xml)
+            except Refused as refused:
+                # What leads to a file may have gained a thumbnail since its message was accepted: it is that one.
+                if refused.reason is not Reason.ID_REUSED or not incoming.arriving.repeated:
+                    raise
 
         async def run() -> None:
             try:
@@ -252,7 +259,7 @@ class _Incoming:
     """
 
     def __init__(self, arriving: Arriving, described: Described, start: int) -> None:
-        self._arriving = arriving
+        self.arriving = arriving
         self.leg: Leg | None = None
         self.transfer = described.transfer
         self.size = described.size
@@ -304,7 +311,7 @@ class _Incoming:
             log.exception("a file that came over MSRP could not be kept")
         finally:
             self._over = True
-            await self._arriving.close()
+            await self.arriving.close()
         for piece in [*batch, *self._pieces]:
             leg.media.refuse(piece, status, comment)
         self._pieces.clear()
@@ -323,19 +330,19 @@ class _Incoming:
 
     async def _write(self, media: MsrpLeg, batch: list[Piece], keep: Callable[[bytes], Awaitable[None]]) -> bool:
         """Write some pieces and take them, one by one out of `batch`; whether that was all. Raises Refused."""
-        at, parts = self._arriving.received, []
+        at, parts = self.arriving.received, []
         for piece in batch:
             position = self._position(piece)
             parts.append(piece.data[max(0, at - position) :])
             at += len(parts[-1])
         data = b"".join(parts)
         if data:
-            await self._arriving.write(data)
+            await self.arriving.write(data)
         last = batch[-1].last
         while len(batch) > last:
             media.take(batch.pop(0))
         if last:
-            await keep(await self._arriving.finish())
+            await keep(await self.arriving.finish())
             media.take(batch.pop())
         return last
 

@@ -39,7 +39,9 @@ class Described:
 
 
 class Arriving(Protocol):
-    """A file on its way in. One caller at a time."""
+    """A file on its way in. One caller at a time. `repeated` says that all of it came before, in the same transfer."""
+
+    repeated: bool
 
     @property
     def received(self) -> int:
