@@ -19,7 +19,8 @@ from edge.http.files_door import JPEG, PNG, open_content
 from joyn.cli import main
 from joyn.cli.phone_files import MAX_NAME, _unused, content_server_of, progress
 from joyn.config import HttpListener
-from phone.node import PASSWORD, make_phone
+from phone.node import ALICE, PASSWORD, make_phone
+from phone.recordings import make_amr
 from ports import free_port
 
 DATA = JPEG + os.urandom(4_000_000)
@@ -69,8 +70,9 @@ def server_in_a_thread(directory: Path) -> Iterator[Server]:
                     receiving = asyncio.create_task(carol.receive())
                     await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     if receiving.done() and (info := receiving.result().file) is not None:
-                        await carol.fetch(info, directory / "carols.jpg")
-                        await carol.send_file(receiving.result().sender, directory / "carols.jpg")
+                        path = directory / ("carols.amr" if info.voice else "carols.jpg")
+                        await carol.fetch(info, path)
+                        await (carol.send_voice if info.voice else carol.send_file)(receiving.result().sender, path)
                     receiving.cancel()
 
     thread = threading.Thread(target=lambda: asyncio.run(life()), daemon=True)
@@ -124,6 +126,36 @@ def test_a_file_goes_and_the_answer_is_saved(
     assert f"saved {got}/carols.jpg" in told.out
     assert (got / "carols.jpg").read_bytes() == DATA
     assert [path.name for path in got.iterdir()] == ["carols.jpg"]
+
+
+def test_a_voice_message_goes_and_one_that_comes_says_how_long_it_is(
+    server: Server, account: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memo = str(make_amr(tmp_path / "memo.amr", 600))
+    account[1] = ALICE  # who got nothing yet
+    assert main(["phone", "listen", "--seconds", "0.1", *account]) == 0
+    assert main(["phone", "send-voice", CAROL, memo, "--content-server", server.content, *account]) == 0
+    assert capsys.readouterr().out.startswith("accepted")
+    assert main(["phone", "listen", "--count", "1", "--seconds", "20", *account]) == 0
+    assert "  [voice message, 0:12, 19.2 kB] http://" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "what"),
+    [
+        ("memo.m4a", [], "--length"),
+        ("memo.m4a", ["--length", "0"], "--length"),
+        ("memo.jpg", ["--length", "3"], "no recording"),
+        ("nowhere.amr", [], "is not there"),
+    ],
+)
+def test_a_voice_message_needs_a_recording_and_its_length(
+    name: str, options: list[str], what: str, account: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name.startswith("memo"):
+        (tmp_path / name).write_bytes(b"sound")
+    assert main(["phone", "send-voice", CAROL, str(tmp_path / name), *options, *account]) == 1
+    assert what in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_an_upload_that_the_same_command_goes_on_with(

@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,15 +46,50 @@ def place(path: Path) -> Path:
     return path
 
 
-async def send_file(phone: Phone, whom: str, path: Path, thumbnail: Path | None) -> Sent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """A file as a command sends it: with a picture of it, or as a voice message of so many `seconds`."""
+
+    path: Path
+    thumbnail: Path | None = None
+    content_type: str = ""
+    seconds: int | None = None
+
+
+def recording(path: Path, seconds: int | None) -> Sending:
+    """A voice message. Raises Trouble when its length is neither given nor in the file, and when it is no sound."""
+    from joyn.phone.recordings import audio_type, recorded_seconds
+
+    content_type = audio_type(path)
+    if not content_type:
+        raise Trouble(f"{path} is no recording by its name", "Recordings end in .amr, .3gp, .m4a, .wav, …")
+    try:
+        seconds = recorded_seconds(path) if seconds is None else seconds
+    except OSError as error:
+        raise Trouble(f"the file cannot be read: {error}") from None
+    if seconds is None or seconds < 1:
+        raise Trouble(f"how long {path} is, it does not say", "Give its seconds with --length.")
+    return Sending(path=path, content_type=content_type, seconds=seconds)
+
+
+async def send_file(phone: Phone, whom: str, sending: Sending) -> Sent:
     """Send a file, going on with the upload that an earlier command left. Raises Trouble, Rejected."""
     from joyn.phone import TransferFailed
 
+    path, thumbnail = sending.path, sending.thumbnail
     try:
-        picture = thumbnail.read_bytes() if thumbnail is not None else b""  # noqa: ASYNC240  # small, and before all else
+        picture = thumbnail.read_bytes() if thumbnail is not None else b""  # small, and before all else
         with progress(path.name) as moved:
-            tid = _tid(phone.number, whom, path)
-            return await phone.send_file(whom, path, thumbnail=picture, tid=tid, on_progress=moved)
+            return await phone.send_file(
+                whom,
+                path,
+                content_type=sending.content_type,
+                thumbnail=picture,
+                disposition="" if sending.seconds is None else "render",
+                playing_length=sending.seconds,
+                tid=_tid(phone.number, whom, path),
+                on_progress=moved,
+            )
     except TransferFailed as failed:
         if failed.again:
             raise Trouble(str(failed), "The same command goes on where it stopped.", UNABLE) from None
@@ -68,8 +104,14 @@ def described(message: Received) -> list[str]:
     """What a message that leads to files says, in lines; empty for others."""
     from rich.filesize import decimal
 
-    files = [info for info in message.files if info.type == "file"]
-    return [f"[{info.name or 'file'}, {info.content_type}, {decimal(info.size)}] {info.url}" for info in files]
+    lines = []
+    for info in message.files:
+        if info.type == "file":
+            what = f"{info.name or 'file'}, {info.content_type}"
+            if info.voice and info.playing_length is not None:
+                what = f"voice message, {info.playing_length // 60}:{info.playing_length % 60:02}"
+            lines.append(f"[{what}, {decimal(info.size)}] {info.url}")
+    return lines
 
 
 async def save(phone: Phone, message: Received, directory: Path) -> None:

@@ -10,10 +10,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from joyn.protocol import file_info
+from joyn.protocol import file_info, geolocation
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.errors import ParseError
 from joyn.protocol.file_info import FileInfo
+from joyn.protocol.geolocation import Location
 from joyn.protocol.sip.feature_tags import FeatureTags
 
 if TYPE_CHECKING:
@@ -169,9 +170,24 @@ class Received:
         return self.body.decode("utf-8", "replace")
 
     @property
+    def media_type(self) -> str:
+        """Type and subtype, in lower case."""
+        return self.content_type.partition(";")[0].strip().lower()
+
+    @property
+    def location(self) -> Location | None:
+        """The place that it tells of; None for other messages, and for a document that names none."""
+        if self.media_type != geolocation.CONTENT_TYPE:
+            return None
+        try:
+            return Location.parse(self.body)
+        except ParseError:
+            return None
+
+    @property
     def files(self) -> tuple[FileInfo, ...]:
         """The files and thumbnails that it leads to; nothing for other messages, and for a document that is none."""
-        if self.content_type.partition(";")[0].strip().lower() != file_info.CONTENT_TYPE:
+        if self.media_type != file_info.CONTENT_TYPE:
             return ()
         try:
             return file_info.parse(self.body)

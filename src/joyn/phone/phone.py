@@ -9,8 +9,10 @@ import asyncio
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from joyn.model.tags import CPM_LARGE
 from joyn.phone import pager
@@ -24,13 +26,15 @@ from joyn.phone.incoming import Incoming
 from joyn.phone.journal import Journal
 from joyn.phone.line import ALLOW, Account, Line, refusal
 from joyn.phone.messages import REQUEST, Capabilities, Received, Rejected, Sent
+from joyn.phone.places import LASTS, location_at
 from joyn.phone.radio import Radio
+from joyn.phone.recordings import audio_type, recorded_seconds
 from joyn.phone.sessions import Sessions, Setup
 from joyn.phone.styles import CHAT, STYLES, registered_tags
 from joyn.phone.uploading import Progress, unheard
-from joyn.protocol import file_info, revocation
+from joyn.protocol import file_info, geolocation, revocation
 from joyn.protocol.errors import ParseError
-from joyn.protocol.file_info import FileInfo
+from joyn.protocol.file_info import Disposition, FileInfo
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.headers import parse_name_addrs
 
@@ -279,6 +283,8 @@ class Phone(Behaviour):
         *,
         content_type: str = "",
         thumbnail: bytes = b"",
+        disposition: Disposition = "",
+        playing_length: int | None = None,
         tid: str = "",
         mode: str = "auto",
         message_id: str | None = None,
@@ -286,15 +292,62 @@ class Phone(Behaviour):
     ) -> Sent:
         """Bring a file to the content server, and send what leads to it; returns once the network has accepted that.
 
-        The type is told by the name unless given; `thumbnail` is a picture to show before it is fetched. With the `tid`
-        of an upload that was begun before, that is gone on with. `on_progress` hears how many bytes have left, and of
-        how many. Raises TransferFailed, OSError when the file cannot be read, Rejected, Unanswered.
+        The type is told by the name unless given; `thumbnail` is a picture to show before it is fetched. `disposition`
+        `render` asks for it to be shown or played, `playing_length` says for how many seconds. With the `tid` of an
+        upload that was begun before, that is gone on with. `on_progress` hears how many bytes have left, and of how
+        many. Raises TransferFailed, OSError when the file cannot be read, Rejected, Unanswered.
         """
         infos = await self._files.upload(
             path, content_type=content_type, thumbnail=thumbnail, tid=tid, on_progress=on_progress
         )
-        document = file_info.emit(infos)
+        document = file_info.emit(
+            [
+                replace(info, disposition=disposition, playing_length=playing_length) if info.type == "file" else info
+                for info in infos
+            ]
+        )
         return await self.send(number, document, mode=mode, content_type=file_info.CONTENT_TYPE, message_id=message_id)
+
+    async def send_voice(
+        self, number: str, path: Path, *, playing_length: int | None = None, content_type: str = "", **more: Any
+    ) -> Sent:
+        """Send a recording as a voice message, to be played where it arrives; `more` is as for `send_file`.
+
+        `playing_length` is in seconds; WAV and AMR say it themselves. Raises ValueError when it is no sound by its name
+        or `content_type`, or nobody says how long it is; and what `send_file` raises.
+        """
+        content_type = content_type or audio_type(path)
+        if not content_type.lower().startswith("audio/"):
+            raise ValueError(f"{path.name} is no recording by its name")
+        if playing_length is None:
+            playing_length = await asyncio.to_thread(recorded_seconds, path)
+        if playing_length is None:
+            raise ValueError(f"{path.name} does not say how long it is")
+        return await self.send_file(
+            number, path, content_type=content_type, disposition="render", playing_length=playing_length, **more
+        )
+
+    async def send_location(
+        self,
+        number: str,
+        latitude: float,
+        longitude: float,
+        *,
+        label: str = "",
+        radius: float = 0.0,
+        lasts: float = LASTS,
+        mode: str = "auto",
+        message_id: str | None = None,
+    ) -> Sent:
+        """Say where somebody or something is (facts §7): degrees of WGS 84, and metres around it.
+
+        After `lasts` seconds nobody needs to keep it. Raises ValueError for a place that is not on Earth and for a
+        label that no phone shows whole; Rejected, Unanswered.
+        """
+        document = location_at(latitude, longitude, label, radius, lasts, entity=f"tel:{self.number}").emit()
+        return await self.send(
+            number, document, mode=mode, content_type=geolocation.CONTENT_TYPE, message_id=message_id
+        )
 
     async def fetch(self, info: FileInfo, path: Path, *, on_progress: Progress = unheard) -> Path:
         """Fetch a file that somebody sent (`Received.file`) to `path`, going on with what has come of it before.
