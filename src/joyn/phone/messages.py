@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from joyn.protocol import file_info, geolocation
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.errors import ParseError
 from joyn.protocol.file_info import FileInfo
+from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.geolocation import Location
 from joyn.protocol.sip.feature_tags import FeatureTags
 
@@ -147,7 +149,8 @@ class Received:
     `sender` and `recipient` are numbers (`+33639980001`), or URIs where there is no number. `headers` are the CPIM
     headers, empty for a plain one. `deferred` says that the network kept it for us (facts §4.8), `copy` that another
     phone of ours sent it. `requested` are the dispositions its sender asked for. `way` is how it came: `pager`,
-    `plain`, or in a `chat`: `invite`, `session`.
+    `plain`, or in a `chat`: `invite`, `session`; or `msrp`, for a file that came in a session of its own: it is at
+    `path`, `offer` is what its sender says of it, and `icon` its picture.
     """
 
     sender: str
@@ -163,6 +166,9 @@ class Received:
     answerer: Answerer | None = None
     displayed: bool = False
     chat: Chat | None = None
+    path: Path | None = None
+    offer: FileOffer | None = None
+    icon: bytes = b""
 
     @property
     def text(self) -> str:
