@@ -104,7 +104,7 @@ def test_a_file_goes_in_a_session_of_its_own(setup: str, photo: Path) -> None:
         assert invitation.media.max_size == len(DATA)
         assert invitation.icon == PNG
         said = {"transfer_id": "t7", "disposition": "attachment", "icon": "image@joyn.com"}
-        assert invitation.file == make_offer(name=photo.name, **said)
+        assert invitation.file == make_offer(name=photo.name, ranged=True, **said)
         assert (sent.message_id, sent.mode, sent.state) == ("t7", "msrp", "accepted")
         assert (moved[0], moved[-1], moved) == (0, len(DATA), sorted(moved))
         await files.server.wait_for("BYE")
@@ -141,6 +141,7 @@ def test_what_is_cut_is_gone_on_with_from_what_was_answered(photo: Path) -> None
         await phone.send_file(BOB, photo)
         offers = [file.invitation.file for file in files.taken if file.invitation and file.invitation.file]
         starts = [offer.start for offer in offers]
+        assert [offer.ranged for offer in offers] == [False, True, True]
         assert starts[0] == 0 < starts[1] < 150_000 < starts[2] < 220_000
         got = bytearray()
         for file, start in zip(files.taken, starts, strict=True):

@@ -32,6 +32,10 @@ ContentServer = Annotated[
     str,
     Parameter(help="Where files go, as the operator says (ftHTTPCSURI); if empty, port 8081 or 8444 of the server."),
 ]
+Over = Annotated[
+    Literal["auto", "http", "msrp"],
+    Parameter(help="To the content server, or in a session of its own; auto: as phones of this style do."),
+]
 Wait = Annotated[float, Parameter(help="Seconds to wait for `delivered`; 0 for none.")]
 To = Annotated[str, Parameter(help="Whom: a number as people write it, or a SIP URI.")]
 
@@ -52,7 +56,8 @@ class Subscription:
     country: Annotated[str, Parameter(help="ISO code of the country whose way of writing numbers is home.")] = "FR"
     username: Annotated[str, Parameter(help="The digest username; the number if not given.")] = ""
     style: Annotated[
-        Literal["cpm", "simple", "plain"], Parameter(help="Universal Profile, joyn, or no RCS at all.")
+        Literal["cpm", "simple", "rcse", "plain"],
+        Parameter(help="Universal Profile, joyn, joyn's first generation (files over MSRP alone), or no RCS at all."),
     ] = "cpm"
 
 
@@ -87,6 +92,7 @@ def send_file(
     *,
     content_server: ContentServer = "",
     thumbnail: Annotated[Path | None, Parameter(help="A small picture to show before the file is fetched.")] = None,
+    over: Over = "auto",
     wait: Wait = DEFAULT_WAIT,
     subscription: Subscription,
 ) -> int:
@@ -94,7 +100,9 @@ def send_file(
 
     What is stopped, with Ctrl-C or because the network is gone, is gone on with by the same command.
     """
-    return _send_file(subscription, to, phone_files.Sending(path=file, thumbnail=thumbnail), content_server, wait)
+    return _send_file(
+        subscription, to, phone_files.Sending(path=file, thumbnail=thumbnail, over=over), content_server, wait
+    )
 
 
 @app.command
@@ -148,15 +156,19 @@ def listen(
     count: Annotated[int, Parameter(help="End after so many messages; 0: never.")] = 0,
     seconds: Annotated[float, Parameter(help="End after so many seconds; 0: never.")] = 0.0,
     echo: Annotated[bool, Parameter(negative="", help="Send every text back to where it came from.")] = False,
-    files: Annotated[Path | None, Parameter(help="Fetch the files that come into this directory.")] = None,
+    files: Annotated[Path | None, Parameter(help="Keep the files that come in this directory.")] = None,
     subscription: Subscription,
 ) -> int:
-    """Print messages as they come, and tell their senders that they were displayed. Ctrl-C ends it."""
+    """Print messages as they come, and tell their senders that they were displayed. Ctrl-C ends it.
+
+    Files that come over MSRP are declined without a directory for them.
+    """
 
     if files is not None:
         phone_files.place(files)
 
     async def work(phone: Phone) -> int:
+        phone.on_file_progress = phone_files.Coming()
         print(f"{phone.number} is registered; Ctrl-C ends", file=sys.stderr)
         read = 0
         with contextlib.suppress(TimeoutError):
@@ -171,7 +183,7 @@ def listen(
                         break
         return 0
 
-    return _with(subscription, work, listening=True)
+    return _with(subscription, work, listening=True, directory=files)
 
 
 @app.command
@@ -272,12 +284,13 @@ def _with(
     *,
     listening: bool = False,
     content_server: str = "",
+    directory: Path | None = None,
     interrupted: int = 0,
 ) -> int:
     """Be that phone, registered, while `work` runs; its exit status, or `interrupted` after Ctrl-C."""
 
     async def all_of_it() -> int:
-        async with _registered(subscription, content_server, listening=listening) as phone:
+        async with _registered(subscription, content_server, directory, listening=listening) as phone:
             return await work(phone)
 
     with contextlib.suppress(KeyboardInterrupt):
@@ -286,7 +299,9 @@ def _with(
 
 
 @asynccontextmanager
-async def _registered(subscription: Subscription, content_server: str, *, listening: bool) -> AsyncIterator[Phone]:
+async def _registered(
+    subscription: Subscription, content_server: str, directory: Path | None, *, listening: bool
+) -> AsyncIterator[Phone]:
     from joyn.phone import Phone, Rejected, Unanswered
     from joyn.transport.tls import client_context
 
@@ -308,6 +323,7 @@ async def _registered(subscription: Subscription, content_server: str, *, listen
         receipts="delivered" if listening else "auto",
         instance=_instance(number, listening=listening),
         content_server=content_server,
+        directory=directory,
     )
     if not listening:
         phone.on_message = _print

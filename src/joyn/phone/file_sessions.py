@@ -97,8 +97,11 @@ class FileSessions:
 
     # Sending.
 
-    async def send(self, uri: str, upload: Upload, disposition: str) -> None:
-        """Bring a file to somebody, in as many sessions as it takes. Raises TransferFailed, OSError."""
+    async def send(self, uri: str, upload: Upload, disposition: str, *, begun: bool) -> None:
+        """Bring a file to somebody, in as many sessions as it takes; `begun` says that there may have been some before.
+
+        Raises TransferFailed, OSError.
+        """
         value = await asyncio.to_thread(hash_of, upload.path, SHA_1)
         offer = FileOffer(
             name=upload.name,
@@ -112,8 +115,11 @@ class FileSessions:
         attempts = Attempts(self._pause)
         while True:
             upload.check()
+            # With a range we ask how far it is; without one it begins anew.
+            offer = replace(offer, start=upload.there, ranged=begun)
+            begun = True
             try:
-                await self._attempt(uri, upload, replace(offer, start=upload.there, ranged=upload.there > 0))
+                await self._attempt(uri, upload, offer)
                 return
             except TransferFailed as failure:
                 await attempts.next(failure, upload.sent)

@@ -313,12 +313,12 @@ class Phone(Behaviour):
         Raises TransferFailed, OSError when the file cannot be read, Rejected, Unanswered.
         """
         if over == "msrp" or (over == "auto" and self.style.files == "msrp"):
-            tid = tid or message_id or ""
-            upload = await asyncio.to_thread(Upload.of, path, content_type, "", thumbnail, tid, on_progress)
+            name = tid or message_id or ""
+            upload = await asyncio.to_thread(Upload.of, path, content_type, "", thumbnail, name, on_progress)
             recipient = normalised(number)
             # The network knows it by the name that we give the transfer.
             sent = self._inbox.sending(recipient, upload.tid, "msrp")
-            await self._file_sessions.send(self._uri(recipient), upload, disposition)
+            await self._file_sessions.send(self._uri(recipient), upload, disposition, begun=bool(tid))
             self._inbox.accepted(sent)
             return sent
         infos = await self._files.upload(
