@@ -52,9 +52,8 @@ def play(
         async with (
             running() as server,
             ScriptedFiles(server, ALICE) as files,
-            make_phone(server, style="rcse", directory=directory, **settings) as phone,
+            make_phone(server, style="rcse", directory=directory, pause=pauses, **settings) as phone,
         ):
-            phone._file_sessions._pause = pauses
             await story(phone, files)
 
     asyncio.run(within())

@@ -67,7 +67,7 @@ class Content:
                 file.write(chance.randbytes(min(FLUSH, size - start)))
         return path
 
-    def phone(self, number: str, style: str = "cpm") -> Phone:
+    def phone(self, number: str, style: str = "cpm", *, reconnect: bool = True) -> Phone:
         instance = f"urn:uuid:00000000-0000-4000-8000-{number[-12:]:0>12}"
         server, password = self.operator.servers["tcp"], self.operator.password
         kept = self.directory / f"kept-{number}"
@@ -78,6 +78,8 @@ class Content:
             server=server,
             instance=instance,
             style=style,
+            reconnect=reconnect,
+            pause=self.pause,
             content_server=self.url,
             directory=kept,
         )
@@ -99,12 +101,14 @@ class Content:
         status = Path(f"/proc/{self.operator.process.pid}/status").read_text("ascii")
         return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
 
-    async def strike(self, number: int) -> None:
-        """Every other cut is a SIGKILL, the others are the connection's alone."""
+    async def strike(self, number: int, *phones: Phone) -> None:
+        """Every other cut is a SIGKILL, after which these phones come back; the others are the connection's alone."""
         if number % 2 == 0:
             self.back.clear()
             await asyncio.to_thread(self.operator.kill)
             await asyncio.to_thread(self.operator.start)
+            for phone in phones:
+                await phone.come_back()
             self.back.set()
 
 
@@ -197,8 +201,11 @@ def test_over_msrp_too_what_is_cut_again_and_again_comes_whole(content: Content,
 
     async def story(_proxy: CuttingProxy) -> None:
         sender, recipient = ("rcse", "cpm") if way == "up" else ("cpm", "rcse")
-        async with content.phone(BOB, recipient) as bob, content.phone(ALICE, sender) as alice:
-            content.media.plan(way, points, content.strike)
+        async with (
+            content.phone(BOB, recipient, reconnect=False) as bob,
+            content.phone(ALICE, sender, reconnect=False) as alice,
+        ):
+            content.media.plan(way, points, lambda number: content.strike(number, bob, alice))
             await alice.send_file(BOB, photo)
             received = await bob.receive(timeout=240)
             passed = content.media.up if way == "up" else content.media.down

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -56,7 +56,7 @@ class Phone(Behaviour):
     `msrps` whether they want MSRP over TLS; over WebSocket MSRP is active, and as safe as SIP. Phones that share a
     `radio` share its timers. `content_server` is where files go (ftHTTPCSURI, `https://files.example.net/content`); the
     user name and password are the same there. `directory` is where files are kept that come over MSRP, one that is
-    there; without one none is taken.
+    there; without one none is taken. `pause` waits for so many seconds before a transfer that was cut is tried again.
 
     `log` holds everything that happened. How it behaves towards what comes in, and the hooks, are in `Behaviour`.
     """
@@ -84,6 +84,7 @@ class Phone(Behaviour):
         radio: Radio | None = None,
         content_server: str = "",
         directory: Path | None = None,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         super().__init__(receipts)
         self.number = normalised(number)
@@ -121,14 +122,14 @@ class Phone(Behaviour):
             msrp_setup, msrps = "active", account.transport == "WSS"
         self._sessions = Sessions(self, line, inbox, self.log, self.style, self.number, setup=msrp_setup, secure=msrps)
         self._file_sessions = files = FileSessions(
-            self, line, inbox, self.log, self.number, setup=msrp_setup, secure=msrps, directory=directory
+            self, line, inbox, self.log, self.number, setup=msrp_setup, secure=msrps, directory=directory, pause=pause
         )
         self._sessions.on_file = files.on_invite
         shown = self.tags if self.style.plain else self.tags | CHAT
         line.user = Incoming(self, line, inbox, self._sessions, files, self.log, own=self.number, capabilities=shown)
         line.on_registered = self._correspondence.pay
         self._opening = asyncio.Lock()
-        self._files = FileTransfer(content_server, account.username, password, tls=tls)
+        self._files = FileTransfer(content_server, account.username, password, tls=tls, pause=pause)
 
     def __repr__(self) -> str:
         return f"<Phone {self.number}>"
