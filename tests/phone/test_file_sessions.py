@@ -17,6 +17,7 @@ from joyn.phone.file_sessions import MAX_FILE, MAX_TRANSFERS
 from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.headers import parse_name_addrs
+from joyn.transport.msrp import CONNECTION_LOST
 from phone.scripted_files import ScriptedFile, ScriptedFiles
 from phone.scripted_server import ALICE, BOB, make_phone, running
 from waiting import until
@@ -93,7 +94,9 @@ def test_a_phone_of_the_first_generation_says_that_it_takes_files_over_msrp_alon
 def test_a_file_goes_in_a_session_of_its_own(setup: str, photo: Path) -> None:
     async def story(phone: Phone, files: ScriptedFiles) -> None:
         moved: list[int] = []
-        sent = await phone.send_file(BOB, photo, thumbnail=PNG, tid="t7", on_progress=lambda at, _: moved.append(at))
+        sent = await phone.send_file(
+            BOB, photo, thumbnail=PNG, message_id="t7", on_progress=lambda at, _: moved.append(at)
+        )
         (file,) = files.taken
         assert file.data == DATA
         invitation = file.invitation
@@ -103,7 +106,7 @@ def test_a_file_goes_in_a_session_of_its_own(setup: str, photo: Path) -> None:
         assert invitation.media.max_size == len(DATA)
         assert invitation.icon == PNG
         said = {"transfer_id": "t7", "disposition": "attachment", "icon": "image@joyn.com"}
-        assert invitation.file == make_offer(name=photo.name, ranged=True, **said)
+        assert invitation.file == make_offer(name=photo.name, **said)
         assert (sent.message_id, sent.mode, sent.state) == ("t7", "msrp", "accepted")
         assert (moved[0], moved[-1], moved) == (0, len(DATA), sorted(moved))
         await files.server.wait_for("BYE")
@@ -267,7 +270,14 @@ def test_who_stops_sending_ends_the_session_and_another_process_goes_on(photo: P
         await files.server.wait_for("BYE")
         have = len(files.taken[0].data)
         assert 0 < have < len(DATA)
-        files.prepare = lambda _file: have
+
+        def prepare(file: ScriptedFile) -> int:
+            assert file.invitation is not None
+            assert file.invitation.file is not None
+            assert file.invitation.file.ranged  # it asks how far it is
+            return have
+
+        files.prepare = prepare
         async with make_phone(files.server, style="rcse") as second:
             await second.send_file(BOB, photo, tid="t")
         assert bytes(files.taken[0].data + files.taken[1].data) == DATA
@@ -370,6 +380,20 @@ def test_what_is_not_what_was_said_is_not_kept_and_comes_anew(kept: Path) -> Non
         again = await files.bring(make_offer())
         assert await again.stream(DATA) == 200
         assert (await phone.receive(timeout=5)).path is not None
+
+    play(story, kept)
+
+
+def test_what_the_disk_cannot_do_ends_the_session_and_refuses_nothing(kept: Path) -> None:
+    async def story(_phone: Phone, files: ScriptedFiles) -> None:
+        file = await files.bring(make_offer())
+        kept.rmdir()
+        sending = asyncio.ensure_future(file.stream(DATA))
+        await files.server.wait_for("BYE")
+        assert await sending == CONNECTION_LOST
+        kept.mkdir()
+        again = await files.bring(make_offer())
+        assert await again.stream(DATA) == 200
 
     play(story, kept)
 

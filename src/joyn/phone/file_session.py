@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -22,6 +23,10 @@ __all__ = ["FileSession", "Sending", "Taking", "hash_of"]
 
 HASHES: Final = {"sha-1": "sha1", "sha-256": "sha256"}
 """The hashes that are looked at, as RFC 5547 and as Python calls them; another is the sender's own affair."""
+
+
+class _Unwanted(Exception):
+    """What comes is not what was said, whenever it comes."""
 
 
 class FileSession:
@@ -79,7 +84,8 @@ class Taking(FileSession):
     """A file that comes, written to `part` as it does; `start` is where we want it to begin.
 
     When all of it is there and is what was said, it becomes `path`, and `on_whole` is told before the last byte is
-    answered. Without a part it is one that we have already: it is taken again and not kept.
+    answered. Without a part it is one that we have already: it is taken again and not kept. `on_give_up` is told when
+    it cannot be taken now and may be later.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class Taking(FileSession):
         start: int,
         *,
         on_whole: Callable[[Taking], None],
+        on_give_up: Callable[[Taking, str], None],
         on_progress: Callable[[FileOffer, int], None],
     ) -> None:
         super().__init__(offer)
@@ -97,13 +104,14 @@ class Taking(FileSession):
         self.start = start
         self._part = part
         self._on_whole = on_whole
+        self._on_give_up = on_give_up
         self._on_progress = on_progress
         self._pieces: deque[Piece] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._file: BinaryIO | None = None
         self._message_id = ""
         self._base = 0  # of the message: the byte of the file that its first one is
-        self._refused = False
+        self._refused = ""
 
     def on_piece(self, leg: MsrpLeg, piece: Piece) -> None:
         """Some bytes came; what is read ahead of the disk the session bounds."""
@@ -131,16 +139,18 @@ class Taking(FileSession):
             pieces = list(self._pieces)
             self._pieces.clear()
             try:
-                why = await asyncio.to_thread(self._keep, pieces)
+                if self._part is not None and not self._refused:
+                    await asyncio.to_thread(self._keep, self._part, pieces)
+            except _Unwanted as unwanted:
+                self._refused = str(unwanted)
             except OSError as error:
-                why = f"it cannot be written: {error.strerror}"
-            if why and not self._refused:
-                self._refused = True
-                self._close()
+                # What a disk cannot do now it can later: who refused it would be heard as wanting it never.
+                self._on_give_up(self, f"{error}")
+                break
             for piece in pieces:
                 if self._refused:
                     # RFC 4975 §10.5: the sender shall stop.
-                    self.media.refuse(piece, 413, "The file is not taken")
+                    self.media.refuse(piece, 413, self._refused)
                 else:
                     self._take(piece)
         self._writing = None
@@ -154,54 +164,47 @@ class Taking(FileSession):
             self._on_whole(self)
         self.media.take(piece)
 
-    def _keep(self, pieces: list[Piece]) -> str:
-        """Write these bytes, and finish the file with its last; why not, empty when all is well. Raises OSError."""
-        if self._part is None or self._refused:
-            return ""
+    def _keep(self, part: Path, pieces: list[Piece]) -> None:
+        """Write these bytes, and finish the file with its last. Raises _Unwanted, OSError."""
         for piece in pieces:
-            if piece.message_id != self._message_id and (why := self._begin(piece)):
-                return why
-            assert self._file is not None
+            if piece.message_id != self._message_id or self._file is None:
+                self._file = self._begin(part, piece)
             self._file.write(piece.data)
-        assert self._file is not None
-        self._file.flush()
-        return self._finish() if pieces[-1].last else ""
+        if self._file is not None:
+            self._file.flush()
+        if pieces[-1].last:
+            self._finish(part)
 
-    def _begin(self, first: Piece) -> str:
+    def _begin(self, part: Path, first: Piece) -> BinaryIO:
         """Find out where a message begins: its positions are its own, or those of the whole file."""
-        assert self._part is not None
-        size = self.offer.size or 0
-        self._message_id, self._base = first.message_id, self.start
-        if first.total is not None:
-            self._base = size - first.total
+        file = self._file or os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb")
+        self._message_id, self._file = first.message_id, file
+        self._base = self.start if first.total is None else (self.offer.size or 0) - first.total
         at = self._base + first.offset
-        if self._file is None:
-            self._file = os.fdopen(os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb")
-        if not 0 <= at <= os.fstat(self._file.fileno()).st_size:
-            return "a part of it is missing"
-        self._file.truncate(at)
-        return ""
+        if not 0 <= at <= os.fstat(file.fileno()).st_size:
+            raise _Unwanted("A part of it is missing")
+        file.truncate(at)
+        return file
 
-    def _finish(self) -> str:
+    def _finish(self, part: Path) -> None:
         """All is here: it gets its name, if it is what was said."""
-        assert self._part is not None
-        assert self._file is not None
-        os.fsync(self._file.fileno())
+        if self._file is not None:
+            os.fsync(self._file.fileno())
         self._close()
-        whole = self._part.stat().st_size == self.offer.size
+        whole = part.stat().st_size == self.offer.size
         for function, value in self.offer.hashes if whole else ():
-            whole = whole and (function not in HASHES or hash_of(self._part, function) == value)
+            whole = whole and (function not in HASHES or hash_of(part, function) == value)
         if not whole:
             # What is not what was said is begun anew, not gone on with.
-            self._part.unlink()
-            return "it is not what was said"
-        self._part.replace(self.path)
-        return ""
+            part.unlink()
+            raise _Unwanted("It is not what was said")
+        part.replace(self.path)
 
     def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what could not be written was told when it was
+                file.close()
 
 
 def hash_of(path: Path, function: str) -> str:

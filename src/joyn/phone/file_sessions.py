@@ -242,6 +242,7 @@ class FileSessions:
             None if known else part,
             start,
             on_whole=whole,
+            on_give_up=self._give_up,
             on_progress=lambda offer, here: self._behaviour.on_file_progress(offer, here),
         )
         taking.on_end = over
@@ -289,6 +290,10 @@ class FileSessions:
                 icon=icon,
             )
         )
+
+    def _give_up(self, taking: Taking, why: str) -> None:
+        self._journal.note("ignored", f"file: {why}")
+        self._spawn(self._leave(taking))
 
     # What else comes inside a dialog.
 

@@ -314,10 +314,10 @@ class Phone(Behaviour):
         Raises TransferFailed, OSError when the file cannot be read, Rejected, Unanswered.
         """
         if over == "msrp" or (over == "auto" and self.style.files == "msrp"):
-            name = tid or message_id or ""
-            upload = await asyncio.to_thread(Upload.of, path, content_type, "", thumbnail, name, on_progress)
+            args = (path, content_type, "", thumbnail, message_id or "", on_progress)
+            upload = await asyncio.to_thread(Upload.of, *args)
             recipient = normalised(number)
-            # The network knows it by the name that we give the transfer.
+            # The network knows the message by the name of its transfer, and what has come of it by what it selects.
             sent = self._inbox.sending(recipient, upload.tid, "msrp")
             await self._file_sessions.send(self._uri(recipient), upload, disposition, begun=bool(tid))
             self._inbox.accepted(sent)
