@@ -387,11 +387,11 @@ def test_what_is_not_what_was_said_is_not_kept_and_comes_anew(kept: Path) -> Non
 def test_what_the_disk_cannot_do_ends_the_session_and_refuses_nothing(kept: Path) -> None:
     async def story(_phone: Phone, files: ScriptedFiles) -> None:
         file = await files.bring(make_offer())
-        kept.rmdir()
+        await asyncio.to_thread(kept.rmdir)
         sending = asyncio.ensure_future(file.stream(DATA))
         await files.server.wait_for("BYE")
         assert await sending == CONNECTION_LOST
-        kept.mkdir()
+        await asyncio.to_thread(kept.mkdir)
         again = await files.bring(make_offer())
         assert await again.stream(DATA) == 200
 

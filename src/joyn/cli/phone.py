@@ -233,9 +233,10 @@ async def _became(sent: Sent, wait: float) -> int:
         return NO
     except Undelivered as undelivered:
         raise Trouble(f"the message was not delivered: {undelivered.state}") from None
-    first = sent.states[0][1]
-    for state, at in sent.states[1:]:
-        print(f"{state:<11}after {(at - first) * 1000:.1f} ms")
+    first = next(at for state, at in sent.states if state == "accepted")
+    for state, at in sent.states:
+        if state != "accepted":
+            print(f"{state:<11}after {max(at - first, 0.0) * 1000:.1f} ms")
     return 0
 
 

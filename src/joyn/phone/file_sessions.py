@@ -127,6 +127,7 @@ class FileSessions:
     async def _attempt(self, uri: str, upload: Upload, offer: FileOffer) -> None:
         """One session. Raises TransferFailed, OSError when the file cannot be read."""
         session = Sending(offer)
+        status = 0
         try:
             start = await self._invite(uri, upload, session)
             # What they have all of needs no message: it was the answer to it that was lost.
@@ -134,7 +135,10 @@ class FileSessions:
         except Rejected as rejected:
             raise _refused(upload.name, rejected) from rejected
         finally:
-            await self._leave(session)
+            if status == 200:
+                self._spawn(self._leave(session))  # the network has it: that is told first
+            else:
+                await self._leave(session)
         if status != 200:
             why = _WHY.get(status, "the session ended")
             raise TransferFailed(f"{upload.name}: {why} ({status})", status=status, again=status in _PASSING)
