@@ -183,12 +183,12 @@ def test_an_answer_that_names_no_byte_means_the_one_that_was_offered(photo: Path
     play(story)
 
 
-def test_what_the_server_has_all_of_is_not_sent_again(photo: Path) -> None:
+def test_of_what_the_server_has_the_last_byte_is_sent_for_its_answer(photo: Path) -> None:
     async def story(phone: Phone, files: ScriptedFiles) -> None:
         files.prepare = lambda _file: len(DATA)
         sent = await phone.send_file(BOB, photo)
         assert sent.state == "accepted"
-        assert files.taken[0].data == b""
+        assert files.taken[0].data == DATA[-1:]
 
     assert play(story) == []
 

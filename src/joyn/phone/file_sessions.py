@@ -130,8 +130,7 @@ class FileSessions:
         status = 0
         try:
             start = await self._invite(uri, upload, session)
-            # What they have all of needs no message: it was the answer to it that was lost.
-            status = 200 if start == upload.size else await session.send(upload, uuid.uuid4().hex, start)
+            status = await session.send(upload, uuid.uuid4().hex, start)
         except Rejected as rejected:
             raise _refused(upload.name, rejected) from rejected
         finally:
@@ -183,14 +182,16 @@ class FileSessions:
             active = connects(self._setup, remote.setup) == "offerer"
             # What the answer does not say is as it was offered.
             start = wanted.start if wanted is not None and wanted.ranged else session.offer.start
-            if start > (session.offer.size or 0):
+            size = session.offer.size or 0
+            if start > size:
                 raise ParseError("a file-range behind the file's end")
             await join(self._line, session.media, remote, active=active)
         except ParseError as error:
             raise Rejected(488, error.what) from error
         except OSError as error:
             raise Rejected(480, f"the session's connection failed: {error}") from error
-        return start
+        # Who has all of it answers the last byte alone: that the file is accepted is said in an answer.
+        return min(start, size - 1)
 
     # Taking.
 
