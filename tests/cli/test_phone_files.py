@@ -18,8 +18,9 @@ from cutting import CuttingProxy
 from edge.http.browser import open_office
 from edge.http.files_door import JPEG, PNG
 from joyn.cli import main
-from joyn.cli.phone_files import MAX_NAME, _unused, content_server_of, progress
+from joyn.cli.phone_files import MAX_COMING, MAX_NAME, Coming, _unused, content_server_of, progress
 from joyn.config import HttpListener, MsrpListener
+from joyn.protocol.file_transfer import FileOffer
 from phone.node import ALICE, PASSWORD, make_phone
 from phone.recordings import make_amr
 from ports import free_port
@@ -233,6 +234,16 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     told = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "a [b].jpg" in told
     assert "4.0/4.0 MB" in told
+
+
+def test_of_so_many_files_that_come_at_once_it_is_told_how_far_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    coming = Coming()
+    for number in range(MAX_COMING + 10):
+        coming(FileOffer(name="a.jpg", size=100, transfer_id=str(number)), 10)
+    assert len(coming._lines) == MAX_COMING
+    coming(FileOffer(name="a.jpg", size=100, transfer_id=str(number)), 100)
+    assert len(coming._lines) == MAX_COMING - 1
+    assert capsys.readouterr().err.endswith("a.jpg  10 bytes of 100 bytes\na.jpg  100 bytes of 100 bytes\n")
 
 
 def test_the_content_server_is_looked_for_where_joyn_init_puts_it() -> None:

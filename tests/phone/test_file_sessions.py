@@ -13,7 +13,7 @@ import pytest
 from edge.http.files_door import JPEG, PNG
 from joyn.phone import Phone, TransferFailed
 from joyn.phone.attempts import TRIES
-from joyn.phone.file_sessions import MAX_FILE, MAX_TRANSFERS
+from joyn.phone.file_sessions import MAX_DONE, MAX_FILE, MAX_TRANSFERS
 from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.headers import parse_name_addrs
@@ -409,6 +409,18 @@ def test_what_comes_again_is_told_once(kept: Path) -> None:
         assert received.path.read_bytes() == DATA
         with pytest.raises(TimeoutError):
             await phone.receive(timeout=0.1)
+
+    play(story, kept)
+
+
+def test_so_many_files_are_known_when_they_come_again(kept: Path) -> None:
+    async def story(phone: Phone, files: ScriptedFiles) -> None:
+        done = phone._file_sessions._done
+        done.update(dict.fromkeys(map(str, range(MAX_DONE))))
+        file = await files.bring(make_offer())
+        assert await file.stream(DATA) == 200
+        assert len(done) == MAX_DONE
+        assert "0" not in done
 
     play(story, kept)
 

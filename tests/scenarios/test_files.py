@@ -120,6 +120,15 @@ def content(tmp_path: Path) -> Iterator[Content]:
     made.operator.stop()
 
 
+@pytest.fixture(scope="module")
+def kept_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Content]:
+    """One that serves several stories, as nobody kills it."""
+    made = Content(tmp_path_factory.mktemp("kept_up"))
+    made.operator.start()
+    yield made
+    made.operator.stop()
+
+
 def play(content: Content, story: Callable[[CuttingProxy], Awaitable[None]]) -> None:
     """Between phones and node are two proxies: `story` has the one of the content server, `media` that of MSRP."""
 
@@ -172,8 +181,11 @@ def test_a_large_file_waits_for_who_is_offline(content: Content) -> None:
 @pytest.mark.parametrize("there", [True, False], ids=["online", "offline"])
 @pytest.mark.parametrize("to", ["http", "msrp"])
 @pytest.mark.parametrize("of", ["http", "msrp"])
-def test_phones_of_both_kinds_send_each_other_files(content: Content, of: str, to: str, there: bool) -> None:
-    photo = content.make("photo.jpg.bin", SMALL)
+def test_phones_of_both_kinds_send_each_other_files(
+    kept_up: Content, tmp_path: Path, of: str, to: str, there: bool
+) -> None:
+    content, name = kept_up, f"{of}-{to}-{there}.bin"
+    photo = content.make(name, SMALL)
     styles = {"http": "cpm", "msrp": "rcse"}
 
     async def story(_proxy: CuttingProxy) -> None:
@@ -185,10 +197,10 @@ def test_phones_of_both_kinds_send_each_other_files(content: Content, of: str, t
                 assert not sent.reached("delivered")
                 await bob.register()
             received = await bob.receive(timeout=20)
-            got = await fetched(bob, received, content.directory / "got")
-            await sent.delivered(timeout=5)
+            got = await fetched(bob, received, tmp_path / "got")
+            await sent.delivered(timeout=10)
         assert (received.path is not None) == (to == "msrp")
-        assert (received.offer or received.file).name == photo.name  # type: ignore[union-attr]  # one of them
+        assert (received.offer or received.file).name == name  # type: ignore[union-attr]  # one of them
         assert digest(got) == digest(photo)
 
     play(content, story)

@@ -133,7 +133,7 @@ class Coming:
         """So many bytes of it are here."""
         size = offer.size or 0
         which = (offer.transfer_id, offer.name, size)
-        if len(self._lines) > MAX_COMING:
+        if which not in self._lines and len(self._lines) == MAX_COMING:
             del self._lines[next(iter(self._lines))]  # it never came to its end
         self._lines.setdefault(which, _lines(plain(offer.name or "file")))(here, size)
         if here >= size:
