@@ -5,7 +5,6 @@ import pytest
 
 from edge.http.files_door import Sender, at_content
 from joyn.phone.recordings import MAX_FRAMES, audio_type, recorded_seconds
-from joyn.protocol.file_info import FileInfo
 from phone.node import ALICE, BOB, make_phone
 from phone.recordings import make_amr, make_wav
 from phone.scripted_server import make_phone as make_lonely_phone
@@ -106,20 +105,3 @@ def test_what_is_no_recording_or_has_no_length_is_not_sent_as_one(tmp_path: Path
             assert not server.of("MESSAGE")
 
     asyncio.run(story())
-
-
-@pytest.mark.parametrize(
-    ("said", "voice"),
-    [
-        ({}, True),
-        ({"content_type": "Audio/MP4; codecs=1"}, True),
-        ({"content_type": "video/mp4"}, False),
-        ({"disposition": "attachment"}, False),
-        ({"playing_length": None}, False),
-        ({"playing_length": 0}, True),
-        ({"type": "thumbnail"}, False),
-    ],
-)
-def test_a_voice_message_is_sound_to_be_played_whose_length_is_said(said: dict[str, object], voice: bool) -> None:
-    fields = {"content_type": "audio/amr", "disposition": "render", "playing_length": 12}
-    assert FileInfo(size=1, url="http://h/f", **{**fields, **said}).voice is voice  # type: ignore[arg-type]  # by name
