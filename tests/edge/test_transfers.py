@@ -171,6 +171,38 @@ def test_bytes_that_are_here_may_be_sent_again(start: int) -> None:
     meets(story, **FILES)
 
 
+def test_who_does_not_know_how_far_it_was_is_told() -> None:
+    async def story(door: Door) -> None:
+        data = JPEG + os.urandom(50_000)
+        async with door.stranger() as carol:
+            await carol.register()
+            await cut(door, carol, data, 70_000)
+            sending = Sending(door, carol, data)
+            assert (await sending.offer(file_selector=selector(data), file_range="1-*")).status == 200
+            assert sending.attributes["file-range"] == "70001-*"
+            await sending.connect()
+            assert set(await sending.send(70_000)) == {200}
+            assert await came(door) == data
+
+    meets(story, **FILES)
+
+
+def test_who_asks_for_a_file_that_is_here_sends_its_last_byte_and_it_is_one_message() -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as carol:
+            await carol.register()
+            for start, said in ((0, {}), (len(JPEG) - 1, {"file_range": "1-*"})):
+                sending = Sending(door, carol, transfer_id="a-transfer-that-is-repeated")
+                assert (await sending.offer(**said)).status == 200
+                assert sending.attributes.get("file-range", "1-*") == f"{start + 1}-*"
+                await sending.connect()
+                assert set(await sending.send(start)) == {200}
+                assert await came(door) == JPEG
+            assert len(await entries_of(door)) == 1
+
+    meets(story, **FILES)
+
+
 def test_who_would_go_on_beyond_what_is_here_is_told_where_it_ends() -> None:
     async def story(door: Door) -> None:
         data = JPEG + os.urandom(50_000)

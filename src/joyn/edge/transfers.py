@@ -161,7 +161,10 @@ class TransferDoor:
         assert offer.file is not None
         # More may be here than the sender knows: what it sends again is let pass. Where it would begin beyond that, the
         # answer's file-range says what is wanted; who does not heed it sends another number of bytes, and is told so.
-        start = min(offer.file.start, arriving.received)
+        # And who goes on from the first byte does not know how far it was: it is told. A last byte is always wanted,
+        # as its answer says that the message is in the mailbox.
+        asks = described.resumed and not offer.file.start
+        start = min(described.size - 1 if asks else offer.file.start, arriving.received)
         incoming = _Incoming(arriving, described, start)
         try:
             leg = self._leg(inbound, caller, offer, peer, incoming)
