@@ -223,6 +223,12 @@ export class JoynClient implements model.Client {
     if (stranger) await this.#tellRead(id);
   }
 
+  async sendLocation(id: Aor, place: Omit<model.Place, "until">): Promise<void> {
+    const { stranger } = await this.#view.conversation(id);
+    await this.#correspondence.sendLocation(id, place);
+    if (stranger) await this.#tellRead(id);
+  }
+
   content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }> {
     return new Live(async () => (await this.#db.contents.get([id, message])) ?? {}, {});
   }
