@@ -30,6 +30,7 @@ STATES = (
     "number bad-number too-many code code-wrong code-expired locked terms provisioning provisioning-slow not-eligible "
     "operator-unknown signed-out empty list conversation unread stored delivery not-on-joyn stranger new blocked "
     "offline many files info contacts dialog-new dialog-keys dialog-emoji dialog-files dialog-viewer "
+    "voice location menu-attach dialog-location dialog-location-blocked "
     "settings settings-profile settings-privacy settings-notifications settings-appearance settings-language "
     "settings-devices settings-help"
 ).split()
@@ -132,7 +133,7 @@ def test_state(state: str, desk: Page, phone: Page, tmp_path: Path) -> None:
         _shot(shown, f"{state}-{size}", tmp_path)
 
 
-@pytest.mark.parametrize("state", ["conversation", "delivery", "files", "number", "settings-devices"])
+@pytest.mark.parametrize("state", ["conversation", "delivery", "files", "voice", "location", "number", "settings-devices"])
 @pytest.mark.parametrize("query", ["theme=dark", "lang=fr", "operator=orange", "operator=sfr&theme=dark", "dir=rtl"])
 def test_looks(state: str, query: str, desk: Page, phone: Page, tmp_path: Path) -> None:
     for page, size in ((desk, "desk"), (phone, "phone")):
