@@ -133,7 +133,9 @@ def test_state(state: str, desk: Page, phone: Page, tmp_path: Path) -> None:
         _shot(shown, f"{state}-{size}", tmp_path)
 
 
-@pytest.mark.parametrize("state", ["conversation", "delivery", "files", "voice", "location", "number", "settings-devices"])
+@pytest.mark.parametrize(
+    "state", ["conversation", "delivery", "files", "voice", "location", "number", "settings-devices"]
+)
 @pytest.mark.parametrize("query", ["theme=dark", "lang=fr", "operator=orange", "operator=sfr&theme=dark", "dir=rtl"])
 def test_looks(state: str, query: str, desk: Page, phone: Page, tmp_path: Path) -> None:
     for page, size in ((desk, "desk"), (phone, "phone")):

@@ -398,7 +398,7 @@ export default {
   "place.again": "Try again",
   "place.label": "What is here",
   "place.label.hint": "Sent with your location, if you like.",
-  "place.hour": "{name} sees it for one hour. Nobody else is asked for a map.",
+  "place.hour": "{name} sees it for one hour. No map service is told.",
   "place.send": "Send location",
   "place.within": "Within {distance}",
   "place.map": "Open map",

@@ -404,7 +404,7 @@ const fr: Record<keyof typeof en, string> = {
   "place.again": "Réessayer",
   "place.label": "Ce qui se trouve ici",
   "place.label.hint": "Envoyé avec votre position, si vous voulez.",
-  "place.hour": "{name} la voit pendant une heure. Aucune carte n’est demandée à personne d’autre.",
+  "place.hour": "{name} la voit pendant une heure. Aucun service de cartes n’en sait rien.",
   "place.send": "Envoyer la position",
   "place.within": "À {distance} près",
   "place.map": "Ouvrir la carte",

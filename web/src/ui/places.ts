@@ -28,7 +28,7 @@ export function placeText({ latitude, longitude }: Point, language: string, t: S
 export function distance(metres: number, language: string): string {
   const far = metres >= 1000;
   const options = { style: "unit", unit: far ? "kilometer" : "meter", maximumFractionDigits: far ? 1 : 0 } as const;
-  return new Intl.NumberFormat(language, options).format(far ? metres / 1000 : Math.ceil(metres));
+  return new Intl.NumberFormat(language, options).format(far ? Math.ceil(metres / 100) / 10 : Math.ceil(metres));
 }
 
 /** How a place is drawn: pixels of its circle, pixels from line to line, and the metres between them. */

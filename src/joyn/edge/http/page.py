@@ -23,9 +23,9 @@ __all__ = ["CLIENT_PATHS", "PageDoor", "built_client"]
 CLIENT_PATHS: Final = ("/", "/c/{tail:.*}", "/calls", "/contacts", "/settings{tail:.*}", "/sign-in")
 """What the client shows by itself (design §2): all are index.html."""
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src blob:; "
-    "font-src 'self'; connect-src 'self'{sockets}{files}; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-src {frames}; frame-ancestors {ancestors}"
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "media-src blob:; font-src 'self'; connect-src 'self'{sockets}{files}; worker-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-src {frames}; frame-ancestors {ancestors}"
 )
 # A voice message is recorded and a place is told when somebody presses for it; a photo is taken by the phone's own
 # camera, which asks for no permission of the page.
