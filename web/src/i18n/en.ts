@@ -372,7 +372,7 @@ export default {
   "voice.record": "Record a voice message",
   "voice.recording": "Recording a voice message",
   "voice.opening": "Waiting for the microphone…",
-  "voice.slide": "Slide to cancel",
+  "voice.aside": "Cancel",
   "voice.lock": "Go on without holding",
   "voice.locked": "Recording goes on until you stop it.",
   "voice.stop": "Stop and listen",

@@ -378,7 +378,7 @@ const fr: Record<keyof typeof en, string> = {
   "voice.record": "Enregistrer un message vocal",
   "voice.recording": "Enregistrement d’un message vocal",
   "voice.opening": "En attente du micro…",
-  "voice.slide": "Glissez pour annuler",
+  "voice.aside": "Annuler",
   "voice.lock": "Continuer sans maintenir",
   "voice.locked": "L’enregistrement continue jusqu’à ce que vous l’arrêtiez.",
   "voice.stop": "Arrêter et écouter",
