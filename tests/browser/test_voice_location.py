@@ -298,19 +298,29 @@ def test_a_phone_s_voice_message_plays_or_is_a_file_that_says_why_not(
     speech.write_bytes(b"#!AMR\n" + (b"\x3c" + bytes(range(31))) * 50)
     wave = tone(tmp_path / "tone.wav", 4)
 
+    noise = tmp_path / "noise.wav"
+    noise.write_bytes(bytes(range(256)) * 40)
+
     async def talk(alice: Phone) -> None:
         await say(place, alice, wave, "audio/wav", 4)
         await say(place, alice, speech, "audio/amr", 7)
+        await say(place, alice, noise, "audio/wav", 9)
 
     on_a_phone(place, talk).result(30)
-    bob.until(lambda: voices(bob) == ["Voice message · 0:04", "Voice message · 0:07"], lambda: str(voices(bob)))
+    said = ["Voice message · 0:04", "Voice message · 0:07", "Voice message · 0:09"]
+    bob.until(lambda: voices(bob) == said, lambda: str(voices(bob)))
     card = bob.page.get_by_role("article", name="Voice message · 0:07")
-    card.get_by_text("Voice message, which this browser can’t play. Save it to hear it elsewhere.").wait_for()
+    why_not = "Voice message, which this browser can’t play. Save it to hear it elsewhere."
+    card.get_by_text(why_not).wait_for()
     save = card.get_by_role("button", name="Save speech.amr")
     with bob.page.expect_download() as coming:
         save.click()
     coming.value.save_as(tmp_path / "got.amr")
     assert (tmp_path / "got.amr").read_bytes() == speech.read_bytes()
+    other = bob.page.get_by_role("article", name="Voice message · 0:09")
+    other.get_by_role("button", name="Play voice message").click()
+    other.get_by_text(why_not).wait_for()
+    other.get_by_role("button", name="Save noise.wav").wait_for()
     button(bob, "Play voice message").click()
     bob.until(lambda: any(at > 0.2 for at, _ in bob.page.evaluate(PLAYING)), "it plays")
 
