@@ -88,13 +88,12 @@ export class JoynClient implements model.Client {
     const content = new ContentServer(environment, http);
     const makeEngine = (events: EngineEvents) => new Engine(environment, http, content, db, threads, loadSip, events);
     const tabs = new Tabs(environment, db, makeEngine);
-    const { inbox } = tabs.engine;
     this.#environment = environment;
     this.#db = db;
     this.#http = http;
     this.#threads = threads;
     this.#tabs = tabs;
-    this.#inbox = inbox;
+    this.#inbox = tabs.engine.inbox;
     this.#view = new View(db, this.#numbers, tabs.presence, now);
     this.#index = new SearchIndex(db);
     this.#finder = new Finder(db, http, this.#view, this.#numbers, this.#index, tabs);
@@ -203,13 +202,14 @@ export class JoynClient implements model.Client {
 
   async send(id: Aor, text: string, reply?: string): Promise<void> {
     this.#drafts.get(id)?.();
-    const { stranger } = await this.#view.conversation(id);
-    await this.#correspondence.send(id, text, reply);
-    if (stranger) await this.#tellRead(id);
+    await this.#answer(id, () => this.#correspondence.send(id, text, reply));
   }
 
-  /** A stranger has been answered: what was read before is told now. */
-  async #tellRead(id: Aor): Promise<void> {
+  /** Writes to somebody; a stranger has been answered by that, and is told now what was read before. */
+  async #answer(id: Aor, write: () => Promise<void>): Promise<void> {
+    const { stranger } = await this.#view.conversation(id);
+    await write();
+    if (!stranger) return;
     const { readReceipts } = await this.#db.readSettings(this.#defaults);
     if (!readReceipts) return;
     const rows = await this.#db.messages.where({ conversation: id, unseen: 0 }).toArray();
@@ -217,10 +217,12 @@ export class JoynClient implements model.Client {
     this.#tabs.ask({ do: "wake" });
   }
 
-  async sendFiles(id: Aor, files: readonly model.Outgoing[]): Promise<void> {
-    const { stranger } = await this.#view.conversation(id);
-    await this.#correspondence.sendFiles(id, files);
-    if (stranger) await this.#tellRead(id);
+  sendFiles(id: Aor, files: readonly model.Outgoing[]): Promise<void> {
+    return this.#answer(id, () => this.#correspondence.sendFiles(id, files));
+  }
+
+  sendLocation(id: Aor, place: Omit<model.Place, "until">): Promise<void> {
+    return this.#answer(id, () => this.#correspondence.sendLocation(id, place));
   }
 
   content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }> {
@@ -322,9 +324,8 @@ export class JoynClient implements model.Client {
   async block(id: Aor, blocked: boolean): Promise<void> {
     const session = await this.#db.session();
     const before = await this.#view.blocked();
-    const after = new Set(before);
-    if (blocked) after.add(id);
-    else after.delete(id);
+    const others = [...before].filter((one) => one !== id);
+    const after = new Set(blocked ? [...others, id] : others);
     const show = (ids: Set<Aor>) => this.#db.during(session, () => this.#db.setFact("blocked", [...ids]));
     if (!(await show(after))) return;
     try {
@@ -337,11 +338,8 @@ export class JoynClient implements model.Client {
 
   async report(id: Aor): Promise<void> {
     const rows = await this.#db.newest(id, 10 * REPORTED);
-    const theirs = rows.filter(({ own, kind }) => !own && kind !== "note").slice(0, REPORTED);
-    await this.#http.report(
-      id,
-      theirs.map((row) => row.id),
-    );
+    const theirs = rows.filter(({ own, kind }) => !own && kind !== "note").map((row) => row.id);
+    await this.#http.report(id, theirs.slice(0, REPORTED));
   }
 
   async name(id: Aor, name: string): Promise<void> {

@@ -5,7 +5,17 @@
  */
 
 import Dexie, { type Table } from "dexie";
-import type { Aor, Conversation, DeliveryState, FailureReason, FileLimits, Message, Operator, Settings } from "./model";
+import type {
+  Aor,
+  Conversation,
+  DeliveryState,
+  FailureReason,
+  FileLimits,
+  Message,
+  Operator,
+  Place,
+  Settings,
+} from "./model";
 
 export interface MessageRow {
   conversation: Aor;
@@ -19,7 +29,7 @@ export interface MessageRow {
   /** When it came, by our clock, or by the server's when the history says it. Nothing of it is the sender's to choose. */
   arrived: number;
   kind: Message["kind"];
-  /** As it is now; `original` as it came. Of a file its name, and the document that tells of it. */
+  /** As it is now; `original` as it came. Of a file its name, of a place its label, and the document that tells of it. */
   text: string;
   original: string;
   state: DeliveryState;
@@ -27,6 +37,8 @@ export interface MessageRow {
   reached: Partial<Record<DeliveryState, number>>;
   /** What the message stands for, if it is of the kind `file`. */
   file?: FileRow;
+  /** The same of the kind `location`. */
+  place?: Place;
   reply?: string;
   editedAt?: number;
   earlier?: string[];
@@ -50,8 +62,9 @@ export interface FileRow {
   url: string;
   until: number;
   preview?: { url: string; size: number };
-  /** It is a voice message of this length. */
+  /** It is a voice message: see `SharedFile`. */
   seconds?: number;
+  wave?: readonly number[];
   /** All of it is on this device. */
   here: boolean;
 }

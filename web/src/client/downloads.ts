@@ -1,7 +1,7 @@
 /**
  * Downloads: what is looked at is fetched, into the database and from where it was cut.
  *
- * Design §7: thumbnails and small pictures come by themselves, the rest when somebody wants it. Only the operator's own
+ * Design §7: thumbnails, small pictures and small voice messages come by themselves, the rest when somebody wants it. Only the operator's own
  * content server is asked: a link of a stranger's would tell them who looks, and when.
  */
 
@@ -11,7 +11,7 @@ import type { Database, FileRow } from "./database";
 import type { Environment } from "./environment";
 import { Meter } from "./meter";
 import type { Aor, Moving } from "./model";
-import { isPicture, MAX_PREVIEW, SMALL } from "./shared-file";
+import { comesByItself, isPicture, MAX_PREVIEW } from "./shared-file";
 
 /** Bytes after which what came is kept. */
 export const PIECE = 1024 * 1024;
@@ -47,7 +47,7 @@ export class Downloads {
     if (file === undefined || file.here || this.#asked.has(id) || !(await this.#fetchable(file))) return;
     this.#asked.add(id);
     if (file.preview !== undefined && file.preview.size <= MAX_PREVIEW) await this.#preview(conversation, id, file);
-    if (!isPicture(file.type) || file.size > SMALL) return;
+    if (!comesByItself(file)) return;
     try {
       await this.fetch(conversation, id);
     } catch (error) {

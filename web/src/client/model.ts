@@ -38,15 +38,17 @@ export interface Message {
   conversation: Aor;
   own: boolean;
   at: number;
-  kind: "text" | "file" | "deleted" | "unsupported" | "note";
-  /** Of a file its name. */
+  kind: "text" | "file" | "location" | "deleted" | "unsupported" | "note";
+  /** Of a file its name, of a place its label. */
   text: string;
   /** It is of the kind `file`. */
   file?: SharedFile;
+  /** It is of the kind `location`. */
+  place?: Place;
   state: DeliveryState;
   failure?: FailureReason;
   /** The message this one answers: `found` is absent when it is not here any more. */
-  reply?: { id: string; found?: { own: boolean; text: string } };
+  reply?: { id: string; found?: { own: boolean } & Gist };
   reactions: Reaction[];
   editedAt?: number;
   /** Texts before the last edit, oldest first. */
@@ -55,6 +57,25 @@ export interface Message {
   reached: Partial<Record<DeliveryState, number>>;
   /** What may be done with it now. */
   can: { edit: boolean; deleteForEveryone: boolean; cancelSending: boolean; retry: boolean };
+}
+
+/** What there is to say of a message where it cannot be shown. */
+export interface Gist {
+  kind: Message["kind"];
+  text: string;
+  /** It is a voice message of this length, as far as that is known. */
+  seconds?: number;
+}
+
+/** Where somebody is, or was until `until`: then nobody may have it any more (RFC 4119 §2.2.2). */
+export interface Place {
+  /** Degrees of WGS 84. */
+  latitude: number;
+  longitude: number;
+  /** Metres around it; 0 when that is not known. */
+  radius: number;
+  label: string;
+  until: number;
 }
 
 /** A file in a conversation; sizes in bytes. */
@@ -67,8 +88,10 @@ export interface SharedFile {
   picture: boolean;
   /** Until when it can be fetched. */
   until: number;
-  /** It is a voice message of this length. */
+  /** It is a voice message of this length; 0 when nobody says how long it is. */
   seconds?: number;
+  /** How loud it is from its beginning to its end, 0 to 1; only of what was recorded on this device. */
+  wave?: readonly number[];
   /**
    * Ours: waiting to be uploaded (or being so: see `Client.moving`), paused, failed. All of it on this device; to be
    * fetched; or not to be had any more.
@@ -90,6 +113,9 @@ export interface Outgoing {
   type: string;
   /** A small JPEG. */
   preview?: Blob;
+  /** Of a voice message, as in `SharedFile`. */
+  seconds?: number;
+  wave?: readonly number[];
 }
 
 /** Largest file that the operator takes, and the size from which people are asked first, in bytes. */
@@ -98,6 +124,8 @@ export interface FileLimits {
   warnAbove: number;
 }
 
+/** Characters of the label of a place (facts §7). */
+export const MAX_LABEL = 100;
 /** Conversations that may be pinned (design §4). */
 export const MAX_PINNED = 5;
 
@@ -114,6 +142,8 @@ export interface Conversation {
     kind: Message["kind"];
     /** The media type of a file. */
     file?: string;
+    /** Of a voice message, as in `SharedFile`. */
+    seconds?: number;
   };
   at: number;
   unread: number;
@@ -259,9 +289,11 @@ export interface Client {
   moving: Readable<ReadonlyMap<string, Moving>>;
   /** Each becomes a message, which leaves when its file has been uploaded; what is written meanwhile overtakes it. */
   sendFiles(id: Aor, files: readonly Outgoing[]): Promise<void>;
+  /** Tells where the person is, for an hour. */
+  sendLocation(id: Aor, place: Omit<Place, "until">): Promise<void>;
   /** What is on this device of a file: all of it, and a small picture. */
   content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }>;
-  /** The message is on the screen: small pictures come by themselves. */
+  /** The message is on the screen: small pictures and voice messages come by themselves. */
   lookAtFile(id: Aor, message: string): Promise<void>;
   /** Fetches a file. Rejects when it is not to be had. */
   fetchFile(id: Aor, message: string): Promise<void>;

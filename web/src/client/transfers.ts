@@ -6,6 +6,7 @@
  * does: `leader.ts`.
  */
 
+import { buildFileInfo } from "../protocol/file-info";
 import type { ContentServer } from "./content";
 import { passes, TransferProblem, type Uploaded } from "./content";
 import type { Database, MessageRow, TransferRow } from "./database";
@@ -15,7 +16,7 @@ import { HttpProblem } from "./http";
 import { Meter } from "./meter";
 import type { FailureReason, Moving } from "./model";
 import { KEEP_FOR } from "./outbox";
-import { factsOf, isPicture, SMALL } from "./shared-file";
+import { asVoice, comesByItself, factsOf } from "./shared-file";
 import type { Threads } from "./threads";
 
 /** Uploads at one time: one that is large keeps no photo waiting. */
@@ -151,13 +152,14 @@ export class Uploads {
   }
 
   /** It is there: the message leaves. */
-  async #finish({ conversation, id, file }: MessageRow, { document, infos }: Uploaded): Promise<void> {
+  async #finish({ conversation, id, file }: MessageRow, uploaded: Uploaded): Promise<void> {
+    const { document, infos } = file?.seconds === undefined ? uploaded : voiced(uploaded, file.seconds);
     const { db, now } = { db: this.#db, now: this.#environment.now() };
     await db.transaction("rw", db.tables, async () => {
       if ((await db.transfers.get([conversation, id])) === undefined) return; // taken back in this very moment
       const facts = factsOf(infos);
       // What is large is not kept twice: it can be fetched like any other.
-      const here = file !== undefined && isPicture(file.type) && file.size <= SMALL;
+      const here = file !== undefined && comesByItself(file);
       if (!here) await db.contents.update([conversation, id], (row: { whole?: Blob }) => void delete row.whole);
       await db.messages.update([conversation, id], {
         file: { ...file, ...facts, name: file?.name ?? facts.name, here },
@@ -194,6 +196,12 @@ export class Uploads {
     this.#stopTimer();
     this.#stopTimer = this.#environment.after(wait, () => void this.wake());
   }
+}
+
+/** The server knows of a sound, not that it is a message. */
+function voiced({ infos }: Uploaded, seconds: number): Uploaded {
+  const said = asVoice(infos, seconds);
+  return { document: buildFileInfo(said), infos: said };
 }
 
 function reasonOf(error: unknown): FailureReason {

@@ -8,7 +8,7 @@ import {
   type MessageRow,
   type TransferRow,
 } from "./database";
-import type { Aor, Contact, Conversation, Message, Reaction, Settings, SharedFile } from "./model";
+import type { Aor, Contact, Conversation, Gist, Message, Reaction, Settings, SharedFile } from "./model";
 import type { Numbers } from "./numbers";
 import { isPicture } from "./shared-file";
 import { EDIT_WINDOW } from "./threads";
@@ -111,7 +111,7 @@ export class View {
   #message(row: MessageRow, found: Map<string, MessageRow>, own: Aor, upload?: TransferRow): Message {
     const target = row.reply === undefined ? undefined : found.get(row.reply);
     const quoted =
-      target === undefined || target.kind === "deleted" ? {} : { found: { own: target.own, text: target.text } };
+      target === undefined || target.kind === "deleted" ? {} : { found: { own: target.own, ...gistOf(target) } };
     return {
       id: row.id,
       conversation: row.conversation,
@@ -120,6 +120,7 @@ export class View {
       kind: row.kind,
       text: row.text,
       ...(row.file === undefined ? {} : { file: sharedFile(row.file, upload, this.#now()) }),
+      ...(row.place === undefined ? {} : { place: row.place }),
       state: row.state,
       ...(row.failure === undefined ? {} : { failure: row.failure }),
       ...(row.reply === undefined ? {} : { reply: { id: row.reply, ...quoted } }),
@@ -135,7 +136,7 @@ export class View {
 /** What the person may do with a message now. */
 export function canBeDone(row: MessageRow, now: number): Message["can"] {
   const left = row.own && row.state !== "pending" && row.state !== "failed";
-  const said = row.kind === "text" || row.kind === "file";
+  const said = row.kind === "text" || row.kind === "file" || row.kind === "location";
   const changeable = left && said && now <= row.arrived + EDIT_WINDOW;
   return {
     edit: changeable && row.kind === "text",
@@ -145,9 +146,19 @@ export function canBeDone(row: MessageRow, now: number): Message["can"] {
   };
 }
 
+/** What a message says in short. */
+export function gistOf({ kind, text, file }: Pick<MessageRow, "kind" | "text" | "file">): Gist {
+  return { kind, text, ...(file?.seconds === undefined ? {} : { seconds: file.seconds }) };
+}
+
 /** A file with what may be done about it. */
-function sharedFile({ name, size, type, until, seconds, here }: FileRow, upload: TransferRow | undefined, now: number) {
-  const facts = { name, size, type, until, picture: isPicture(type), ...(seconds === undefined ? {} : { seconds }) };
+function sharedFile(
+  { url: _, preview: _preview, here, ...said }: FileRow,
+  upload: TransferRow | undefined,
+  now: number,
+) {
+  const { type, until } = said;
+  const facts = { ...said, picture: isPicture(type) };
   const state = upload?.failed ? "failed" : upload?.paused ? "paused" : upload ? "waiting" : undefined;
   return { ...facts, state: state ?? (here ? "here" : until <= now ? "gone" : "there") } satisfies SharedFile;
 }

@@ -1,6 +1,6 @@
 /** Made-up people and messages for the scripted client. The numbers are of France's range for fiction. */
 
-import type { Contact, Conversation, Device, Message, Moving, Settings, SharedFile } from "../client/model";
+import type { Contact, Conversation, Device, Message, Moving, Place, Settings, SharedFile } from "../client/model";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -166,7 +166,9 @@ export function messages(): Map<string, Message[]> {
       [
         "These are gorgeous. Could I print this one?",
         at(14, 26),
-        own("displayed", { reply: { id: "m2", found: { own: false, text: "Two of them will surprise you" } } }),
+        own("displayed", {
+          reply: { id: "m2", found: { own: false, kind: "text", text: "Two of them will surprise you" } },
+        }),
       ],
       ["Of course! I'm sending you the original, the print shop will want every pixel", at(14, 27)],
       ["It is at https://photos.example/cap-frehel?size=full.", at(14, 28)],
@@ -262,6 +264,79 @@ export function files(id: string): { message: Message; content?: Blob; moving?: 
       content: photo("#e9c9a3", "#b07a4a"),
       moving: { bytes: mega(1.5), of: mega(6), rate: mega(1) },
     },
+  ];
+}
+
+export function place(conversation: string, where: Place, time: number, more: Partial<Message> = {}): Message {
+  return message(conversation, where.label, time, { kind: "location", place: where, ...more });
+}
+
+/** A sound, so many seconds of a deep tone. */
+function tone(seconds: number): Blob {
+  const rate = 8000;
+  const size = seconds * rate;
+  const samples = Uint8Array.from({ length: size }, (_, at) => 128 + 60 * Math.sin((at * 2 * Math.PI * 220) / rate));
+  const head = new DataView(new ArrayBuffer(44));
+  const text = (at: number, said: string): void => {
+    for (const [place, letter] of [...said].entries()) head.setUint8(at + place, letter.charCodeAt(0));
+  };
+  text(0, "RIFF");
+  head.setUint32(4, 36 + size, true);
+  text(8, "WAVEfmt ");
+  head.setUint32(16, 16, true);
+  head.setUint16(20, 1, true);
+  head.setUint16(22, 1, true);
+  head.setUint32(24, rate, true);
+  head.setUint32(28, rate, true);
+  head.setUint16(32, 1, true);
+  head.setUint16(34, 8, true);
+  text(36, "data");
+  head.setUint32(40, size, true);
+  return new Blob([head.buffer, samples], { type: "audio/wav" });
+}
+
+/** Voice messages in the states that they have of their own. */
+export function voices(id: string): { message: Message; content?: Blob; moving?: Moving }[] {
+  const at = (minutes: number) => Date.now() - minutes * MINUTE;
+  const voice = (
+    name: string,
+    { seconds, ...facts }: { seconds: number; type?: string; state?: SharedFile["state"]; wave?: number[] },
+    minutes: number,
+    more: Partial<Message> = {},
+  ): Message => {
+    const shared = { name, size: seconds * 4000, type: "audio/wav", state: "here", ...facts } as const;
+    const made = file(id, shared, at(minutes), more);
+    return { ...made, ...(made.file ? { file: { ...made.file, ...facts, seconds } } : {}) };
+  };
+  const wave = Array.from({ length: 36 }, (_, bar) => Math.abs(Math.sin(bar * 1.7) * Math.cos(bar / 5)));
+  return [
+    { message: voice("theirs.wav", { seconds: 12 }, 40), content: tone(12) },
+    { message: voice("ours.wav", { seconds: 42, wave }, 38, own("displayed")), content: tone(42) },
+    { message: voice("later.wav", { seconds: 600, state: "there" }, 34) },
+    { message: voice("phone.amr", { seconds: 7, type: "audio/amr" }, 33), content: new Blob(["#!AMR\n"]) },
+    { message: voice("old.wav", { seconds: 9, state: "gone" }, 32) },
+    {
+      message: voice("going.wav", { seconds: 90, wave, state: "waiting" }, 1, own("pending")),
+      content: tone(90),
+      moving: { bytes: 90_000, of: 360_000, rate: 40_000 },
+    },
+  ];
+}
+
+/** Places: near and far, with and without a label, and one that is over. */
+export function places(id: string): Message[] {
+  const now = Date.now();
+  const [rennes, until] = [{ latitude: 48.1035, longitude: -1.6725 }, now + 50 * MINUTE];
+  return [
+    place(id, { ...rennes, radius: 12, label: "Gare de Rennes, under the great clock", until }, now - 9 * MINUTE),
+    place(id, { ...rennes, radius: 1800, label: "", until }, now - 5 * MINUTE, own("displayed")),
+    place(id, { ...rennes, radius: 0, label: "North car park", until: now - MINUTE }, now - 4 * MINUTE),
+    place(
+      id,
+      { latitude: -33.8568, longitude: 151.2153, radius: 60, label: "Sydney", until },
+      now - MINUTE,
+      own("sent"),
+    ),
   ];
 }
 

@@ -186,7 +186,7 @@ export class Scripted implements Model.Client {
       own: true,
       state: "pending",
       can: { edit: true, deleteForEveryone: true, cancelSending: false, retry: false },
-      ...(target ? { reply: { id: target.id, found: { own: target.own, text: target.text } } } : {}),
+      ...(target ? { reply: { id: target.id, found: { own: target.own, kind: target.kind, text: target.text } } } : {}),
     });
     this.#of(id).set([...this.#of(id).get(), message]);
     for (const [step, state] of (["pending", "sent", "delivered", "displayed"] as const).entries()) {
@@ -206,8 +206,7 @@ export class Scripted implements Model.Client {
   }
 
   /** Shows files in every state. */
-  putFiles(id: Aor): void {
-    const all = fixtures.files(id);
+  putFiles(id: Aor, all = fixtures.files(id)): void {
     for (const { message, content } of all) if (content) this.content(id, message.id).set({ whole: content });
     this.moving.set(new Map(all.flatMap(({ message, moving }) => (moving ? [[message.id, moving]] : []))));
     this.put(
@@ -216,8 +215,9 @@ export class Scripted implements Model.Client {
     );
     const last = all.at(-1)?.message;
     if (last) {
-      const { own, text, at, state, kind } = last;
-      this.change(id, { last: { own, text, at, state, kind, file: "image/jpeg" } });
+      const { own, text, at, state, kind, file } = last;
+      const media = file && { file: file.type, ...(file.seconds === undefined ? {} : { seconds: file.seconds }) };
+      this.change(id, { last: { own, text, at, state, kind, ...media } });
     }
   }
 
@@ -230,16 +230,24 @@ export class Scripted implements Model.Client {
   }
 
   async sendFiles(id: Aor, files: readonly Model.Outgoing[]): Promise<void> {
-    for (const { blob, name, type, preview } of files) {
+    for (const { blob, name, type, preview, seconds, wave } of files) {
       const now = Date.now();
       const message = fixtures.file(id, { name, type, size: blob.size, state: "here" }, now, {
         own: true,
         state: "pending",
       });
+      if (message.file && seconds !== undefined) Object.assign(message.file, { seconds, wave });
       this.content(id, message.id).set({ whole: blob, ...(preview ? { preview } : {}) });
       this.#of(id).set([...this.#of(id).get(), message]);
       setTimeout(() => this.#edit(id, message.id, () => ({ state: "delivered" })), STEP_MS);
     }
+  }
+
+  async sendLocation(id: Aor, place: Omit<Model.Place, "until">): Promise<void> {
+    const now = Date.now();
+    const message = fixtures.place(id, { ...place, until: now + 3_600_000 }, now, { own: true, state: "pending" });
+    this.#of(id).set([...this.#of(id).get(), message]);
+    setTimeout(() => this.#edit(id, message.id, () => ({ state: "delivered" })), STEP_MS);
   }
 
   async lookAtFile(): Promise<void> {}

@@ -37,6 +37,14 @@ async function drawing(name: string, side: number): Promise<File> {
   return new File([await canvas.convertToBlob({ type: "image/jpeg" })], name, { type: "image/jpeg" });
 }
 
+/** What the browser says when it is asked where it is; undefined when it may not say it. */
+function standAt(coords: Pick<GeolocationCoordinates, "latitude" | "longitude" | "accuracy"> | undefined): void {
+  navigator.geolocation.getCurrentPosition = (found, failed) => {
+    if (coords) found({ coords, timestamp: Date.now() } as GeolocationPosition);
+    else failed?.({ code: 1, PERMISSION_DENIED: 1 } as GeolocationPositionError);
+  };
+}
+
 const states: Record<string, State> = {
   number: { session: { phase: "number" } },
   "bad-number": { session: { phase: "number", problem: "bad-number" } },
@@ -87,6 +95,29 @@ const states: Record<string, State> = {
       const files = [await drawing("coast.jpg", 2000), new File(["%PDF"], "layout.pdf", { type: "application/pdf" })];
       app.ask({ kind: "files", conversation: lucias, files, sent: () => undefined });
     },
+  },
+  voice: { path: lucia ?? "", before: (client) => client.putFiles(lucias, fixtures.voices(lucias)) },
+  location: {
+    path: lucia ?? "",
+    before: (client) =>
+      client.putFiles(
+        lucias,
+        fixtures.places(lucias).map((message) => ({ message })),
+      ),
+  },
+  "menu-attach": {
+    path: lucia ?? "",
+    after: () => document.querySelector<HTMLElement>("form [aria-haspopup=menu]")?.click(),
+  },
+  "dialog-location": {
+    path: lucia ?? "",
+    before: () => standAt({ latitude: 48.1035, longitude: -1.6725, accuracy: 25 }),
+    after: (app) => app.ask({ kind: "location", conversation: fixtures.conversation("Lucía Ortega"), sent: () => {} }),
+  },
+  "dialog-location-blocked": {
+    path: lucia ?? "",
+    before: () => standAt(undefined),
+    after: (app) => app.ask({ kind: "location", conversation: fixtures.conversation("Lucía Ortega"), sent: () => {} }),
   },
   "dialog-viewer": {
     path: lucia ?? "",

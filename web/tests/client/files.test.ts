@@ -122,6 +122,24 @@ describe("sending", () => {
     expect((await shown(client.content(PEER, message.id), ({ whole }) => whole !== undefined)).whole?.size).toBe(1000);
   });
 
+  test("a voice message says so and how long it is, and stays here", async () => {
+    const client = await online();
+    const wave = [0, 0.5, 1];
+    const voice = { name: "v.m4a", type: "audio/mp4", seconds: 7.4, wave };
+    await client.sendFiles(PEER, [outgoing(1000, voice)]);
+    const message = await only(client, ({ state }) => state === "sent");
+    expect(message.file).toMatchObject({ type: "audio/mp4", seconds: 7, wave, state: "here" });
+    const [file] = parseFileInfo(documents()[0]?.body ?? new Uint8Array());
+    expect(file).toMatchObject({ disposition: "render", playingLength: 7, contentType: "audio/mp4", size: 1000 });
+    const other = "tel:+33639980003";
+    await client.forward(message, [other]);
+    await comes(() => documents().length === 2, "it is forwarded");
+    const again = parseFileInfo(documents()[1]?.body ?? new Uint8Array());
+    expect(again[0]).toMatchObject({ disposition: "render", playingLength: 7 });
+    const [forwarded] = await shown(client.messages(other), ({ length }) => length === 1);
+    expect(forwarded?.file).toMatchObject({ seconds: 7, state: "here" });
+  });
+
   test("what is written meanwhile overtakes an upload, and the size of what moves is told", async () => {
     const client = await online();
     let open = (): void => {};
@@ -283,6 +301,43 @@ describe("receiving", () => {
     await comes(() => node.receipts.includes("f1 delivered"), "delivered");
     const [conversation] = await shown(client.conversations, ({ length }) => length === 1);
     expect(conversation?.last).toMatchObject({ kind: "file", text: "coast.jpg", file: "image/jpeg" });
+  });
+
+  const voice = (more: Partial<Parameters<typeof fileInfo>[0]> = {}) =>
+    fileInfo({ size: 900, name: "a.amr", contentType: "audio/AMR", disposition: "render", playingLength: 12, ...more });
+
+  test("a voice message that is looked at comes by itself, and is a voice message in the list and in quotes", async () => {
+    const client = await online();
+    content.served.set(`${FILES}/file/1`, bytes(900));
+    await receives([voice()]);
+    expect((await only(client, () => true)).file).toMatchObject({ type: "audio/amr", seconds: 12, state: "there" });
+    await client.lookAtFile(PEER, "f1");
+    await only(client, ({ file }) => file?.state === "here");
+    const [conversation] = await shown(client.conversations, ({ length }) => length === 1);
+    expect(conversation?.last).toMatchObject({ kind: "file", file: "audio/amr", seconds: 12 });
+    await client.send(PEER, "yes", "f1");
+    const [, answer] = await shown(client.messages(PEER), ({ length }) => length === 2);
+    expect(answer?.reply?.found).toEqual({ own: false, kind: "file", text: "a.amr", seconds: 12 });
+    expect((await client.search("amr", () => {})).messages).toEqual([]);
+  });
+
+  test.each([
+    ["is a sound to be saved", { disposition: "attachment" }, undefined],
+    ["is a film", { contentType: "video/mp4" }, undefined],
+    ["says nothing of its length", { playingLength: null }, undefined],
+    ["says what cannot be its length in seconds", { playingLength: 9_000_000_000 }, 0],
+  ] as const)("one that %s", async (_what, more, seconds) => {
+    const client = await online();
+    await receives([voice(more)]);
+    expect((await only(client, () => true)).file?.seconds).toBe(seconds);
+  });
+
+  test("a voice message that is large waits until somebody wants it", async () => {
+    const client = await online();
+    await receives([voice({ size: 11 << 20 })]);
+    await only(client, () => true);
+    await client.lookAtFile(PEER, "f1");
+    expect(content.requests).toEqual([]);
   });
 
   test("a file waits until somebody wants it, goes on where it was cut, and has no type of its own", async () => {
