@@ -10,11 +10,28 @@ export const MAX_PREVIEW = 256 * 1024;
 /** Characters of a name that are kept. */
 const MAX_NAME = 255;
 
-/** What every browser draws; the rest is a file to it. SVG is a document, and may hold anything. */
-const PICTURE = /^image\/(?:jpeg|png|gif|webp|avif)$/;
+/** What every browser draws. SVG is a document, and may hold anything. */
+const DRAWN = /^image\/(?:jpeg|png|gif|webp|avif)$/;
+/** What phones take photos in and most browsers do not draw: the content server has a thumbnail and a shown form. */
+const PHOTO = /^image\/hei[cf]$/;
+/** What says nothing of a file; browsers have no type for a photo of a phone's, either. */
+const UNKNOWN = /^(?:|application\/octet-stream|binary\/octet-stream)$/;
 
+/** A photo or a drawing, shown as such; the rest is a file. */
 export function isPicture(type: string): boolean {
-  return PICTURE.test(type);
+  return DRAWN.test(type) || PHOTO.test(type);
+}
+
+/** Whether every browser draws the file as it is. */
+export function isDrawn(type: string): boolean {
+  return DRAWN.test(type);
+}
+
+/** The media type of a file, in lower case; by its name where nothing else says that it is a photo. */
+export function typeOf(said: string, name: string): string {
+  const type = said.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  const photo = UNKNOWN.test(type) ? /\.(hei[cf])$/i.exec(name.trim())?.[1] : undefined;
+  return photo === undefined ? type || "application/octet-stream" : `image/${photo.toLowerCase()}`;
 }
 
 /** The file of a document, and its thumbnail. */
@@ -25,7 +42,7 @@ export function factsOf(infos: readonly FileInfo[]): Omit<FileRow, "here"> {
   return {
     name: cleanName(file.name),
     size: file.size,
-    type: file.contentType.split(";", 1)[0]?.trim().toLowerCase() || "application/octet-stream",
+    type: typeOf(file.contentType, file.name),
     url: file.url,
     until: Number.isNaN(until) ? Infinity : until,
     ...(preview === undefined ? {} : { preview: { url: preview.url, size: preview.size } }),

@@ -116,10 +116,13 @@ export class Uploads {
   async #run(row: TransferRow): Promise<void> {
     const giveUp = new AbortController();
     this.#running.set(row.id, giveUp);
+    const far = { bytes: row.sent ?? 0 };
     try {
-      await this.#upload(row, giveUp.signal);
+      await this.#upload(row, giveUp.signal, far);
     } catch (error) {
       if (!giveUp.signal.aborted) await this.#failed(row, error).catch(() => {});
+      // What is said of it while it waits.
+      await this.#db.transfers.update([row.conversation, row.id], { sent: far.bytes }).catch(() => {});
     } finally {
       this.#running.delete(row.id);
       this.#events.onMoving(row.id, undefined);
@@ -127,7 +130,7 @@ export class Uploads {
     }
   }
 
-  async #upload(row: TransferRow, signal: AbortSignal): Promise<void> {
+  async #upload(row: TransferRow, signal: AbortSignal, far: { bytes: number }): Promise<void> {
     const { conversation, id, tid, begun } = row;
     const [message, content] = await Promise.all([
       this.#db.messages.get([conversation, id]),
@@ -136,13 +139,16 @@ export class Uploads {
     if (message?.file === undefined || content?.whole === undefined) throw new TransferProblem(410, "gone");
     const { name, type, size } = message.file;
     const { whole, preview } = content;
-    const meter = new Meter(this.#environment.now, 0);
+    let meter: Meter | undefined;
     const moved = (bytes: number): void => {
       if (signal.aborted) return;
+      far.bytes = bytes;
+      // From where it goes on: what was there before came at no rate.
+      meter ??= new Meter(this.#environment.now, bytes);
       const rate = meter.take(bytes);
       if (rate !== undefined) this.#events.onMoving(id, { bytes, of: size, rate });
     };
-    moved(0);
+    this.#events.onMoving(id, { bytes: far.bytes, of: size, rate: 0, ...(begun ? { phase: "resuming" } : {}) });
     const upload = { tid, begun, whole, name, type, ...(preview === undefined ? {} : { preview }) };
     const uploaded = await this.#server.upload(upload, signal, moved, async () => {
       await this.#db.transfers.update([conversation, id], { begun: true });

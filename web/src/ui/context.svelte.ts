@@ -34,7 +34,7 @@ export type Dialog =
   | { kind: "emoji"; pick: (emoji: string) => void }
   | { kind: "name"; id: Aor; name: string }
   | { kind: "files"; conversation: Aor; files: readonly File[]; sent: () => void }
-  | { kind: "viewer"; conversation: Conversation; message: string }
+  | { kind: "viewer"; conversation: Conversation; message: string; reply?: (message: Message) => void }
   | { kind: "keys" }
   | { kind: "confirm"; title: string; text: string; verb: string; icon: string; run: () => void };
 

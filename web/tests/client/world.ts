@@ -107,6 +107,8 @@ export function environment(parts: Partial<Environment> & { clock: Clock }): Env
     },
     openChannel: () => undefined,
     locks: undefined,
+    storage: undefined,
+    saves: () => false,
     database: database(),
     language: "en-GB",
     ...rest,
