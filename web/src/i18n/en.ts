@@ -372,7 +372,7 @@ export default {
   "file.broken.at": "The download failed · {size}",
   "file.retry": "Try {name} again",
   "file.cancel": "Don’t send {name}",
-  "files.location": "Remove the place where it was taken",
+  "files.location": "Remove location",
   "files.location.hint": "Recommended",
   "files.metadata.as.it.is": "{name} is sent as it is: place and camera details stay in the file.",
   "files.light.instead": "Send as Light",

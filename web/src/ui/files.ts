@@ -29,13 +29,16 @@ export function halves(name: string): [string, string] {
 /** What is said of a file's transfer, and what its one button does. */
 export interface Transfer {
   line: string;
+  /** How much comes in a second, where there is room for it. */
+  rate: string;
   action?: { word: Key; icon: string; run: () => void };
 }
 
 /** Design §7, the states of a card, in words. */
 export function transferOf(app: App, message: Message, file: SharedFile, now: Moving | undefined): Transfer {
   const action = actionOf(app, message, file, now);
-  return { line: lineOf(app, message, file, now), ...(action === undefined ? {} : { action }) };
+  const rate = now && !now.phase && now.rate > 0 ? app.t("file.rate", { size: fileSize(now.rate, app.language) }) : "";
+  return { line: lineOf(app, message, file, now), rate, ...(action === undefined ? {} : { action }) };
 }
 
 function lineOf({ t, language }: App, { own }: Message, file: SharedFile, now: Moving | undefined): string {
@@ -58,8 +61,7 @@ function movingLine(now: Moving, t: App["t"], language: App["language"]): string
   if (now.phase === "queued") return t("file.waiting", { size: fileSize(now.of, language) });
   if (now.phase === "stopped") return t("file.stopped", { at: fileSize(now.bytes, language) });
   if (now.phase === "resuming") return t("file.resuming");
-  const rate = now.rate > 0 ? t("file.rate", { size: fileSize(now.rate, language) }) : "";
-  return [moved(now, language, t), rate, timeLeft(now, t)].filter(Boolean).join(" · ");
+  return [moved(now, language, t), timeLeft(now, t)].filter(Boolean).join(" · ");
 }
 
 function actionOf(app: App, message: Message, file: SharedFile, now: Moving | undefined): Transfer["action"] {
