@@ -16,7 +16,9 @@ PATIENCE = 15_000
 
 
 class Place(Operator):
-    """An operator with a page."""
+    """An operator with a page; `content` is the port of its content server, where it has one."""
+
+    content = 0
 
     def __init__(self, directory: Path, settings: str = "") -> None:
         self.http = free_port()
