@@ -125,7 +125,7 @@ def send(person: Person, *paths: Path, quality: str = "", patience: float = 15) 
     tray.wait_for(state="detached")
 
 
-def slowly(person: Person, up: int = -1, down: int = -1) -> None:
+def slowly(person: Person, up: int = SLOW, down: int = -1) -> None:
     """From now on their page sends and receives so many bytes a second; -1 is as many as there are."""
     session = person.context.new_cdp_session(person.page)
     conditions = {"offline": False, "latency": 0, "downloadThroughput": down, "uploadThroughput": up}

@@ -131,7 +131,7 @@ def test_an_upload_goes_on_after_a_reload(people: Any, place: Place, tmp_path: P
 def test_a_pause_lasts_until_it_is_ended(people: Any, place: Place, tmp_path: Path) -> None:
     bob, carol = people(place, BOB, CAROL), people(place, CAROL, BOB)
     large = noise(tmp_path / "tides.bin", 8 * MEGA)
-    slowly(bob)
+    slowly(bob, SLOW // 4)
     send(bob, large)
     come_to(bob, 20)
     bob.page.get_by_role("button", name="Pause tides.bin").click()

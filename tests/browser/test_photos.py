@@ -84,7 +84,7 @@ def colours(person: Person, image: Any) -> list[str]:
         """async (image) => {
             await image.decode();
             const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
-            const context = canvas.getContext("2d");
+            const context = canvas.getContext("2d", { willReadFrequently: true });
             context.drawImage(image, 0, 0);
             const at = (y) => context.getImageData(canvas.width / 2, canvas.height * y, 1, 1).data;
             const name = ([red, , blue]) => (red > 200 && blue < 60 ? "red" : blue > 200 && red < 60 ? "blue" : "?");
