@@ -1,5 +1,7 @@
 """Photos over a real node: albums, the viewer, and what a camera wrote into them."""
 
+import base64
+import json
 import struct
 import zlib
 from collections.abc import Iterator
@@ -183,3 +185,22 @@ def test_five_photos_of_one_pick_are_one_album_on_both_sides(people: Any, place:
     carol.composer.press("Enter")
     bob.sees("this one")
     assert bob.page.locator(".album").count() == 1  # a text after it changes nothing of it
+
+
+def test_a_photo_that_no_browser_draws_is_shown_and_saved_as_it_is(people: Any, place: Place, tmp_path: Path) -> None:
+    pytest.importorskip("joyn.pictures", reason="this node makes no thumbnails and no shown forms")
+    vector = json.loads((Path(__file__).parents[1] / "vectors/pictures/heic.json").read_text())
+    taken = tmp_path / "IMG_1.HEIC"
+    taken.write_bytes(base64.b64decode(vector["wire_base64"]))
+    bob, carol = people(place, BOB, CAROL), people(place, CAROL, BOB)
+    tray = choose(bob, taken)
+    tray.get_by_text("IMG_1.HEIC is sent as it is").wait_for()
+    assert tray.get_by_role("radio").count() == 0
+    tray.get_by_role("button", name="Send ·").click()
+    for person in (carol, bob):
+        person.page.locator("[role=article] img").wait_for()
+        viewer = opened(person, "IMG_1.HEIC")
+        image = viewer.get_by_role("img", name="IMG_1.HEIC")
+        size = "one => [one.naturalWidth, one.naturalHeight]"
+        person.until(lambda image=image: image.evaluate(size) == [96, 64], "the shown form")
+    assert digest(saved(carol, "Save IMG_1.HEIC", tmp_path / "got")) == digest(taken)
