@@ -9,9 +9,10 @@ import type { ContentServer } from "./content";
 import { passes, STALL, TransferProblem } from "./content";
 import type { ContentRow, Database, FileRow, MessageRow } from "./database";
 import type { Environment } from "./environment";
+import { isDrawn, isPicture } from "./media-type";
 import { Meter } from "./meter";
 import type { Aor, Moving } from "./model";
-import { isDrawn, isPicture, MAX_PREVIEW, SMALL } from "./shared-file";
+import { MAX_PREVIEW, SMALL } from "./shared-file";
 import { Turns } from "./turns";
 import { SETTINGS } from "./view";
 

@@ -1,8 +1,8 @@
 /**
  * What the user interface sees of the client: plain values to show, and what a person may do.
  *
- * `src/client` implements `Client`; `src/ui` knows nothing else of it, so that every screen can be shown over a
- * scripted client too. Times are milliseconds since 1970; an `Aor` is `tel:+33639980001` or a SIP URI.
+ * `src/client` implements `Client`; `src/ui` knows nothing else of it but `media-type.ts`, so that every screen can be
+ * shown over a scripted client too. Times are milliseconds since 1970; an `Aor` is `tel:+33639980001` or a SIP URI.
  */
 
 export type Aor = string;

@@ -12,10 +12,11 @@ import type { Database, MessageRow, TransferRow } from "./database";
 import { wrapFile } from "./envelope";
 import type { Environment } from "./environment";
 import { HttpProblem } from "./http";
+import { isPicture } from "./media-type";
 import { Meter } from "./meter";
 import type { FailureReason, Moving } from "./model";
 import { KEEP_FOR } from "./outbox";
-import { factsOf, isPicture, SMALL } from "./shared-file";
+import { factsOf, SMALL } from "./shared-file";
 import type { Threads } from "./threads";
 
 /** Uploads at one time: one that is large keeps no photo waiting. */

@@ -10,7 +10,7 @@ import {
 } from "./database";
 import type { Aor, Contact, Conversation, Message, Reaction, Settings, SharedFile } from "./model";
 import type { Numbers } from "./numbers";
-import { isDrawn, isPicture } from "./shared-file";
+import { isDrawn, isPicture } from "./media-type";
 import { EDIT_WINDOW } from "./threads";
 
 export const SETTINGS: Settings = {
