@@ -132,9 +132,23 @@ def send(person: Person, *paths: Path, quality: str = "", patience: float = 15) 
 
 def slowly(person: Person, up: int = SLOW, down: int = -1) -> None:
     """From now on their page sends and receives so many bytes a second; -1 is as many as there are."""
-    session = person.context.new_cdp_session(person.page)
+    at_full_speed(person)
+    person.slowness = person.context.new_cdp_session(person.page)
     conditions = {"offline": False, "latency": 0, "downloadThroughput": down, "uploadThroughput": up}
-    session.send("Network.emulateNetworkConditions", conditions)
+    person.slowness.send("Network.emulateNetworkConditions", conditions)
+
+
+def at_full_speed(person: Person) -> None:
+    """From now on their page is not slow any more."""
+    if person.slowness is not None:
+        person.slowness.detach()
+    person.slowness = None
+
+
+def without_network(person: Person) -> None:
+    """Their network goes. What makes it slow would say that it is there."""
+    at_full_speed(person)
+    person.context.set_offline(True)
 
 
 def come_to(person: Person, percent: int) -> None:

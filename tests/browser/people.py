@@ -59,6 +59,8 @@ class Person:
         self.context = chromium.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 800}} | context)
         self.context.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
+        self.slowness: Any = None
+        """What keeps their network slow (`files.slowly`)."""
         self.page = self.tab()
 
     def tab(self) -> Any:

@@ -21,6 +21,7 @@ from browser.files import (
     saved,
     send,
     slowly,
+    without_network,
 )
 from browser.people import Person, Place
 from phone.node import BOB, CAROL
@@ -107,7 +108,7 @@ def test_an_upload_goes_on_when_the_network_is_back(people: Any, place: Place, t
     slowly(bob, SLOW // 4)
     send(bob, large)
     come_to(bob, 20)
-    bob.context.set_offline(True)
+    without_network(bob)
     bob.page.get_by_text(re.compile(r"Paused at [\d.]+ MB\. Will resume by itself\.")).wait_for()
     bob.context.set_offline(False)
     slowly(bob)

@@ -23,6 +23,7 @@ from browser.files import (
     saved,
     send,
     slowly,
+    without_network,
 )
 from browser.people import Person, Place
 from cutting import BUFFER
@@ -172,7 +173,7 @@ def test_a_phone_gets_what_a_browser_sends(people: Any, place: Place, tmp_path: 
 def cut_twice(place: Place, person: Person, slow: dict[str, int]) -> None:
     """Their network goes, and then the server dies; both come back."""
     come_to(person, 20)
-    person.context.set_offline(True)
+    without_network(person)
     person.page.get_by_text("Will resume by itself.").wait_for()
     person.context.set_offline(False)
     slowly(person, **slow)
