@@ -188,7 +188,6 @@ def test_five_photos_of_one_pick_are_one_album_on_both_sides(people: Any, place:
 
 
 def test_a_photo_that_no_browser_draws_is_shown_and_saved_as_it_is(people: Any, place: Place, tmp_path: Path) -> None:
-    pytest.importorskip("joyn.pictures", reason="this node makes no thumbnails and no shown forms")
     vector = json.loads((Path(__file__).parents[1] / "vectors/pictures/heic.json").read_text())
     taken = tmp_path / "IMG_1.HEIC"
     taken.write_bytes(base64.b64decode(vector["wire_base64"]))

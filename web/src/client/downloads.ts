@@ -56,6 +56,8 @@ export class Downloads {
     if (file === undefined || this.#asked.has(id) || !(await this.#fetchable(file))) return;
     this.#asked.add(id);
     await this.#preview(conversation, id, file);
+    // The server may have been too busy for a thumbnail when the file came.
+    if (file.preview === undefined && (await this.#mayCome())) await this.show(conversation, id).catch(() => {});
     if (file.here || file.freed || !(await this.#byItself(file))) return;
     try {
       if (this.#turns.waiting < MAX_WAITING) await this.fetch(conversation, id, false);
@@ -145,8 +147,11 @@ export class Downloads {
   /** Whether a file is fetched without being asked for. What only the shown form is drawn of is not needed here. */
   async #byItself({ type, size }: FileRow): Promise<boolean> {
     const { autoDownload } = await this.#db.readSettings(SETTINGS);
-    if (autoDownload === "never" || this.#environment.saves()) return false;
-    return autoDownload === "all" || (isDrawn(type) && size <= SMALL);
+    return (await this.#mayCome()) && (autoDownload === "all" || (isDrawn(type) && size <= SMALL));
+  }
+
+  async #mayCome(): Promise<boolean> {
+    return (await this.#db.readSettings(SETTINGS)).autoDownload !== "never" && !this.#environment.saves();
   }
 
   async #preview(conversation: Aor, id: string, { preview, type, here }: FileRow): Promise<void> {

@@ -24,6 +24,7 @@ export type FailureReason =
   | "forbidden"
   | "file-too-large"
   | "file-type"
+  | "infected"
   | "no-room";
 
 export interface Reaction {

@@ -207,6 +207,6 @@ function reasonOf(error: unknown): FailureReason {
   if (error instanceof HttpProblem) return "forbidden";
   if (!(error instanceof TransferProblem)) return "refused";
   if (error.status === 413) return error.word === "quota" ? "no-room" : "file-too-large";
-  if (error.status === 403) return "forbidden";
+  if (error.status === 403) return error.word === "infected" ? "infected" : "forbidden";
   return error.status === 415 ? "file-type" : "refused";
 }

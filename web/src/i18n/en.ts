@@ -363,6 +363,7 @@ export default {
 
   // Files and photos.
   "undo.upload": "Not sent",
+  "fail.infected": "Your operator’s virus scanner found something in the file. Not sent.",
   "album.failed": "{count, plural, one {1 photo:} other {# photos:}}",
   "album.more": "{count, plural, one {and 1 more} other {and # more}}",
   "file.stopped": "Paused at {at}. Will resume by itself.",

@@ -369,6 +369,7 @@ const fr: Record<keyof typeof en, string> = {
 
   // Files and photos.
   "undo.upload": "Non envoyé",
+  "fail.infected": "L’antivirus de votre opérateur a trouvé quelque chose dans le fichier. Non envoyé.",
   "album.failed": "{count, plural, one {1 photo :} other {# photos :}}",
   "album.more": "{count, plural, one {et 1 autre} other {et # autres}}",
   "file.stopped": "En pause à {at}. Reprise automatique.",

@@ -143,6 +143,7 @@ describe("sending", () => {
     [413, "quota", "no-room"],
     [415, "not-what-it-says", "file-type"],
     [403, "not-eligible", "forbidden"],
+    [403, "infected", "infected"],
   ] as const)("%i %s is final, is said, and holds up no other", async (status, word, failure) => {
     const client = await online();
     content.refuse = [[status, word]];

@@ -84,6 +84,20 @@ describe("a photo of a phone's", () => {
     expect(new Uint8Array((await whole?.arrayBuffer()) ?? new ArrayBuffer())).toEqual(bytes(3000));
   });
 
+  test("without a thumbnail is shown by that form where it stands, unless nothing is to come by itself", async () => {
+    const client = await online();
+    for (const id of ["f1", "f2"]) {
+      await receives(id, bytes(3000), heic, false);
+      content.served.set(`${FILES}/file/${id}/shown`, bytes(500, 3));
+    }
+    await shown(client.messages(PEER), ({ length }) => length === 2);
+    await client.lookAtFile(PEER, "f1");
+    expect((await shown(client.content(PEER, "f1"), (now) => now.shown !== undefined)).shown?.size).toBe(500);
+    await client.update({ autoDownload: "never" });
+    await client.lookAtFile(PEER, "f2");
+    expect(fetched(`${FILES}/file/f2/shown`)).toBe(0);
+  });
+
   test("that the server makes nothing of keeps its thumbnail", async () => {
     const client = await online();
     await receives("f1", bytes(3000), heic);
