@@ -29,10 +29,10 @@ PHONE = {"width": 360, "height": 780}
 STATES = (
     "number bad-number too-many code code-wrong code-expired locked terms provisioning provisioning-slow not-eligible "
     "operator-unknown signed-out empty list conversation unread stored delivery not-on-joyn stranger new blocked "
-    "offline many files info contacts dialog-new dialog-keys dialog-emoji dialog-files dialog-viewer "
+    "offline many files albums info contacts dialog-new dialog-keys dialog-emoji dialog-files dialog-viewer "
     "voice location menu-attach dialog-location dialog-location-blocked "
     "settings settings-profile settings-privacy settings-notifications settings-appearance settings-language "
-    "settings-devices settings-help"
+    "settings-data settings-devices settings-help"
 ).split()
 CSS_BUDGET = 20 * 1024
 """Design §14, first load."""

@@ -53,12 +53,22 @@ export class Correspondence {
   async sendFiles(conversation: Aor, files: readonly Outgoing[]): Promise<void> {
     const now = this.#environment.now();
     const by = await this.#own();
+    const batch = this.#environment.random(16);
     await this.#change(async () => {
       for (const { blob, name, type, preview, seconds, wave } of files) {
         const id = this.#environment.random(32);
         const at = await this.#threads.timeOf(conversation, by, now);
         const voice = { ...(seconds === undefined ? {} : { seconds }), ...(wave === undefined ? {} : { wave }) };
-        const file = { name: cleanName(name), size: blob.size, type, url: "", until: Infinity, here: true, ...voice };
+        const file = {
+          name: cleanName(name),
+          size: blob.size,
+          type,
+          url: "",
+          until: Infinity,
+          here: true,
+          batch,
+          ...voice,
+        };
         const message = { conversation, id, own: true, by, at, kind: "file" as const, text: file.name };
         await this.#threads.add({ ...message, original: "", file });
         await this.#db.contents.put({ conversation, id, whole: blob, ...(preview === undefined ? {} : { preview }) });
@@ -100,7 +110,8 @@ export class Correspondence {
     if (row.file === undefined || row.original === "" || row.file.until <= now) return;
     const id = this.#environment.random(32);
     const by = await this.#own();
-    const { text, original, file } = row;
+    const { text, original } = row;
+    const { batch: _, kept: _kept, broken: _broken, ...file } = row.file;
     await this.#change(async () => {
       const at = await this.#threads.timeOf(to, by, now);
       const message = { conversation: to, id, own: true, by, at, kind: "file" as const, text, original };

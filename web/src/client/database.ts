@@ -67,6 +67,13 @@ export interface FileRow {
   wave?: readonly number[];
   /** All of it is on this device. */
   here: boolean;
+  /** It was sent in one go with others of the same (`SharedFile.batch`). */
+  batch?: string;
+  /** Bytes that had come when its download was stopped; that it failed. */
+  kept?: number;
+  broken?: true;
+  /** It was here, and was given up for its room: it does not come back by itself. */
+  freed?: true;
 }
 
 /** What is on this device of a file. */
@@ -75,6 +82,8 @@ export interface ContentRow {
   id: string;
   whole?: Blob;
   preview?: Blob;
+  /** The JPEG that the content server makes of what browsers do not draw. */
+  shown?: Blob;
 }
 
 /** An upload that is not complete. */
@@ -86,6 +95,8 @@ export interface TransferRow {
   created: number;
   /** Bytes may have left. */
   begun: boolean;
+  /** How many had when it was stopped; the server may have fewer. */
+  sent?: number;
   paused: boolean;
   failed: boolean;
   tries: number;
@@ -219,6 +230,9 @@ export class Database extends Dexie {
       transfers: "[conversation+id], created",
       pieces: "[conversation+id+at], [conversation+id]",
     });
+    this.version(3).stores({
+      messages: "[conversation+id], [conversation+at+id], [conversation+unseen], [conversation+kind+at+id], touched",
+    });
   }
 
   async fact<Name extends keyof Facts>(name: Name): Promise<Facts[Name] | undefined> {
@@ -239,6 +253,16 @@ export class Database extends Dexie {
     return this.messages
       .where("[conversation+at+id]")
       .between([conversation, Dexie.minKey], [conversation, Dexie.maxKey])
+      .reverse()
+      .limit(limit)
+      .toArray();
+  }
+
+  /** The newest of a conversation's files, from newer to older ones. */
+  newestFiles(conversation: Aor, limit: number): Promise<MessageRow[]> {
+    return this.messages
+      .where("[conversation+kind+at+id]")
+      .between([conversation, "file", Dexie.minKey], [conversation, "file", Dexie.maxKey])
       .reverse()
       .limit(limit)
       .toArray();

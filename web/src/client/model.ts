@@ -1,8 +1,8 @@
 /**
  * What the user interface sees of the client: plain values to show, and what a person may do.
  *
- * `src/client` implements `Client`; `src/ui` knows nothing else of it, so that every screen can be shown over a
- * scripted client too. Times are milliseconds since 1970; an `Aor` is `tel:+33639980001` or a SIP URI.
+ * `src/client` implements `Client`; `src/ui` knows nothing else of it but `media-type.ts`, so that every screen can be
+ * shown over a scripted client too. Times are milliseconds since 1970; an `Aor` is `tel:+33639980001` or a SIP URI.
  */
 
 export type Aor = string;
@@ -24,6 +24,7 @@ export type FailureReason =
   | "forbidden"
   | "file-too-large"
   | "file-type"
+  | "infected"
   | "no-room";
 
 export interface Reaction {
@@ -84,8 +85,10 @@ export interface SharedFile {
   size: number;
   /** Its media type, in lower case. */
   type: string;
-  /** It can be drawn in the conversation. */
+  /** It is shown as a picture. */
   picture: boolean;
+  /** Every browser draws it; of a picture that is not, the content server has a form to show (`Client.showFile`). */
+  drawn: boolean;
   /** Until when it can be fetched. */
   until: number;
   /** It is a voice message of this length; 0 when nobody says how long it is. */
@@ -97,6 +100,12 @@ export interface SharedFile {
    * fetched; or not to be had any more.
    */
   state: "waiting" | "paused" | "failed" | "here" | "there" | "gone";
+  /** How far a transfer came that does not move now, in bytes. */
+  at?: number;
+  /** It was to be fetched, and could not be: it can be tried again, from where it was. */
+  broken?: true;
+  /** Files that were sent in one go have the same; what came from elsewhere has none. */
+  batch?: string;
 }
 
 /** A transfer that moves: so many bytes of so many are there, and so many come in a second. */
@@ -104,6 +113,8 @@ export interface Moving {
   bytes: number;
   of: number;
   rate: number;
+  /** It does not just now: others are first, its other end is asked how far it came, or there is no network. */
+  phase?: "queued" | "resuming" | "stopped";
 }
 
 /** A file to be sent, as it shall arrive. */
@@ -215,6 +226,36 @@ export interface Settings {
   typing: boolean;
   notifications: "full" | "name" | "none";
   singleKeys: boolean;
+  /** Which files come by themselves: photos under 10 MB, all, or none. */
+  autoDownload: "photos" | "all" | "never";
+  /** In which quality photos are sent unless another one is chosen. */
+  quality: "light" | "hd" | "original";
+}
+
+/** What this device keeps of a conversation's files, in bytes; of those `free` can be fetched again. */
+export interface Stored {
+  id: Aor;
+  bytes: number;
+  free: number;
+}
+
+export interface StorageUse {
+  /** The conversations with files, the largest first. */
+  conversations: Stored[];
+  /** What the browser keeps for this page in all, and how much it would, in bytes; undefined when it does not say. */
+  usage?: number;
+  quota?: number;
+  /** The browser does not throw it away when room gets short; undefined when it does not say. */
+  persisted?: boolean;
+}
+
+/** What is kept on this device. */
+export interface Storage {
+  use(): Promise<StorageUse>;
+  /** Forgets the files of a conversation that can be fetched again; the messages and their thumbnails stay. */
+  free(id: Aor): Promise<void>;
+  /** Asks the browser to keep everything for good; false when it does not. */
+  persist(): Promise<boolean>;
 }
 
 /** Whether this browser can notify, may still be asked, does, or must not. */
@@ -270,6 +311,7 @@ export interface Client {
   unread: Readable<number>;
   blocked: Readable<Aor[]>;
   signIn: SignIn;
+  storage: Storage;
 
   conversation(id: Aor): Readable<Conversation | undefined>;
   /** Oldest first; the newest page at once, older ones after `loadEarlier`. */
@@ -291,10 +333,14 @@ export interface Client {
   sendFiles(id: Aor, files: readonly Outgoing[]): Promise<void>;
   /** Tells where the person is, for an hour. */
   sendLocation(id: Aor, place: Omit<Place, "until">): Promise<void>;
-  /** What is on this device of a file: all of it, and a small picture. */
-  content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }>;
-  /** The message is on the screen: small pictures and voice messages come by themselves. */
+  /** What is on this device of a file: all of it, a small picture, and a form to show. */
+  content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob; shown?: Blob }>;
+  /** The photos of a conversation, oldest first. */
+  photos(id: Aor): Readable<Message[]>;
+  /** The message is on the screen: its thumbnail comes by itself, and what the settings say. */
   lookAtFile(id: Aor, message: string): Promise<void>;
+  /** Fetches the form of a picture that browsers draw. Rejects when there is none. */
+  showFile(id: Aor, message: string): Promise<void>;
   /** Fetches a file. Rejects when it is not to be had. */
   fetchFile(id: Aor, message: string): Promise<void>;
   /** An upload waits until it goes on; a download stops, and `fetchFile` goes on with it. */

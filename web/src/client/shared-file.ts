@@ -2,6 +2,7 @@
 
 import { type FileInfo, parseFileInfo } from "../protocol/file-info";
 import type { FileRow } from "./database";
+import { isPicture, typeOf } from "./media-type";
 
 /** Bytes up to which a picture or a voice message is fetched by itself (design §7). */
 export const SMALL = 10 * 1024 * 1024;
@@ -11,13 +12,6 @@ export const MAX_PREVIEW = 256 * 1024;
 const MAX_NAME = 255;
 /** Seconds of a voice message that are believed: the unit of some is another (facts §6.2). */
 const MAX_SECONDS = 3 * 3600;
-
-/** What every browser draws; the rest is a file to it. SVG is a document, and may hold anything. */
-const PICTURE = /^image\/(?:jpeg|png|gif|webp|avif)$/;
-
-export function isPicture(type: string): boolean {
-  return PICTURE.test(type);
-}
 
 /** Whether it is fetched when it is seen, and kept here once it has been sent. */
 export function comesByItself({ type, size, seconds }: Pick<FileRow, "type" | "size" | "seconds">): boolean {
@@ -36,7 +30,7 @@ export function factsOf(infos: readonly FileInfo[]): Omit<FileRow, "here"> {
   const file = infos.find(({ type }) => type === "file") as FileInfo;
   const preview = infos.find(({ type }) => type === "thumbnail");
   const until = Date.parse(file.until);
-  const type = file.contentType.split(";", 1)[0]?.trim().toLowerCase() || "application/octet-stream";
+  const type = typeOf(file.contentType, file.name);
   const length = file.disposition === "render" && type.startsWith("audio/") ? file.playingLength : null;
   return {
     name: cleanName(file.name),

@@ -117,10 +117,13 @@ export class Uploads {
   async #run(row: TransferRow): Promise<void> {
     const giveUp = new AbortController();
     this.#running.set(row.id, giveUp);
+    const far = { bytes: row.sent ?? 0 };
     try {
-      await this.#upload(row, giveUp.signal);
+      await this.#upload(row, giveUp.signal, far);
     } catch (error) {
       if (!giveUp.signal.aborted) await this.#failed(row, error).catch(() => {});
+      // What is said of it while it waits.
+      await this.#db.transfers.update([row.conversation, row.id], { sent: far.bytes }).catch(() => {});
     } finally {
       this.#running.delete(row.id);
       this.#events.onMoving(row.id, undefined);
@@ -128,7 +131,7 @@ export class Uploads {
     }
   }
 
-  async #upload(row: TransferRow, signal: AbortSignal): Promise<void> {
+  async #upload(row: TransferRow, signal: AbortSignal, far: { bytes: number }): Promise<void> {
     const { conversation, id, tid, begun } = row;
     const [message, content] = await Promise.all([
       this.#db.messages.get([conversation, id]),
@@ -137,13 +140,16 @@ export class Uploads {
     if (message?.file === undefined || content?.whole === undefined) throw new TransferProblem(410, "gone");
     const { name, type, size } = message.file;
     const { whole, preview } = content;
-    const meter = new Meter(this.#environment.now, 0);
+    let meter: Meter | undefined;
     const moved = (bytes: number): void => {
       if (signal.aborted) return;
+      far.bytes = bytes;
+      // From where it goes on: what was there before came at no rate.
+      meter ??= new Meter(this.#environment.now, bytes);
       const rate = meter.take(bytes);
       if (rate !== undefined) this.#events.onMoving(id, { bytes, of: size, rate });
     };
-    moved(0);
+    this.#events.onMoving(id, { bytes: far.bytes, of: size, rate: 0, ...(begun ? { phase: "resuming" } : {}) });
     const upload = { tid, begun, whole, name, type, ...(preview === undefined ? {} : { preview }) };
     const uploaded = await this.#server.upload(upload, signal, moved, async () => {
       await this.#db.transfers.update([conversation, id], { begun: true });
@@ -208,6 +214,6 @@ function reasonOf(error: unknown): FailureReason {
   if (error instanceof HttpProblem) return "forbidden";
   if (!(error instanceof TransferProblem)) return "refused";
   if (error.status === 413) return error.word === "quota" ? "no-room" : "file-too-large";
-  if (error.status === 403) return "forbidden";
+  if (error.status === 403) return error.word === "infected" ? "infected" : "forbidden";
   return error.status === 415 ? "file-type" : "refused";
 }

@@ -37,7 +37,7 @@ export type Dialog =
   | { kind: "name"; id: Aor; name: string }
   | { kind: "files"; conversation: Aor; files: readonly File[]; sent: () => void }
   | { kind: "location"; conversation: Conversation; sent: () => void }
-  | { kind: "viewer"; conversation: Conversation; message: string }
+  | { kind: "viewer"; conversation: Conversation; message: string; reply?: (message: Message) => void }
   | { kind: "keys" }
   | { kind: "confirm"; title: string; text: string; verb: string; icon: string; run: () => void };
 

@@ -1,6 +1,16 @@
 /** Made-up people and messages for the scripted client. The numbers are of France's range for fiction. */
 
-import type { Contact, Conversation, Device, Message, Moving, Place, Settings, SharedFile } from "../client/model";
+import type {
+  Contact,
+  Conversation,
+  Device,
+  Message,
+  Moving,
+  Place,
+  Settings,
+  SharedFile,
+  Stored,
+} from "../client/model";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -32,6 +42,8 @@ export const settings: Settings = {
   typing: true,
   notifications: "full",
   singleKeys: true,
+  autoDownload: "photos",
+  quality: "hd",
 };
 
 export const devices: Device[] = [
@@ -122,12 +134,13 @@ export function message(conversation: string, text: string, time: number, more: 
 
 export function file(
   conversation: string,
-  { name, size, type, state }: Pick<SharedFile, "name" | "size" | "type" | "state">,
+  { name, size, type, state, ...rest }: Pick<SharedFile, "name" | "size" | "type" | "state"> & Partial<SharedFile>,
   time: number,
   more: Partial<Message> = {},
 ): Message {
-  const picture = type.startsWith("image/");
-  const shared = { name, size, type, state, picture, until: Number.POSITIVE_INFINITY };
+  const drawn = /^image\/(jpeg|png)$/.test(type);
+  const picture = drawn || type === "image/heic";
+  const shared = { name, size, type, state, picture, drawn, until: Number.POSITIVE_INFINITY, ...rest };
   return message(conversation, name, time, { kind: "file", file: shared, ...more });
 }
 
@@ -339,6 +352,49 @@ export function places(id: string): Message[] {
     ),
   ];
 }
+
+/** Photos as they are sent: two albums, one of them on its way with one that failed, two side by side, and a HEIC. */
+export function albums(id: string): ReturnType<typeof files> {
+  const mega = (size: number) => Math.round(size * 1024 * 1024);
+  const colours = ["#8ec3e6 #3d8fa5", "#5b4a7a #2c2f55", "#e9c9a3 #b07a4a", "#b9d8a8 #5f8f5a", "#f0b7a4 #a5505a"];
+  const one = (name: string, minutes: number, more: Partial<Message> = {}, file: Partial<SharedFile> = {}) => {
+    const [sky = "", sea = ""] = (colours[name.length % colours.length] ?? "").split(" ");
+    const said = { name, size: mega(2 + (name.length % 3)), type: "image/jpeg", state: "here" as const, ...file };
+    const content = new Blob([SVG(sky, sea)], { type: "image/svg+xml" });
+    return { message: fileAt(said, Date.now() - minutes * MINUTE, more), content };
+  };
+  const fileAt = (said: Parameters<typeof file>[1], time: number, more: Partial<Message>) => file(id, said, time, more);
+  const mine = (state: Message["state"], more: Partial<Message> = {}) => own(state, more);
+  const names = ["coast", "lighthouse", "dunes", "cliff-path", "at-the-harbour", "tide", "gulls", "evening-sky"];
+  const going = (state: SharedFile["state"]) => ({ batch: "b", state });
+  const moving = { bytes: mega(1.3), of: mega(4), rate: mega(1) };
+  return [
+    ...names.map((name, at) =>
+      one(`${name}.jpg`, 60, at === 1 ? { reactions: [{ emoji: "😍", by: [OWN, id], own: true }] } : {}),
+    ),
+    ...["ferry.jpg", "ferry-too.jpg"].map((name) => one(name, 50, mine("displayed"))),
+    one("IMG_0412.HEIC", 40, {}, { type: "image/heic", drawn: false, state: "there" }),
+    {
+      message: fileAt(
+        { name: "IMG_0413.HEIC", size: mega(3), type: "image/heic", state: "here" },
+        Date.now(),
+        mine("pending"),
+      ),
+    },
+    one("sent.jpg", 2, mine("delivered"), going("here")),
+    { ...one("going.jpg", 2, mine("pending"), going("waiting")), moving },
+    one("failed-one.jpg", 2, mine("failed", { failure: "no-room" }), going("failed")),
+    one("waiting-long.jpg", 2, mine("pending"), going("waiting")),
+    one("waiting-last.jpg", 2, mine("pending"), going("waiting")),
+  ].map((each, at) => ({ ...each, message: { ...each.message, at: each.message.at + at } }));
+}
+
+/** What is kept on this device. */
+export const stored: Stored[] = people.slice(0, 4).map(({ id }, at) => ({
+  id,
+  bytes: Math.round((181 / (at + 1)) * 1024 * 1024),
+  free: Math.round((170 / (at + 1)) * 1024 * 1024) * Number(at < 3),
+}));
 
 /** A long conversation: messages over many days, of several lengths. */
 export function many(id: string, count: number): Message[] {

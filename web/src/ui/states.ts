@@ -89,6 +89,7 @@ const states: Record<string, State> = {
   },
   many: { path: conversationPath(long), before: (client) => client.put(long, fixtures.many(long, 10_000)) },
   files: { path: lucia ?? "", before: (client) => client.putFiles(lucias) },
+  albums: { path: lucia ?? "", before: (client) => client.putFiles(lucias, fixtures.albums(lucias)) },
   "dialog-files": {
     path: lucia ?? "",
     after: async (app) => {
@@ -124,8 +125,11 @@ const states: Record<string, State> = {
     before: (client) => client.putFiles(lucias),
     after: (app) => {
       const conversation = fixtures.conversation("Lucía Ortega");
-      const [first] = app.client instanceof Scripted ? app.client.photosOf(lucias) : [];
-      app.ask({ kind: "viewer", conversation, message: first ?? "" });
+      let first = "";
+      app.client.photos(lucias).subscribe(([one]) => {
+        first ||= one?.id ?? "";
+      });
+      app.ask({ kind: "viewer", conversation, message: first });
     },
   },
   info: { path: `${camille}/info` },
@@ -134,7 +138,7 @@ const states: Record<string, State> = {
   "dialog-keys": { after: (app) => app.ask({ kind: "keys" }) },
   "dialog-emoji": { path: camille ?? "", after: (app) => app.ask({ kind: "emoji", pick: () => undefined }) },
   ...Object.fromEntries(
-    ["", "profile", "privacy", "notifications", "appearance", "language", "devices", "help"].map((page) => [
+    ["", "profile", "privacy", "notifications", "appearance", "language", "data", "devices", "help"].map((page) => [
       `settings${page && "-"}${page}`,
       { path: `/settings${page && "/"}${page}` },
     ]),

@@ -2,103 +2,33 @@
 
 import "fake-indexeddb/auto";
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { JoynClient } from "../../src/client/client";
+import { describe, expect, test } from "vitest";
 import { STALL } from "../../src/client/content";
 import { Database } from "../../src/client/database";
 import { wrapFile } from "../../src/client/envelope";
-import type { Environment } from "../../src/client/environment";
-import type { Message, Moving, Outgoing, Readable } from "../../src/client/model";
+import type { Message, Moving } from "../../src/client/model";
 import { cleanName } from "../../src/client/shared-file";
-import { makeSipJs } from "../../src/client/sip";
 import { AGAIN_FIRST } from "../../src/client/transfers";
-import { buildFileInfo, FILE_INFO_CONTENT_TYPE, parseFileInfo } from "../../src/protocol/file-info";
-import { FILES, fileInfo, ScriptedContent, UNTIL } from "./content";
-import { PEER, ScriptedNode } from "./node";
-import { Clock, database, environment, eventually, Locks, settle } from "./world";
+import { buildFileInfo, parseFileInfo } from "../../src/protocol/file-info";
+import { FILES, fileInfo, UNTIL } from "./content";
+import {
+  bytes,
+  clock,
+  comes,
+  content,
+  documents,
+  name,
+  node,
+  online,
+  only,
+  outgoing,
+  shown,
+  worldOfFiles,
+} from "./filing";
+import { PEER } from "./node";
+import { settle } from "./world";
 
-let clock: Clock;
-let node: ScriptedNode;
-let content: ScriptedContent;
-let name: string;
-let opened: JoynClient[];
-
-beforeEach(() => {
-  clock = new Clock();
-  node = new ScriptedNode();
-  content = new ScriptedContent(node);
-  name = database();
-  opened = [];
-});
-
-afterEach(async () => {
-  for (const client of opened) client.close();
-  await settle();
-});
-
-async function online(parts: Partial<Environment> = {}): Promise<JoynClient> {
-  const { openSocket } = node;
-  const fetch: Environment["fetch"] = (path, init) => node.fetch(path, init);
-  const locks = new Locks();
-  const surroundings = environment({
-    clock,
-    fetch,
-    openSocket,
-    send: content.send,
-    database: name,
-    locks,
-    ...parts,
-  });
-  const client = new JoynClient({
-    environment: surroundings,
-    loadSip: async () => makeSipJs,
-    push: undefined,
-    device: {},
-  });
-  opened.push(client);
-  void client.start();
-  await shown(client.connection, ({ state }) => state === "online");
-  return client;
-}
-
-/** Lets time pass until something is so. */
-async function comes(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  await eventually(async () => {
-    await clock.advance(0);
-    return holds();
-  }, what);
-}
-
-/** What a watched value comes to. */
-async function shown<T>(source: Readable<T>, fits: (value: T) => boolean): Promise<T> {
-  let value: T | undefined;
-  const stop = source.subscribe((given) => {
-    value = given;
-  });
-  try {
-    await comes(() => fits(value as T), `${fits}`);
-  } finally {
-    stop();
-  }
-  return value as T;
-}
-
-async function only(client: JoynClient, fits: (message: Message) => boolean): Promise<Message> {
-  const [found] = await shown(client.messages(PEER), (all) => all.length === 1 && fits(all[0] as Message));
-  return found as Message;
-}
-
-function bytes(size: number, seed = 7): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: size }, (_, at) => (at * seed) % 251);
-}
-
-function outgoing(size: number, more: Partial<Outgoing> = {}): Outgoing {
-  return { blob: new Blob([bytes(size)]), name: "plan.pdf", type: "application/pdf", ...more };
-}
-
-/** What came to the node in place of files. */
-const documents = () =>
-  node.taken.filter(({ cpim }) => cpim.contentType === FILE_INFO_CONTENT_TYPE).map(({ cpim }) => cpim);
+worldOfFiles();
 
 describe("sending", () => {
   test("a photo is uploaded with its thumbnail, then leaves as a message, and is still here", async () => {
@@ -231,6 +161,7 @@ describe("sending", () => {
     [413, "quota", "no-room"],
     [415, "not-what-it-says", "file-type"],
     [403, "not-eligible", "forbidden"],
+    [403, "infected", "infected"],
   ] as const)("%i %s is final, is said, and holds up no other", async (status, word, failure) => {
     const client = await online();
     content.refuse = [[status, word]];

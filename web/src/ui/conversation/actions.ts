@@ -1,6 +1,7 @@
 /** What may be done with a message: one list for the menu, however it is opened. What can't be done is absent. */
 
 import type { Conversation, Message } from "../../client/model";
+import { createContext } from "svelte";
 import { inShort } from "../../i18n/said";
 import type { App, MenuItem } from "../context.svelte";
 import { save } from "../files";
@@ -11,6 +12,48 @@ export const QUICK = ["👍", "❤️", "😂", "😮", "😢", "🙏"] as const
 export interface Hooks {
   reply(message: Message): void;
   edit(message: Message): void;
+}
+
+/** The hooks of the conversation that a component stands in. */
+export const [useHooks, setHooks] = createContext<Hooks>();
+
+/** Opens the menu of a message, at an element or a point. */
+export function openMenu(
+  app: App,
+  conversation: Conversation,
+  message: Message,
+  hooks: Hooks,
+  at: Element | { x: number; y: number },
+): void {
+  app.menu = {
+    label: app.t("msg.actions"),
+    at,
+    items: messageActions(app, conversation, message, hooks),
+    ...(canAnswer(conversation, message) ? { reactTo: message } : {}),
+  };
+}
+
+/** The keys of a message that has the focus (design §12). `letters`: single letters do something. */
+export function messageKeys(
+  event: KeyboardEvent,
+  app: App,
+  conversation: Conversation,
+  message: Message,
+  hooks: Hooks,
+  letters: boolean,
+): void {
+  const element = event.currentTarget as Element;
+  if (event.target !== element || event.ctrlKey || event.metaKey || event.altKey) return;
+  const answer = letters && canAnswer(conversation, message);
+  if (event.key === "Enter") openMenu(app, conversation, message, hooks, element);
+  else if (event.key === "r" && answer) hooks.reply(message);
+  else if (event.key === "e" && answer) openReactions(app, message, element);
+  else return;
+  event.preventDefault();
+}
+
+export function openReactions(app: App, message: Message, at: Element): void {
+  app.menu = { label: app.t("msg.react"), at, items: [], reactTo: message };
 }
 
 export function messageActions(app: App, conversation: Conversation, message: Message, hooks: Hooks): MenuItem[] {
@@ -28,7 +71,7 @@ export function messageActions(app: App, conversation: Conversation, message: Me
       run: () => app.run(client.cancelSending(id, message.id)),
     },
     canAnswer(conversation, message) && { label: t("msg.reply"), icon: "reply", run: () => hooks.reply(message) },
-    message.file?.state === "here" && {
+    (message.file?.state === "here" || message.file?.state === "there") && {
       label: t("common.save"),
       icon: "download",
       run: () => save(app, message),
@@ -87,7 +130,7 @@ export function canAnswer(conversation: Conversation, message: Message): boolean
 }
 
 /** A file goes on by its link: it has one once it has been uploaded, for as long as it is kept. */
-function canBeForwarded({ own, file, place, state }: Message): boolean {
+export function canBeForwarded({ own, file, place, state }: Message): boolean {
   // RFC 4119 §2.2.2: where somebody else is is not ours to tell.
   if (place !== undefined) return own && place.until > Date.now();
   return file !== undefined && file.until > Date.now() && !["pending", "failed"].includes(state);
