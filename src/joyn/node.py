@@ -29,14 +29,23 @@ from joyn.edge.registrations import RegistrationDoor
 from joyn.edge.sip import Identity, SipDoor
 from joyn.edge.subscriptions import SubscriptionDoor
 from joyn.interconnecting import InterconnectService
-from joyn.listening import http_limits, http_listener, msrp_limits, msrp_listener, sip_limits, sip_listener
+from joyn.listening import (
+    http_limits,
+    http_listener,
+    msrp_limits,
+    msrp_listener,
+    sip_limits,
+    sip_listener,
+    websocket_listener,
+    websocket_media,
+)
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.device import Device
 from joyn.model.message import Deposit, Entry, Kind, Message, State
 from joyn.model.peer import operator_of
 from joyn.model.refused import Refused
-from joyn.model.tags import FILES, PROVIDED
+from joyn.model.tags import PROVIDED
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.route_finding import check_routes
@@ -60,9 +69,9 @@ from joyn.sms.outbox import Outbox
 from joyn.store import Store
 from joyn.store.sqlite import Locked as Locked
 from joyn.store.sqlite import open_store as open_sqlite
-from joyn.transport.http import HttpListener, HttpServer
-from joyn.transport.msrp import MsrpEndpoint, MsrpListener
-from joyn.transport.sip import Endpoint, Flow, Listener
+from joyn.transport.http import HttpServer
+from joyn.transport.msrp import MsrpEndpoint
+from joyn.transport.sip import Endpoint, Flow
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +150,8 @@ class Node:
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))
         for page in settings.http.listeners:
-            self._take_websockets(await self.http.listen(http_listener(page)))
+            for media in websocket_media(settings, await self.http.listen(http_listener(page))):
+                self.msrp.listen_on_web(media)
         for binding in await self.registrar.restore(self._reachable):
             subscriber = await self.store.subscribers.get(binding.aor)
             if subscriber is None or subscriber.blocked:
@@ -185,7 +195,7 @@ class Node:
             max_bindings=r.max_bindings,
         )
         self.registrar = Registrar(store.bindings, rules, node=NODE, wall=self._wall)
-        provided = PROVIDED | FILES if settings.files.listeners else PROVIDED
+        provided = PROVIDED | self.content.provided
         self.capabilities = Capabilities(store.subscribers, self.registrar.of, provided)
         self.attempts = Attempts(self._wall)
         self.interconnect = InterconnectService(
@@ -220,7 +230,10 @@ class Node:
             domain=settings.operator.domain,
             make_boundary=lambda: secrets.token_hex(8),
         )
-        choosing = Choosing(pager, inviting, self.sessions, pager_limit=m.pager_limit)
+        self.transferring = self.content.transferring(
+            self.endpoint, self.sessions, identity, self.attempts, self._flow_of
+        )
+        choosing = Choosing(pager, inviting, self.transferring, self.sessions, pager_limit=m.pager_limit)
         self.terminating = Terminating(
             store.mailboxes, choosing, self.registrar.of, wall=self._wall, queue_per_device=m.queue_per_device
         )
@@ -248,7 +261,9 @@ class Node:
         )
         self.watching = Watching(self.endpoint, self.registrar.of, wall=self._wall)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
-        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.interconnect, self.authentication.find)
+        find = self.authentication.find
+        self.transfers = self.content.transfer_door(self.sessions, self.originating, self.interconnect, find)
+        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.interconnect, self.transfers, find)
         self.door.serve(
             REGISTER=registrations.register,
             INVITE=chats.invite,
@@ -290,7 +305,11 @@ class Node:
     def _build_http(self) -> None:
         h = self.settings.http
         self.websockets = WebSocketDoor(
-            self.endpoint, self.msrp, self._web_listener, origins=h.origins, max_message=self.settings.msrp.max_message
+            self.endpoint,
+            self.msrp,
+            lambda secure, port: websocket_listener(self.http.listeners, port, secure=secure),
+            origins=h.origins,
+            max_message=self.settings.msrp.max_message,
         )
         self.page = PageDoor(
             built_client(), ancestors=h.frame_ancestors, root=self.setting_up.root, files=lambda: self.content.url
@@ -302,31 +321,6 @@ class Node:
         limits = http_limits(self.settings)
         self.http = HttpServer(
             application(providers, trusted_proxies=h.trusted_proxies, max_body=limits.max_body), limits
-        )
-
-    def _take_websockets(self, listener: HttpListener) -> None:
-        """MSRP over WebSocket is spoken wherever HTTP is; over TLS also when a front proxy ends it."""
-        transports = ["WSS"] if listener.tls else ["WS", *(["WSS"] if self.settings.http.trusted_proxies else [])]
-        for transport in transports:
-            self.msrp.listen_on_web(
-                MsrpListener(
-                    name=listener.name,
-                    transport=transport,
-                    host=listener.host,
-                    port=listener.port,
-                    advertise=listener.advertise,
-                )
-            )
-
-    def _web_listener(self, secure: bool, port: int) -> Listener:
-        """What Via and Contact say of us on a WebSocket."""
-        listener = next(one for one in self.http.listeners if one.port == port)
-        return Listener(
-            name=listener.name,
-            transport="WSS" if secure else "WS",
-            host=listener.host,
-            port=port,
-            advertise=listener.advertise,
         )
 
     def _introduce(self) -> None:
