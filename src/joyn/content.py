@@ -44,9 +44,9 @@ from joyn.services.files.forms import THUMBNAIL_EDGE, THUMBNAIL_LARGEST, Forms, 
 from joyn.services.files.scanning import Scanning
 from joyn.services.files.tickets import Tickets
 from joyn.services.messaging.delivery import Attempts
+from joyn.services.messaging.destination import Destinations
 from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.originating import Originating
-from joyn.services.messaging.destination import Destinations
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.transferring import TransferBounds, Transferring
 from joyn.services.subscribers import Authentication, Challenge

@@ -42,9 +42,7 @@ from joyn.listening import (
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.device import Device
-from joyn.model.message import Deposit, Entry, Kind, Message, State
-from joyn.model.peer import operator_of
-from joyn.model.refused import Refused
+from joyn.model.message import Entry, Message, State
 from joyn.model.tags import PROVIDED
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
@@ -57,6 +55,7 @@ from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.originating import Originating, Policy
 from joyn.services.messaging.pager import Pager
+from joyn.services.messaging.reporting import Reporting
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.services.push.push import Push
@@ -101,8 +100,6 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
-REPORT_AGAIN = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
-"""Seconds between tries to deposit a report while the store refuses."""
 CURSOR_SWEEP = 3600.0
 """Seconds between two looks for devices that have been away for too long: it reads every cursor."""
 
@@ -126,7 +123,7 @@ class Node:
         self._stopping = asyncio.Event()
         self._cursors_swept = 0.0
         self._sweeper: asyncio.Task[None] | None = None
-        self._reports: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Open the store and every door. Raises OSError when an address is taken, and what `check` raises."""
@@ -150,8 +147,8 @@ class Node:
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))
         for page in settings.http.listeners:
-            for media in websocket_media(settings, await self.http.listen(http_listener(page))):
-                self.msrp.listen_on_web(media)
+            for on_web in websocket_media(settings, await self.http.listen(http_listener(page))):
+                self.msrp.listen_on_web(on_web)
         for binding in await self.registrar.restore(self._reachable):
             subscriber = await self.store.subscribers.get(binding.aor)
             if subscriber is None or subscriber.blocked:
@@ -203,8 +200,8 @@ class Node:
             store,
             self.numbering,
             name_of=store.subscribers.name_of,
-            tell=lambda message, aor, state: self._spawn(self._tell(message, aor, state)),
-            failure=self._failure,
+            tell=lambda message, aor, state: self.reporting.tell(message, aor, state),
+            failure=lambda entry: self.reporting.failure(entry),
             wall=self._wall,
         )
         self.originating = Originating(
@@ -217,6 +214,7 @@ class Node:
             date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             make_id=lambda: secrets.token_hex(16),
         )
+        self.reporting = Reporting(self.originating)
         identity = IdentityHeaders(self.numbering, self.endpoint.make_tag, self.interconnect.name_of)
         pager = Pager(self.endpoint, identity, self.attempts, self._flow_of)
         self.msrp = MsrpEndpoint(msrp_limits(settings), make_token=lambda: secrets.token_hex(10), now=time.monotonic)
@@ -331,8 +329,8 @@ class Node:
         self.interconnect.on_left = self._gone
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
-        self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
-        self.terminating.failure = self._failure
+        self.push.waking.report = self.reporting.tell
+        self.terminating.failure = self.reporting.failure
         self.terminating.on_unanswered = self.push.waking.unanswered
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
         self.registrar.on_bound = self._bound
@@ -427,31 +425,12 @@ class Node:
             # Not before those who can be woken have had their time to come.
             self.push.waking.stored(message, recipient)
         else:
-            self._spawn(self._tell(message, recipient, state))
-
-    async def _tell(self, message: Message, recipient: Aor, state: State) -> None:
-        """A report is owed also when the store is too busy for it just now."""
-        for pause in REPORT_AGAIN:
-            try:
-                await self.originating.report(message, recipient, state)
-            except Refused:
-                await asyncio.sleep(pause)
-            else:
-                return
-        log.warning("a report that a message is %s was given up: the store takes none", state.name.lower())
-
-    def _failure(self, entry: Entry) -> Deposit | None:
-        """What is deposited for the sender together with the failure."""
-        if entry.message.kind is not Kind.CHAT:
-            return None
-        # An entry in a peer's mailbox is due to one of the peer's subscribers.
-        recipient = entry.message.conversation if operator_of(entry.mailbox) else entry.mailbox
-        return self.originating.notification(entry.message, recipient, State.FAILED)
+            self.reporting.tell(message, recipient, state)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     def _on_fatal(self, error: BaseException) -> None:
         """The disk failed under a commit: nothing more can be promised, so the process ends (architecture §4)."""
@@ -472,7 +451,7 @@ class Node:
         """Expire bindings and messages, prune what is past retention, forget idle pumps."""
         now = self._wall()
         await self.registrar.expire()
-        await self.store.mailboxes.expire(now, report=self._failure)
+        await self.store.mailboxes.expire(now, report=self.reporting.failure)
         await self.store.mailboxes.prune(now)
         if now - self._cursors_swept > CURSOR_SWEEP:
             self._cursors_swept = now
@@ -508,7 +487,8 @@ class Node:
         await self.msrp.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()
-        if self._reports:
-            await asyncio.wait(self._reports, timeout=5)
+        await self.reporting.close()
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=5)
         await self.store.close()
         telemetry.event("node.stopped")

@@ -26,8 +26,8 @@ from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.multipart import flatten
 from joyn.protocol.sip.message import SipRequest
 from joyn.services.messaging.contents import Arriving, Contents, Described
-from joyn.services.messaging.originating import CPIM, Originating, Submission
 from joyn.services.messaging.destination import Destinations
+from joyn.services.messaging.originating import CPIM, Originating, Submission
 from joyn.services.messaging.sessions import Leg, Offer, Sessions
 from joyn.transport.msrp import MsrpLeg, Piece
 from joyn.transport.sip import Inbound
