@@ -79,7 +79,7 @@ class InterconnectService:
         self._domain = settings.operator.domain
         self._store = store
         self._numbering = numbering
-        self._finding = RouteFinding(settings, store, numbering)
+        self.finding = RouteFinding(settings, store, numbering)
         self._homes = Homes(self.home_of, self.holder_of)
         self._name_of = name_of
         self._wall = wall
@@ -172,7 +172,7 @@ class InterconnectService:
         trust = self.trust or await self._open()
         peers = await self._store.peers.list()
         trust.update(peers, identity)
-        self._finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
+        self.finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
         for flow, domain in list(self._speaks_for.items()):
             if trust.peer_of(flow.tls) != domain:
                 flow.close()
@@ -180,14 +180,14 @@ class InterconnectService:
 
     async def home_of(self, aor: Aor) -> str | None:
         """Whose subscriber a number is; see Homes. Raises Refused(ROUTE_UNKNOWN)."""
-        route = await self._finding.routing.route(aor)
+        route = await self.finding.routing.route(aor)
         if route.unsure:
             raise Refused(Reason.ROUTE_UNKNOWN)
         return {"local": "", "peer": str(route.operator)}.get(route.kind)
 
     async def holder_of(self, aor: Aor) -> str:
         """Whose range a number is in; see Homes."""
-        return self._finding.holder_of(aor)
+        return self.finding.holder_of(aor)
 
     async def stop(self) -> None:
         """Close the border, then the links."""
@@ -196,7 +196,7 @@ class InterconnectService:
         await self.links.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()
-        await self._finding.close()
+        await self.finding.close()
 
     def admin_doors(self) -> list[RouteProvider]:
         """What the operator asks and changes: whose a number is, and who the peers are."""
@@ -204,7 +204,7 @@ class InterconnectService:
         peers = PeerAdministration(self._store.peers, self._store.mailboxes.pending, own, policy, wall=self._wall)
         peers.health, peers.on_changed = self.health, self._changed
         numbers = NumbersDoor(
-            self._finding.routing, self._numbering, self._store.ported, wall=self._wall, on_ported=self.ported
+            self.finding.routing, self._numbering, self._store.ported, wall=self._wall, on_ported=self.ported
         )
         return [numbers, peers]
 
@@ -318,7 +318,7 @@ class InterconnectService:
         if peer.addresses:
             return [(one.host, one.port) for one in peer.addresses]
         try:
-            return [(hop.host, hop.port) for hop in await self._finding.resolve_next_hops(peer.domain)]
+            return [(hop.host, hop.port) for hop in await self.finding.resolve_next_hops(peer.domain)]
         except Unresolved as error:
             raise OSError(str(error)) from None
 

@@ -2,13 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from joyn.config import (
+    HttpListener,
     InterconnectListener,
     InterconnectMedia,
     InterconnectSettings,
@@ -16,12 +17,14 @@ from joyn.config import (
     Settings,
     SipListener,
 )
+from joyn.edge.http.files import PATH as CONTENT
 from joyn.model.peer import Peer, PeerAddress
 from joyn.node import Node
 from joyn.phone import Phone
 from joyn.transport.peer_tls import Identity, ensure_identity
 from phone.node import PASSWORD, make_subscriber
 from ports import free_port
+from waiting import until
 
 ORANGE, SFR = "orange.example", "sfr.example"
 RANGES = {ORANGE: "+336399800", SFR: "+336399801"}
@@ -49,7 +52,10 @@ class Operator:
     def phone(self, number: str, **settings: Any) -> Phone:
         """A phone of one of its subscribers."""
         server = f"127.0.0.1:{self.settings.sip.listeners[0].port}"
-        return Phone(number, domain=self.domain, password=PASSWORD, server=server, transport="tcp", **settings)
+        values = {"domain": self.domain, "password": PASSWORD, "server": server, "transport": "tcp"}
+        if self.settings.files_url:
+            values["content_server"] = f"{self.settings.files_url}{CONTENT}"
+        return Phone(number, **(values | settings))
 
     def as_peer(self, **fields: Any) -> Peer:
         """What its file says."""
@@ -59,8 +65,13 @@ class Operator:
             "addresses": (PeerAddress(host="127.0.0.1", port=self.border),),
             "certificates": self.identity.exchanged,
             "ranges": self.settings.interconnect.own_ranges,
+            "files": self.settings.files_url,
         }
         return Peer(**(values | fields))
+
+    def reaches(self, domain: str) -> bool:
+        """Whether there is a way to a peer now."""
+        return self.node.interconnect.links.reaches(domain)
 
     async def accept(self, *peers: Peer) -> None:
         """Accept these files."""
@@ -69,8 +80,15 @@ class Operator:
         await self.node.interconnect.update()
 
 
-def settings_of(domain: str, directory: Path, border: int, own: tuple[str, ...] = (), **fields: Any) -> Settings:
-    """An operator's settings, its store in memory."""
+def settings_of(
+    domain: str,
+    directory: Path,
+    border: int,
+    own: tuple[str, ...] = (),
+    files: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Settings:
+    """An operator's settings, its store in memory. With `files` (settings of that section) it has a content server."""
     defaults = Settings()
     return replace(
         defaults,
@@ -78,7 +96,11 @@ def settings_of(domain: str, directory: Path, border: int, own: tuple[str, ...] 
         sip=replace(defaults.sip, listeners=(SipListener(name="tcp", transport="tcp", port=free_port()),)),
         msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),)),
         http=replace(defaults.http, listeners=()),
-        files=replace(defaults.files, listeners=()),
+        files=replace(
+            defaults.files,
+            **{"listeners": () if files is None else (HttpListener(name="files", port=free_port()),)}
+            | dict(files or {}),
+        ),
         store=replace(defaults.store, path=":memory:"),
         interconnect=InterconnectSettings(
             listeners=(InterconnectListener(port=border),),
@@ -116,4 +138,5 @@ async def two_operators(**fields: Any) -> AsyncIterator[tuple[Operator, Operator
         sfr = await stack.enter_async_context(operator(SFR, (BOB, BEN), **fields))
         await orange.accept(sfr.as_peer())
         await sfr.accept(orange.as_peer())
+        await until(lambda: orange.reaches(SFR) and sfr.reaches(ORANGE), within=20)
         yield orange, sfr

@@ -1,4 +1,4 @@
-"""The door for chat sessions: INVITE, and what follows inside the dialog.
+"""The door for chat sessions: INVITE, and what follows inside the dialog. Files have a door behind it (transfers).
 
 Spec: RCC.07 §3.3 (facts §4.1, §4.2), RFC 3261 §13 to §15, RFC 3311, RFC 4028.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from joyn.edge.sip import Caller, riding_headers
+from joyn.edge.transfers import TransferDoor
 from joyn.model.tags import CPM_LARGE
 from joyn.protocol.multipart import flatten
 from joyn.protocol.sip.feature_tags import FeatureTags
@@ -30,6 +31,7 @@ class ChatDoor:
         sessions: Sessions,
         originating: Originating,
         destinations: Destinations,
+        transfers: TransferDoor,
         holds: Callable[[str], Awaitable[object]],
     ) -> None:
         self._caller = caller
@@ -37,6 +39,7 @@ class ChatDoor:
         self._sessions = sessions
         self._originating = originating
         self._destinations = destinations
+        self._transfers = transfers
         self._unacknowledged: dict[str, Inbound] = {}
 
     async def invite(self, inbound: Inbound) -> None:
@@ -51,8 +54,9 @@ class ChatDoor:
         if offer is None:
             inbound.respond(488, headers=[("Warning", '304 joyn "an m=message over MSRP is wanted"')])
             return
-        if offer.media.file_selector is not None:
-            inbound.respond(488, headers=[("Warning", '399 joyn "file transfer over MSRP is not offered"')])
+        if offer.file is not None:
+            if await self._transfers.invite(inbound, caller, offer):
+                self._await_acknowledge(inbound)
             return
         peer = (await self._destinations.choose(request.uri)).aor
         headers = riding_headers(request)

@@ -50,6 +50,8 @@ export class ScriptedContent {
   ticket = "t1";
   /** Origins of other operators' content servers, which serve what `served` has of them. */
   others: string[] = [];
+  /** The thumbnail that it makes of what came without one. */
+  thumbnails: Blob | undefined;
 
   constructor(node: ScriptedNode, until = Date.UTC(2027, 0, 1) / 1000) {
     node.routes.set("GET /api/files", () => ({
@@ -108,6 +110,10 @@ export class ScriptedContent {
       bytes: new Uint8Array(),
       ...(preview === null ? {} : { preview: preview as Blob }),
     };
+    if (preview === null && this.thumbnails !== undefined) {
+      kept.preview = this.thumbnails;
+      this.served.set(`${FILES}/file/${id}-preview`, new Uint8Array(await this.thumbnails.arrayBuffer()));
+    }
     this.kept.set(id, kept);
     return { id, kept, bytes: kept.bytes, size: file.size, rest: file };
   }

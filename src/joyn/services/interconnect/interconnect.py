@@ -137,6 +137,11 @@ class Interconnect:
         """Whether as much waits for an operator as may."""
         return self._waiting.get(operator, 0) >= self._queue
 
+    def reaches(self, operator: str) -> bool:
+        """Whether there is a way to an operator now."""
+        link = self._link_to(operator)
+        return link is not None and link.ready
+
     async def health(self, operator: str) -> Health | None:
         """How it stands with an operator; None for one we do not reach."""
         pump, peer = self._pumps.get(operator), self.peer_for(operator)
@@ -172,7 +177,7 @@ class Interconnect:
             operator,
             self._mailboxes,
             begin=lambda entry, answer: self._begin(operator, entry, answer),
-            ready=lambda: self._ready(operator),
+            ready=lambda: self.reaches(operator),
             wall=self._wall,
             random=self._random,
         )
@@ -216,10 +221,6 @@ class Interconnect:
     def _link_to(self, operator: str) -> Link | None:
         peer = self.peer_for(operator)
         return None if peer is None else self._links.get(peer.domain)
-
-    def _ready(self, operator: str) -> bool:
-        link = self._link_to(operator)
-        return link is not None and link.ready
 
     def _begin(self, operator: str, entry: Entry, answer: Callable[[Answer], None]) -> None:
         link = self._link_to(operator)
