@@ -1,16 +1,18 @@
-"""Files between two operators: taken into the recipient's own content server, or fetched from the sender's, as agreed."""
+"""Files between two operators: taken into the recipient's own content server, or fetched from the sender's."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from interconnect.operators import ALICE, ANNA, BOB, ORANGE, SFR, Operator, operator, two_operators
+from interconnect.operators import ALICE, ANNA, BOB, ORANGE, RANGES, SFR, Operator, operator, two_operators
 from interconnect.origin import ScriptedOrigin, Served
 from interconnect.scripted_peer import ScriptedPeer, asserted, scripted_peer
+from joyn.config import NumberRange
 from joyn.model.file import StoredFile
 from joyn.model.peer import mailbox_of
 from joyn.protocol.file_info import CONTENT_TYPE, FileInfo, emit
@@ -88,7 +90,7 @@ def test_what_was_agreed_on_files_is_changed_while_both_run(tmp_path: Path) -> N
 def _change(socket: Path, policy: str) -> None:
     from joyn.cli.access import Door
 
-    status, answer = Door(socket).ask("PATCH", f"/peers/{ORANGE}", {"file_policy": policy})
+    status, answer = Door(socket).ask("PUT", f"/peers/{ORANGE}", {"file_policy": policy})
     assert status == 200, answer
 
 
@@ -380,9 +382,10 @@ def test_a_peer_that_wants_to_be_left_alone_is(tmp_path: Path) -> None:
 def test_one_whose_time_is_over_is_not_fetched(tmp_path: Path) -> None:
     async def story(border: Border, alice: Any) -> None:
         border.origin.served["/file/1"] = Served(DATA)
-        await border.sends(border.info(until="2020-01-01T00:00:00Z"))
+        yesterday = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        await border.sends(border.info(until=yesterday))
         (info,) = await received(alice)
-        assert info.until == "2020-01-01T00:00:00Z"
+        assert info.until == yesterday
         assert (await border.get(info.url))[0] == 410
         await border.orange.node.content.sweep()
         assert (await border.get(info.url))[0] == 410
@@ -435,4 +438,5 @@ def test_files_of_who_is_behind_a_hub_are_fetched_by_devices(tmp_path: Path) -> 
         assert info.url == border.info().url
         assert border.origin.requests == []
 
-    at_border(tmp_path, story, peer={"domain": "hub.example", "transit": (SFR,), "ranges": ()})
+    behind = (NumberRange(prefix=RANGES[SFR], operator=SFR),)
+    at_border(tmp_path, story, peer={"domain": "hub.example", "transit": (SFR,), "ranges": ()}, ranges=behind)
