@@ -72,8 +72,8 @@ Result = TypeVar("Result")
 class ContentService:
     """The content server of one node. It is started after the store is open and stopped before it is closed.
 
-    `filing` is what messaging has of it; None when there is no content server. `origin_of(operator)` says where a peer's
-    files are fetched now, empty when none are; the files' loop asks.
+    `filing` is what messaging has of it; None when there is no content server. `origin_of(operator)` says where a
+    peer's files are fetched now, empty when none are; the files' loop asks.
     """
 
     def __init__(self, settings: Settings, store: Store, authentication: Authentication, key: bytes) -> None:
