@@ -79,6 +79,8 @@ def test_what_was_agreed_on_files_is_changed_while_both_run(tmp_path: Path) -> N
             assert sfr.node.interconnect.direct_origins() == []
             for policy, home in (("direct", orange), ("localise", sfr)):
                 await asyncio.to_thread(_change, door, policy)
+                others = [orange.settings.files_url] if policy == "direct" else []
+                assert sfr.node.interconnect.direct_origins() == others
                 async with orange.phone(ALICE) as alice, sfr.phone(BOB) as bob:
                     await sends(alice, BOB, tmp_path / "notes.bin", DATA)
                     message = await bob.receive(timeout=10)
@@ -321,6 +323,19 @@ def test_a_file_of_another_size_than_was_said_is_not_taken(tmp_path: Path, said:
         assert (await border.get(info.url))[0] == 410
         assert await border.lost(info.url)
         assert await border.usage() == (0, 0)
+
+    at_border(tmp_path, story)
+
+
+def test_what_comes_encoded_which_was_not_asked_for_is_not_taken(tmp_path: Path) -> None:
+    async def story(border: Border, alice: Any) -> None:
+        border.origin.served["/file/1"] = Served(DATA, headers={"Content-Encoding": "gzip"})
+        await border.sends(border.info())
+        (info,) = await received(alice)
+        assert (await border.get(info.url))[0] == 410
+        (_, asked), *more = border.origin.requests
+        assert asked["accept-encoding"] == "identity"
+        assert not more
 
     at_border(tmp_path, story)
 

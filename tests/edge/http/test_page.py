@@ -147,12 +147,16 @@ def test_the_page_runs_its_own_scripts_and_speaks_with_us_alone(
     at_site(story, built)
 
 
-def test_the_page_speaks_with_the_content_server_too(built: Path) -> None:
-    async def story(site: Site) -> None:
-        policy = (await site.get("/")).headers["Content-Security-Policy"]
-        assert "/ws https://files.joyn.example;" in policy
+def test_the_page_speaks_with_content_servers_too_those_that_there_are_now(built: Path) -> None:
+    servers = ["https://files.joyn.example"]
 
-    at_site(story, built, files=lambda: ("https://files.joyn.example",))
+    async def story(site: Site) -> None:
+        assert "/ws https://files.joyn.example;" in (await site.get("/")).headers["Content-Security-Policy"]
+        servers.append("https://files.peer.example:8444")
+        told = (await site.get("/")).headers["Content-Security-Policy"]
+        assert "/ws https://files.joyn.example https://files.peer.example:8444;" in told
+
+    at_site(story, built, files=lambda: servers)
 
 
 def test_a_host_that_is_none_adds_nothing_to_what_the_page_may(built: Path) -> None:

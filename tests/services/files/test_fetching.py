@@ -183,6 +183,19 @@ def test_what_an_earlier_run_was_waiting_for_is_fetched_by_the_next(tmp_path: Pa
     play(tmp_path, story)
 
 
+def test_a_content_server_that_says_nothing_does_not_hold_its_place_for_ever(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        files = [make_foreign(number) for number in range(4)]
+        await scene.store.foreign_files.add(files)
+        scene.fetching(turn=0.05).want(files)
+        await until(lambda: len(set(scene.origins.asked)) == 4)
+        assert scene.origins.most["all"] == 2
+        scene.origins.open.set()
+        await until(lambda: _is(scene.here, 4))
+
+    play(tmp_path, story)
+
+
 def test_nothing_is_fetched_from_a_peer_that_is_paused_or_gone(tmp_path: Path) -> None:
     async def story(scene: Scene) -> None:
         scene.origins.open.set()

@@ -89,6 +89,7 @@ class Fetching:
         clock: Callable[[], float],
         scanning: Scanning | None = None,
         patience: float = PATIENCE,
+        turn: float = TURN,
     ) -> None:
         self._foreign = foreign
         self._files = files
@@ -100,6 +101,7 @@ class Fetching:
         self._clock = clock
         self._scanning = scanning
         self._patience = patience
+        self._turn_for = turn
         self._slots = asyncio.Semaphore(policy.at_once)
         self._lanes: dict[Aor, Lane] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
@@ -226,7 +228,7 @@ class Fetching:
         incoming = await self._blobs.resume(file.id)
         try:
             if incoming.received < file.size:
-                async with asyncio.timeout(TURN + file.size / SLOWEST):
+                async with asyncio.timeout(self._turn_for + file.size / SLOWEST):
                     incoming = await self._read(origin, file, incoming)
             await self._check(file, incoming)
             content = await incoming.finish()
