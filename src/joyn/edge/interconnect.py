@@ -211,8 +211,11 @@ class BorderDoor:
         await self._originating.accept(submission)
         inbound.respond(202)
 
-    async def submission(self, request: SipRequest, peer: Peer, body: bytes) -> Submission:
-        """What a request brings, as the originating function takes it. Raises ParseError, Refused."""
+    async def parties(self, request: SipRequest, peer: Peer) -> tuple[Aor, Aor, str, bool]:
+        """Whom a request is for, whom it is from, the operator that is reached through, and whether it is forwarded.
+
+        Raises ParseError, Refused: NOT_ALLOWED, UNKNOWN_RECIPIENT.
+        """
         recipient = self.recipient(request)
         sender, operator, forwarded = await self.sender(request, peer, recipient)
         home = await self._homes.of(recipient)
@@ -220,6 +223,11 @@ class BorderDoor:
         if home and (gone_on or await self._homes.holder(recipient) != self._domain):
             # We are no hub. Only what was ours and has moved do we send on, and never back to where it came from.
             raise Refused(Reason.UNKNOWN_RECIPIENT)
+        return recipient, sender, operator, forwarded
+
+    async def submission(self, request: SipRequest, peer: Peer, body: bytes) -> Submission:
+        """What a request brings, as the originating function takes it. Raises ParseError, Refused."""
+        recipient, sender, operator, forwarded = await self.parties(request, peer)
         content_type = request.header("content-type") or ""
         bare = content_type.partition(";")[0].strip().lower()
         if bare not in (CPIM, COMPOSING):
