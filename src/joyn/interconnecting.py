@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from joyn.config import Settings
 from joyn.edge.admin_peers import PeerAdministration
+from joyn.edge.crossing import CrossingDoor
 from joyn.edge.http import RouteProvider
 from joyn.edge.interconnect import BorderDoor, Homes
 from joyn.edge.numbers import NumbersDoor
+from joyn.listening import msrp_limits
 from joyn.model.aor import Aor, Numbering
 from joyn.model.message import Address, Deposit, Entry, EntryKind, Message, State
 from joyn.model.peer import Peer, mailbox_of, operator_of
@@ -31,11 +33,13 @@ from joyn.services.capabilities import Capabilities, Presence
 from joyn.services.interconnect.asking import Asking
 from joyn.services.interconnect.interconnect import Interconnect
 from joyn.services.interconnect.requests import Requests
+from joyn.services.messaging.crossing import Crossing
 from joyn.services.messaging.destination import Destination
 from joyn.services.messaging.originating import Originating
-from joyn.services.messaging.sessions import Sessions
+from joyn.services.messaging.sessions import Leg, Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.store import Store
+from joyn.transport.msrp import MsrpEndpoint, MsrpListener
 from joyn.transport.peer_tls import Identity, PeerTrust, ensure_identity, load_identity
 from joyn.transport.resolver import Unresolved
 from joyn.transport.sip import Endpoint, Flow, Limits, Listener
@@ -108,6 +112,21 @@ class InterconnectService:
         self.links.report = lambda message, state: tell(message, message.conversation, state)
         self.links.failure = lambda entry, _reason: failure(entry)
         self.links.moved = self._elsewhere
+        self._msrp = MsrpEndpoint(
+            replace(msrp_limits(settings), max_message=settings.sip.max_body + settings.msrp.max_message),
+            make_token=lambda: secrets.token_hex(10),
+            now=time.monotonic,
+        )
+        self._sessions = Sessions(
+            self.endpoint,
+            self._msrp,
+            session_id=lambda: secrets.randbits(62),
+            now=time.monotonic,
+            elsewhere=True,
+            context=self._media_context,
+        )
+        self._crossing = Crossing(self.endpoint, self._sessions, identity=requests.identity)
+        self.links.media = self._crossing
         self.asking = Asking(self.links.ask, time.monotonic)
         self.endpoint.on_flow_lost = self._flow_lost
 
@@ -149,6 +168,11 @@ class InterconnectService:
             localise=self._localised,
         )
         self.endpoint.on_request = self.door.on_request
+        self.crossing = CrossingDoor(
+            self.door, self._sessions, originating, lambda operator: self.links.peers.get(operator), self.links.peer_for
+        )
+        self._sessions.handler = self.crossing
+        self.endpoint.on_acknowledge = self.crossing.unacknowledged.acknowledge
         # Who left while no node ran has something waiting here, perhaps.
         await self.ported(await self._store.ported.of_subscribers())
         if self._settings.listeners or await self._store.peers.list():
@@ -165,6 +189,18 @@ class InterconnectService:
                 name=one.name, transport="TLS", host=one.host, port=one.port, advertise=one.advertise, tls=trust.border
             )
             await self.endpoint.listen(listener)
+        for media in self._settings.media:
+            await self._msrp.listen(
+                MsrpListener(
+                    name=media.name,
+                    transport="TLS",
+                    host=media.host,
+                    port=media.port,
+                    advertise=media.advertise,
+                    tls=trust.media,
+                    fingerprint=identity.sdp_fingerprint,
+                )
+            )
         return trust
 
     async def update(self, identity: Identity | None = None) -> None:
@@ -172,6 +208,7 @@ class InterconnectService:
         trust = self.trust or await self._open()
         peers = await self._store.peers.list()
         trust.update(peers, identity)
+        self._msrp.announce(trust.identity.sdp_fingerprint)
         self.finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
         for flow, domain in list(self._speaks_for.items()):
             if trust.peer_of(flow.tls) != domain:
@@ -194,6 +231,9 @@ class InterconnectService:
         if self.door is not None:
             await self.door.close()
         await self.links.close()
+        await self._crossing.close()
+        self._sessions.close()
+        await self._msrp.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()
         await self.finding.close()
@@ -313,6 +353,12 @@ class InterconnectService:
         assert self.trust is not None
         return self.trust.link(peer.domain)
 
+    def _media_context(self, leg: Leg) -> ssl.SSLContext | None:
+        """What media to an operator are secured with: both certificates if they were exchanged; else (behind a hub) its
+        alone, by the fingerprint that it has signalled."""
+        operator = operator_of(leg.device[1])
+        return self.trust.link(operator) if self.trust is not None and operator in self.links.peers else None
+
     async def _resolve(self, peer: Peer) -> Sequence[tuple[str, int]]:
         """Raises OSError when DNS does not say where the peer is."""
         if peer.addresses:
@@ -334,6 +380,7 @@ class InterconnectService:
 
     def _flow_lost(self, flow: Flow) -> None:
         self._speaks_for.pop(flow, None)
+        self._sessions.flow_lost(flow)
         self.links.flow_lost(flow)
 
 

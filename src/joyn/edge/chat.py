@@ -40,7 +40,7 @@ class ChatDoor:
         self._originating = originating
         self._destinations = destinations
         self._transfers = transfers
-        self._unacknowledged: dict[str, Inbound] = {}
+        self._unacknowledged = Unacknowledged()
 
     async def invite(self, inbound: Inbound) -> None:
         """A chat is opened, or refreshed."""
@@ -56,7 +56,7 @@ class ChatDoor:
             return
         if offer.file is not None:
             if await self._transfers.invite(inbound, caller, offer):
-                self._await_acknowledge(inbound)
+                self._unacknowledged.add(inbound)
             return
         peer = (await self._destinations.choose(request.uri)).aor
         headers = riding_headers(request)
@@ -76,7 +76,7 @@ class ChatDoor:
             inbound.respond(403)
             return
         self._sessions.answer(inbound, leg, offer)
-        self._await_acknowledge(inbound)
+        self._unacknowledged.add(inbound)
 
     async def _first_message(
         self, request: SipRequest, caller: Caller, first: bytes | None, headers: str, service: str
@@ -115,7 +115,7 @@ class ChatDoor:
             headers.append(("Content-Type", "application/sdp"))
         inbound.respond(200, headers=headers, body=body)
         if inbound.request.method == "INVITE":
-            self._await_acknowledge(inbound)
+            self._unacknowledged.add(inbound)
 
     async def update(self, inbound: Inbound) -> None:
         """RFC 3311, used to refresh."""
@@ -135,16 +135,28 @@ class ChatDoor:
         """RFC 3261 §9.2: chats are answered at once, so a CANCEL always comes too late, which is no error."""
         inbound.respond(200 if inbound.cancels_known() else 481)
 
-    def acknowledge(self, request: SipRequest, _flow: Flow) -> None:
+    def acknowledge(self, request: SipRequest, flow: Flow) -> None:
         """The ACK of a 200: it need not be repeated any more."""
-        inbound = self._unacknowledged.pop(f"{request.call_id} {request.cseq[0]}", None)
+        self._unacknowledged.acknowledge(request, flow)
+
+
+class Unacknowledged:
+    """INVITEs that were answered 200 and whose ACK has not come (RFC 3261 §13.3.1.4)."""
+
+    def __init__(self) -> None:
+        self._inbounds: dict[str, Inbound] = {}
+
+    def add(self, inbound: Inbound) -> None:
+        """It was answered."""
+        if len(self._inbounds) >= MAX_UNACKNOWLEDGED:
+            self._inbounds.pop(next(iter(self._inbounds)))
+        self._inbounds[f"{inbound.request.call_id} {inbound.request.cseq[0]}"] = inbound
+
+    def acknowledge(self, request: SipRequest, _flow: Flow) -> None:
+        """The ACK has come."""
+        inbound = self._inbounds.pop(f"{request.call_id} {request.cseq[0]}", None)
         if inbound is not None:
             inbound.acknowledged()
-
-    def _await_acknowledge(self, inbound: Inbound) -> None:
-        if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
-            self._unacknowledged.pop(next(iter(self._unacknowledged)))
-        self._unacknowledged[f"{inbound.request.call_id} {inbound.request.cseq[0]}"] = inbound
 
 
 def parts(request: SipRequest) -> tuple[bytes | None, bytes | None]:

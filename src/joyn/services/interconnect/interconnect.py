@@ -42,8 +42,8 @@ class Media(Protocol):
         """Whether an entry is too large for a MESSAGE."""
         ...
 
-    def begin(self, link: Link, flow: Flow, operator: str, entry: Entry, answer: Callable[[Answer], None]) -> None:
-        """Bring it, and say once what came of it."""
+    def begin(self, flow: Flow, operator: str, entry: Entry, done: Callable[[int, bool, str], None]) -> None:
+        """Bring it, and tell once what became of it: a SIP status, whether it was made here, and in words."""
         ...
 
 
@@ -234,11 +234,12 @@ class Interconnect:
                 self._waiting[operator] = max(0, self._waiting[operator] - 1)
             answer(came)
 
-        if self.media is not None and self.media.wanted(entry):
-            self.media.begin(link, flow, operator, entry, counted)
-            return
         # What came from another operator is here because its recipient's number has moved: we forward it.
         own = not operator_of(entry.message.instance)
+        if own and self.media is not None and self.media.wanted(entry):
+            judge = link.judge_status
+            self.media.begin(flow, operator, entry, lambda *said: counted(judge(flow, *said)))
+            return
         request, key = self._requests.of_entry(entry, operator, flow, own=own)
         link.send(flow, request, key, counted)
 

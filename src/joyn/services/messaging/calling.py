@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from joyn.model.binding import Binding
 from joyn.protocol.errors import ParseError
 from joyn.protocol.msrp.setup import connects
 from joyn.protocol.sip.dialog import Dialog
@@ -26,14 +25,15 @@ class Calling:
         self._sessions = sessions
 
     def request(
-        self, leg: Leg, binding: Binding, accept: str, lines: Sequence[str], content_type: str, body: bytes
+        self, leg: Leg, uri: str, route: str, accept: str, lines: Sequence[str], content_type: str, body: bytes
     ) -> SipRequest:
-        """An INVITE for a binding; `accept` is the Accept-Contact, `lines` are the headers that say who calls whom."""
+        """An INVITE to a URI, over a `route` if there is one; `accept` is the Accept-Contact, `lines` are the headers
+        that say who calls whom."""
         head = [
-            f"INVITE {binding.contact} SIP/2.0",
+            f"INVITE {uri} SIP/2.0",
             f"Via: {self._sessions.via(leg.flow)}",
             "Max-Forwards: 70",
-            *([f"Route: {binding.path}"] if binding.path else []),
+            *([f"Route: {route}"] if route else []),
             f"Call-ID: {self._endpoint.make_call_id()}",
             "CSeq: 1 INVITE",
             f"Contact: {self._sessions.contact(leg.flow, accept[2:])}",
@@ -43,7 +43,7 @@ class Calling:
             f"Content-Type: {content_type}",
             f"Content-Length: {len(body)}",
         ]
-        return SipRequest("\r\n".join(head), body, "INVITE", binding.contact)
+        return SipRequest("\r\n".join(head), body, "INVITE", uri)
 
     async def ring(self, leg: Leg, invite: SipRequest) -> tuple[SipResponse, bool]:
         """The final response to an INVITE, and whether the device rang before: then it is there, whatever comes."""

@@ -251,4 +251,4 @@ class Inviting:
             *([f"Referred-By: <{message.sender}>"] if leg.deferred and not notifications else []),
             *(message.headers.split("\n") if message.headers else []),
         ]
-        return self._calling.request(leg, binding, accept, lines, content_type, body)
+        return self._calling.request(leg, binding.contact, binding.path, accept, lines, content_type, body)

@@ -7,6 +7,7 @@ An INVITE with `m=message` is answered at once and anchored; the other side is i
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -110,12 +111,23 @@ class Offer:
 class Sessions:
     """All session legs of this node, by device, by dialog and by MSRP session.
 
-    `on_opened(device, peer)` is called when a device has opened a chat itself.
+    `on_opened(device, peer)` is called when a device has opened a chat itself. Media are connected to where the
+    signalling comes from; with `elsewhere` to the address in the description, secured as `context(leg)` says: between
+    operators the signalling may come through a hub.
     """
 
     def __init__(
-        self, endpoint: Endpoint, msrp: MsrpEndpoint, *, session_id: Callable[[], int], now: Callable[[], float]
+        self,
+        endpoint: Endpoint,
+        msrp: MsrpEndpoint,
+        *,
+        session_id: Callable[[], int],
+        now: Callable[[], float],
+        elsewhere: bool = False,
+        context: Callable[[Leg], ssl.SSLContext | None] = lambda _leg: None,
     ) -> None:
+        self._elsewhere = elsewhere
+        self._context = context
         self._endpoint = endpoint
         self._msrp = msrp
         self._session_id = session_id
@@ -220,7 +232,7 @@ class Sessions:
         """Bind the MSRP session: wait for the peer, or connect to it."""
         path = " ".join(remote.path)
         if active and not leg.flow.listener.web:
-            # The address is the peer's claim: connect nowhere but where its signalling comes from.
+            # A device's address is its claim: connect nowhere but where its signalling comes from.
             task = asyncio.get_running_loop().create_task(self._connect(leg, path, remote))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
@@ -228,9 +240,10 @@ class Sessions:
             leg.media.expect(path)
 
     async def _connect(self, leg: Leg, path: str, remote: MsrpMedia) -> None:
-        host = leg.flow.remote[0]
+        host = remote.address if self._elsewhere else leg.flow.remote[0]
+        context = self._context(leg)
         try:
-            await leg.media.connect(path, host=host, port=remote.port, fingerprint=remote.fingerprint)
+            await leg.media.connect(path, host=host, port=remote.port, ssl=context, fingerprint=remote.fingerprint)
         except (OSError, TimeoutError, ParseError):
             self.end(leg, reason="")
 

@@ -317,7 +317,8 @@ class Transferring:
             *(message.headers.split("\n") if message.headers else []),
         ]
         # Facts §6.1: a file is told from a chat by its selector; and no Referred-By, which is for stored chats (§4.8).
-        return self._calling.request(leg, transfer.binding, f"*;{SIMPLE_IM}", lines, content_type, body)
+        binding = transfer.binding
+        return self._calling.request(leg, binding.contact, binding.path, f"*;{SIMPLE_IM}", lines, content_type, body)
 
     async def close(self) -> None:
         """The node stops: what is under way begins again with its next run."""

@@ -73,6 +73,10 @@ class MsrpEndpoint:
         self._listeners.append(bound)
         return bound
 
+    def announce(self, fingerprint: tuple[str, str]) -> None:
+        """Sessions that begin from now on are described with this certificate: the listeners show another one now."""
+        self._listeners = [replace(one, fingerprint=fingerprint) if one.tls else one for one in self._listeners]
+
     def listen_on_web(self, listener: MsrpListener) -> None:
         """Take WebSockets too (RFC 7977), upgraded by an HTTP listener; `transport` is `WS` or `WSS`."""
         self._listeners.append(listener)
