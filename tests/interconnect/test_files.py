@@ -9,14 +9,19 @@ from typing import Any
 import aiohttp
 import pytest
 
-from interconnect.operators import ALICE, ANNA, BOB, ORANGE, RANGES, SFR, Operator, operator, two_operators
+from interconnect.operators import ALICE, ANNA, BEN, BOB, ORANGE, RANGES, SFR, Operator, operator, two_operators
 from interconnect.origin import ScriptedOrigin, Served
 from interconnect.scripted_peer import ScriptedPeer, asserted, scripted_peer
 from joyn.config import NumberRange
+from joyn.model.aor import Aor
 from joyn.model.file import StoredFile
 from joyn.model.peer import mailbox_of
+from joyn.model.ported import PortedNumber
+from joyn.model.route import Operator as Domain
 from joyn.protocol.file_info import CONTENT_TYPE, FileInfo, emit
+from joyn.services.messaging.originating import CPIM, Submission
 from joyn.telemetry import counters
+from phone.node import make_subscriber
 from services.scene import make_cpim
 from waiting import until
 
@@ -24,6 +29,7 @@ PHOTO = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 2000
 THUMBNAIL = b"\x89PNG\r\n\x1a\n" + bytes(400)
 DATA = bytes(range(256)) * 1200
 FILES: dict[str, Any] = {"thumbnails": False}
+HERE = Domain(ORANGE)
 
 
 async def sends(phone: Any, to: str, path: Path, data: bytes, **more: Any) -> None:
@@ -191,6 +197,40 @@ def test_what_was_fetched_is_a_file_like_others(tmp_path: Path) -> None:
         (_, asked), *more = border.origin.requests
         assert not more
         assert not {"authorization", "cookie", "referer"} & set(asked)
+
+    at_border(tmp_path, story)
+
+
+def test_what_comes_over_a_session_of_the_peers_gets_our_links_too(tmp_path: Path) -> None:
+    async def story(border: Border, alice: Any) -> None:
+        border.origin.served["/file/1"] = Served(DATA)
+        submission = Submission(
+            sender=Aor(f"tel:{BOB}"),
+            instance=mailbox_of(SFR),
+            to=f"tel:{ALICE}",
+            content_type=CPIM,
+            body=make_cpim("m1", emit([border.info()]), CONTENT_TYPE),
+            service="session",
+        )
+        await border.orange.node.interconnect.crossing.accept(submission)
+        (info,) = await received(alice)
+        assert (await border.get(info.url))[1] == DATA
+
+    at_border(tmp_path, story)
+
+
+def test_what_was_forwarded_of_somebody_elses_keeps_its_links(tmp_path: Path) -> None:
+    async def story(border: Border, alice: Any) -> None:
+        moved = [("P-Asserted-Identity", f"<sip:forward@{SFR}>"), ("Referred-By", f"<tel:{ANNA}>")]
+        await border.orange.node.store.ported.put([PortedNumber(number=BEN, operator=HERE, at=0.0)])
+        await border.orange.node.store.subscribers.put(make_subscriber(BEN, ORANGE))
+        async with border.orange.phone(BEN) as ben:
+            # It was ours who sent it: the peer's content server is not that of her operator.
+            cpim = make_cpim("m1", emit([border.info()]), CONTENT_TYPE)
+            assert (await border.peer.send("MESSAGE", BEN, moved, cpim)).status == 202
+            (info,) = await received(ben)
+            assert info.url == border.info().url
+        assert border.origin.requests == []
 
     at_border(tmp_path, story)
 

@@ -73,20 +73,20 @@ class Localising:
 
     async def localise(self, peer: Peer, sender: Aor, body: bytes) -> bytes:
         """A message (CPIM) of a peer's subscriber with our links where it has some to the peer's content server; all
-        else as it was. Raises ParseError for no CPIM, Refused when the store takes nothing just now."""
-        if not peer.files or not self._url() or CONTENT_TYPE.encode() not in body.lower():
-            return body
-        message = CpimMessage.parse(body)
-        if message.content_type != CONTENT_TYPE:
+        else as it was. Raises Refused when the store takes nothing just now."""
+        if not peer.files or not self._url():
             return body
         try:
+            message = CpimMessage.parse(body)
+            if message.content_type != CONTENT_TYPE:
+                return body
             document = message.decoded_body
             infos = parse(document)
             files = [self._file(peer, (sender, message.message_id), info) for info in infos]
             links = await self._links(infos, files)
             return message.with_body(relink(document, links)).data if any(links) else body
         except ParseError:
-            # Whoever it is for makes of it what they can.
+            # Whoever reads it next says so, or makes of it what they can.
             return body
 
     def _file(self, peer: Peer, whose: tuple[str, str], info: FileInfo) -> ForeignFile | None:
