@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
+import trustme
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from interconnect.origin import ScriptedOrigin, Served
@@ -79,6 +81,25 @@ def test_a_port_where_nobody_listens_is_unreachable() -> None:
         with pytest.raises(Unreachable):
             async with client.get(f"http://127.0.0.1:{free_port()}", "/f", 0):
                 pass
+
+    with_origin(story, OriginClient())
+
+
+def test_a_content_server_without_a_certificate_that_is_trusted_hears_nothing() -> None:
+    async def story(_origin: ScriptedOrigin, client: OriginClient) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+        heard: list[bytes] = []
+
+        async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            heard.append(await reader.read(100))
+            writer.close()
+
+        async with await asyncio.start_server(hear, "127.0.0.1", port := free_port(), ssl=context):
+            with pytest.raises(Unreachable):
+                async with client.get(f"https://127.0.0.1:{port}", "/f", 0):
+                    pass
+        assert not any(heard)
 
     with_origin(story, OriginClient())
 
