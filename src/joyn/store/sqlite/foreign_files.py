@@ -24,6 +24,10 @@ _GET = f"SELECT {', '.join(_FIELDS)} FROM foreign_file WHERE id = ?"
 _PUT = f"INSERT INTO foreign_file ({', '.join(_FIELDS)}, reserved) VALUES ({', '.join('?' * len(_FIELDS))}, 0)"
 _KNOWN = "SELECT until FROM foreign_file WHERE id = ?1 UNION ALL SELECT until FROM file WHERE id = ?1"
 _WAITED_FOR = "SELECT owner, size, reserved FROM foreign_file WHERE id = ? AND lost = 0"
+_WAIT = (
+    "INSERT INTO foreign_waiting (owner, files) VALUES (?, ?) "
+    "ON CONFLICT (owner) DO UPDATE SET files = files + excluded.files"
+)
 
 
 class SqliteForeignFiles:
@@ -47,6 +51,7 @@ class SqliteForeignFiles:
                     found[file.id] = known[0]
                 elif _waiting(connection, file.owner) < MAX_FOREIGN:
                     connection.execute(_PUT, tuple(getattr(file, name) for name in _FIELDS))
+                    _wait(connection, file.owner, 1)
                     found[file.id] = file.until
             return found
 
@@ -86,6 +91,7 @@ class SqliteForeignFiles:
             if row is None:
                 return False
             connection.execute("DELETE FROM foreign_file WHERE id = ?", (file.id,))
+            _wait(connection, file.owner, -1)
             connection.execute(PUT_FILE, row_of(file))
             count(connection, file.owner, file.size - row[2])
             return True
@@ -127,10 +133,15 @@ class SqliteForeignFiles:
 
 
 def _waiting(connection: sqlite3.Connection, owner: Aor) -> int:
-    (found,) = connection.execute("SELECT count(*) FROM foreign_file WHERE owner = ? AND lost = 0", (owner,)).fetchone()
-    return int(found)
+    row = connection.execute("SELECT files FROM foreign_waiting WHERE owner = ?", (owner,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _wait(connection: sqlite3.Connection, owner: Aor, more: int) -> None:
+    connection.execute(_WAIT, (owner, more))
 
 
 def _lose(connection: sqlite3.Connection, file_id: str, owner: Aor, reserved: int) -> None:
     connection.execute("UPDATE foreign_file SET lost = 1, reserved = 0 WHERE id = ?", (file_id,))
     count(connection, owner, -reserved)
+    _wait(connection, owner, -1)

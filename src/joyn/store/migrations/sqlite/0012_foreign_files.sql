@@ -12,5 +12,11 @@ CREATE TABLE foreign_file (
     lost         INTEGER NOT NULL,
     reserved     INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX foreign_file_waiting ON foreign_file (owner) WHERE lost = 0;
+CREATE INDEX foreign_file_waiting ON foreign_file (owner, until) WHERE lost = 0;
 CREATE INDEX foreign_file_until ON foreign_file (until);
+
+-- How many of each owner's are waited for: counting them anew for every message would take longer the more there are.
+CREATE TABLE foreign_waiting (
+    owner TEXT PRIMARY KEY,
+    files INTEGER NOT NULL
+) WITHOUT ROWID;
