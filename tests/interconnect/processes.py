@@ -20,7 +20,8 @@ COMMAND = 60.0
 
 
 class Peering(Operator):
-    """An operator with a border. `border_host` is where peers reach it, `agreed` what else [interconnect] says."""
+    """An operator with a border. `border_host` is where peers reach it, `agreed` what else [interconnect] says, and
+    `more` the tables below it."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Peering(Operator):
         border_host: str = "127.0.0.1",
         agreed: str = "",
         settings: str = "",
+        more: str = "",
         **fields: Any,
     ) -> None:
         directory.mkdir()
@@ -39,7 +41,7 @@ class Peering(Operator):
         interconnect = (
             f'{settings}[interconnect]\nown_ranges = ["{own}"]\n{agreed}'
             f'[[interconnect.listeners]]\nhost = "{border_host}"\nport = {self.border}\n'
-            f'[[interconnect.media]]\nhost = "{border_host}"\nport = {free_port()}\n'
+            f'[[interconnect.media]]\nhost = "{border_host}"\nport = {free_port()}\n{more}'
         )
         super().__init__(directory, numbers, settings=interconnect, domain=domain, **fields)
 

@@ -16,8 +16,8 @@ from joyn.node import open_store
 from phone.node import PASSWORD, make_subscriber
 from ports import free_port
 
-STARTING = 20.0
-"""Seconds the node may take until it accepts connections."""
+STARTING = 60.0
+"""Seconds the node may take until it accepts connections, several starting at once."""
 
 
 class Operator:
