@@ -67,7 +67,7 @@ def stage(network: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         hub.stop()
 
 
-def test_messages_receipts_capabilities_and_typing_cross_by_the_hub(stage: Stage) -> None:
+def test_messages_small_and_large_receipts_capabilities_and_typing_cross_by_the_hub(stage: Stage) -> None:
     async def story() -> None:
         async with stage.orange.phone(ALICE) as alice, stage.sfr.phone(BOB) as bob:
             await there_and_back(alice, bob)
@@ -110,7 +110,7 @@ def test_an_operator_that_the_hub_cannot_reach_is_waited_for(stage: Stage) -> No
             sent = await alice.send(BOB, "salut", request=ALL)
             await until(lambda: sent.reached("stored"), within=WITHIN)
             # The hub has said so, and not in Kamailio's own words.
-            health = await stage.orange.health(SFR)
+            health = await stage.orange.health(DOMAIN)
             assert health["health"]["last_error"].startswith("480")
             await asyncio.to_thread(stage.sfr.start)
             async with stage.sfr.phone(BOB) as bob:
