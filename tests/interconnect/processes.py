@@ -43,7 +43,7 @@ class Peering(Operator):
             f'[[interconnect.listeners]]\nhost = "{border_host}"\nport = {self.border}\n'
             f'[[interconnect.media]]\nhost = "{border_host}"\nport = {free_port()}\n{more}'
         )
-        super().__init__(directory, numbers, settings=interconnect, domain=domain, **fields)
+        super().__init__(directory, numbers=numbers, settings=interconnect, domain=domain, **fields)
 
     @property
     def file(self) -> Path:
