@@ -267,7 +267,7 @@ class InterconnectService:
         peer = self.links.peer_for(home)
         if peer is None:
             raise Refused(Reason.UNKNOWN_RECIPIENT)
-        if self.links.full(home):
+        if await self.links.full(home):
             raise Refused(Reason.OVERLOADED, "as much waits for the recipient's operator as may")
         return Destination(aor=aor, mailbox=mailbox_of(home), keep_for=peer.keep_for or self._settings.keep_for)
 
