@@ -148,6 +148,15 @@ class InterconnectService:
 
         originating.revoke, originating.on_composing = revoke, composing
 
+    async def learn(self) -> None:
+        """Know the peers and their numbers: what is due to them can be accepted, and waits for `start`."""
+        peers = await self._store.peers.list()
+        self._learn(peers)
+        self.links.know(peers)
+
+    def _learn(self, peers: Sequence[Peer]) -> None:
+        self.finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
+
     async def start(self, originating: Originating, capabilities: Capabilities) -> None:
         """Open the border, if there is one, and begin with what is due to peers.
 
@@ -206,7 +215,7 @@ class InterconnectService:
         peers = await self._store.peers.list()
         trust.update(peers, identity)
         self._msrp.announce(trust.identity.sdp_fingerprint)
-        self.finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
+        self._learn(peers)
         for flow, domain in list(self._speaks_for.items()):
             if trust.peer_of(flow.tls) != domain:
                 flow.close()

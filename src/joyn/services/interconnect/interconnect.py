@@ -106,6 +106,10 @@ class Interconnect:
 
     # Who the peers are.
 
+    def know(self, peers: Sequence[Peer]) -> None:
+        """These will be the peers; nothing is sent before `update`."""
+        self.peers = {peer.domain: peer for peer in peers}
+
     async def update(self, peers: Sequence[Peer]) -> None:
         """These are the peers now. Links of those that stay are kept. Raises what the store raises."""
         wanted = {peer.domain: peer for peer in peers}
