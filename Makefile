@@ -63,7 +63,7 @@ test-all: check check-web web .venv/.synced-interop ## All of it: foreign client
 	$(BIN)/pytest -n 2
 
 chaos: setup ## The long kill runs
-	JOYN_KILLS=$(KILLS) $(BIN)/pytest -m scenario -k kill tests/scenarios
+	JOYN_KILLS=$(KILLS) $(BIN)/pytest -m scenario -k kill tests/scenarios tests/interconnect
 
 bench: setup ## The figures that are claimed
 	$(BIN)/python -m bench

@@ -150,6 +150,15 @@ class InterconnectService:
 
         originating.revoke, originating.on_composing = revoke, composing
 
+    async def learn(self) -> None:
+        """Know the peers and their numbers: what is due to them can be accepted, and waits for `start`."""
+        peers = await self._store.peers.list()
+        self._learn(peers)
+        self.links.know(peers)
+
+    def _learn(self, peers: Sequence[Peer]) -> None:
+        self.finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
+
     async def start(self, originating: Originating, capabilities: Capabilities) -> None:
         """Open the border, if there is one, and begin with what is due to peers.
 
@@ -209,7 +218,7 @@ class InterconnectService:
         peers = await self._store.peers.list()
         trust.update(peers, identity)
         self._msrp.announce(trust.identity.sdp_fingerprint)
-        self.finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
+        self._learn(peers)
         for flow, domain in list(self._speaks_for.items()):
             if trust.peer_of(flow.tls) != domain:
                 flow.close()
@@ -270,7 +279,7 @@ class InterconnectService:
         peer = self.links.peer_for(home)
         if peer is None:
             raise Refused(Reason.UNKNOWN_RECIPIENT)
-        if self.links.full(home):
+        if await self.links.full(home):
             raise Refused(Reason.OVERLOADED, "as much waits for the recipient's operator as may")
         return Destination(aor=aor, mailbox=mailbox_of(home), keep_for=peer.keep_for or self._settings.keep_for)
 

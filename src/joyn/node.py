@@ -141,6 +141,8 @@ class Node:
         self._build()
         await self.push.waking.restore()
         await self.content.start()
+        # Before anybody can ask: a restart must not tell senders that a peer's subscribers are nobody.
+        await self.interconnect.learn()
         # Before anything can be delivered: how an entry goes to a device depends on whether there is MSRP.
         for media in settings.msrp.listeners:
             await self.msrp.listen(msrp_listener(media))

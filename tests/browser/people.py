@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ class Place(Operator):
 
     content = 0
 
-    def __init__(self, directory: Path, settings: str = "") -> None:
+    def __init__(
+        self, directory: Path, settings: str = "", numbers: Sequence[str] = (ALICE, BOB, CAROL), **fields: Any
+    ) -> None:
         self.http = free_port()
         listener = f"[[http.listeners]]\nport = {self.http}\n"
-        super().__init__(
-            directory, (ALICE, BOB, CAROL), settings=f"[provisioning]\ncodes_per_hour = 50\n{settings}{listener}"
-        )
+        settings = f"[provisioning]\ncodes_per_hour = 50\n{settings}{listener}"
+        super().__init__(directory, numbers, settings=settings, **fields)
 
     @property
     def url(self) -> str:

@@ -67,7 +67,7 @@ class Opened:
 
 def with_door(path: Path, work: Callable[[Opened], Awaitable[None]]) -> None:
     async def pending(mailbox: Aor) -> int:
-        return 7 if mailbox == "peer:orange.example" else 0
+        return {"peer:orange.example": 7, "peer:free.example": 2}.get(mailbox, 0)
 
     async def run() -> None:
         peers = MemoryPeers()
@@ -113,6 +113,20 @@ def test_a_peer_is_accepted_by_its_file_changed_and_removed_and_the_node_is_told
         assert await opened.ask("DELETE", PLACE) == (204, None)
         assert [(await opened.ask(method, PLACE))[0] for method in ("GET", "DELETE")] == [404, 404]
         assert opened.changes == 3
+
+    with_door(path, work)
+
+
+def test_what_waits_for_operators_behind_a_hub_is_told_with_the_hub_unless_they_are_peers(
+    path: Path,
+) -> None:
+    shown = make_certificate_of("hub.example")
+    hub = Peer(domain="hub.example", name="Hub", certificates=(shown,), transit=("free.example", ORANGE.domain))
+
+    async def work(opened: Opened) -> None:
+        assert (await opened.ask("PUT", "/peers/hub.example", {"file": written(hub, NOW)}))[1]["queue"] == 9
+        await opened.ask("PUT", PLACE, {"file": written(ORANGE, NOW)})
+        assert (await opened.ask("GET", "/peers/hub.example"))[1]["queue"] == 2
 
     with_door(path, work)
 

@@ -25,6 +25,7 @@ PROGRAMS = {
     "c-icap": "c-icap libc-icap-mod-virus-scan",
     "nginx": "nginx-light",
     "nsd": "nsd",
+    "kamailio": "kamailio kamailio-tls-modules",
 }
 """Each program and the Debian package it comes in."""
 

@@ -16,31 +16,45 @@ from joyn.node import open_store
 from phone.node import PASSWORD, make_subscriber
 from ports import free_port
 
-STARTING = 20.0
-"""Seconds the node may take until it accepts connections."""
+STARTING = 60.0
+"""Seconds the node may take until it accepts connections, several starting at once."""
 
 
 class Operator:
-    """One operator's node under `directory`, with these subscribers; phones come for MSRP to the address `media`."""
+    """One operator's node under `directory`, with these subscribers.
+
+    `settings` are further sections, `host` is where phones reach it, `media` where for MSRP if that is another address;
+    `before` is put before the command that runs it.
+    """
 
     def __init__(
-        self, directory: Path, numbers: Sequence[str], *, settings: str = "", media: str = "127.0.0.1"
+        self,
+        directory: Path,
+        numbers: Sequence[str],
+        *,
+        settings: str = "",
+        domain: str = "joyn.localhost",
+        host: str = "127.0.0.1",
+        media: str = "",
+        before: Sequence[str] = (),
     ) -> None:
         self.directory = directory
+        self.domain, self.host = domain, host
         self.sip, self.msrp = free_port(), free_port()
+        self._before = tuple(before)
         self.config = directory / "joyn.toml"
         self.config.write_text(
             "[operator]\n"
-            'data = "data"\n'
+            f'domain = "{domain}"\ndata = "data"\n'
             "[log]\n"
             'level = "warning"\n'
             f"{settings}"
             "[[sip.listeners]]\n"
-            f'name = "tcp"\ntransport = "tcp"\nport = {self.sip}\n'
+            f'name = "tcp"\ntransport = "tcp"\nhost = "{host}"\nport = {self.sip}\n'
             "[[sip.listeners]]\n"
-            f'name = "udp"\ntransport = "udp"\nport = {self.sip}\n'
+            f'name = "udp"\ntransport = "udp"\nhost = "{host}"\nport = {self.sip}\n'
             "[[msrp.listeners]]\n"
-            f'name = "msrp"\ntransport = "tcp"\nhost = "127.0.0.1"\nport = {self.msrp}\nadvertise = "{media}"\n'
+            f'name = "msrp"\ntransport = "tcp"\nhost = "{host}"\nport = {self.msrp}\nadvertise = "{media}"\n'
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.kills = 0
@@ -58,7 +72,7 @@ class Operator:
     @property
     def servers(self) -> dict[str, str]:
         """The addresses phones connect to, by transport."""
-        return {"tcp": f"127.0.0.1:{self.sip}", "udp": f"127.0.0.1:{self.sip}"}
+        return {"tcp": f"{self.host}:{self.sip}", "udp": f"{self.host}:{self.sip}"}
 
     @property
     def password(self) -> str:
@@ -69,7 +83,7 @@ class Operator:
         """Start the node and wait until it accepts connections."""
         with (self.directory / "node.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "joyn", "run", "--config", str(self.config)],
+                [*self._before, sys.executable, "-m", "joyn", "run", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -80,7 +94,7 @@ class Operator:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the node ended: {self.log()}")
             try:
-                socket.create_connection(("127.0.0.1", self.sip), 1).close()
+                socket.create_connection((self.host, self.sip), 1).close()
             except OSError:
                 time.sleep(0.02)
             else:

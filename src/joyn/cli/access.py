@@ -366,9 +366,10 @@ class Alone:
 
     async def _told(self, peer: Peer) -> dict[str, Any]:
         from joyn.edge.admin_peers import peer_shown
-        from joyn.model.peer import mailbox_of
+        from joyn.model.peer import led_to, mailbox_of
 
-        return peer_shown(peer, await self._store.mailboxes.pending(mailbox_of(peer.domain)))
+        operators = led_to(peer, await self._store.peers.list())
+        return peer_shown(peer, sum([await self._store.mailboxes.pending(mailbox_of(one)) for one in operators]))
 
     async def route(self, aor: Aor, came_from: str = "") -> dict[str, Any]:
         from joyn.config import ConfigError

@@ -14,7 +14,7 @@ from aiohttp import web
 from joyn import telemetry
 from joyn.edge.admin import json_object
 from joyn.model.aor import Aor
-from joyn.model.peer import FilePolicy, Peer, mailbox_of
+from joyn.model.peer import FilePolicy, Peer, led_to, mailbox_of
 from joyn.model.peer_file import parse
 
 __all__ = ["PeerAdministration", "Peers", "peer_changed", "peer_shown"]
@@ -120,12 +120,14 @@ class PeerAdministration:
         return web.Response(status=204)
 
     async def _told(self, peer: Peer) -> dict[str, Any]:
-        return peer_shown(peer, await self._pending(mailbox_of(peer.domain)), await self.health(peer.domain))
+        operators = led_to(peer, await self._peers.list())
+        queue = sum([await self._pending(mailbox_of(operator)) for operator in operators])
+        return peer_shown(peer, queue, await self.health(peer.domain))
 
 
 def peer_shown(peer: Peer, queue: int, health: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A peer as JSON, with what waits for it, and how it stands with it if somebody knows. Its certificates by their
-    fingerprints."""
+    """A peer as JSON, with what waits for it and those behind it, and how it stands with it if somebody knows. Its
+    certificates by their fingerprints."""
     certificates = [
         {"fingerprint": one.fingerprint, "not_before": one.not_before, "not_after": one.not_after}
         for one in peer.certificates

@@ -5,12 +5,13 @@ Spec: IR.90 and TS 29.165 (facts §10). Two operators become peers by exchanging
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from joyn.model.aor import Aor
 
-__all__ = ["FilePolicy", "Peer", "PeerAddress", "PeerCertificate", "mailbox_of", "operator_of"]
+__all__ = ["FilePolicy", "Peer", "PeerAddress", "PeerCertificate", "led_to", "mailbox_of", "operator_of"]
 
 FilePolicy = Literal["localise", "direct"]
 """What becomes of a peer's file links: taken into our own content server, or left as they are for devices to fetch."""
@@ -65,6 +66,12 @@ class Peer:
     rate: int = 0
     keep_for: float = 0.0
     changed_at: float = 0.0
+
+
+def led_to(peer: Peer, peers: Iterable[Peer]) -> tuple[str, ...]:
+    """The operators whose mailboxes go over the link to a peer: itself, and those behind it that are no peers."""
+    direct = {one.domain for one in peers}
+    return (peer.domain, *(operator for operator in peer.transit if operator not in direct))
 
 
 def mailbox_of(domain: str) -> Aor:

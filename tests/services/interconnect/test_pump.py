@@ -279,3 +279,29 @@ async def test_a_message_that_breaks_every_connection_rests_after_a_few_times(bo
     border.at_once = Outcome.TAKEN
     await border.deposit("b", sender=CAROL)
     await until(lambda: border.ids[-1] == "b")
+
+
+def test_what_is_committed_while_a_page_is_read_is_not_passed_over() -> None:
+    async def play() -> None:
+        store = open_store(":memory:", node="n", wall_clock=lambda: NOON, on_fatal=lambda error: None)
+        border = Border(store)
+        read, once = store.mailboxes.read, True
+
+        async def slowly(mailbox: Aor, after: int, limit: int) -> list[Entry]:
+            nonlocal once
+            entries = await read(mailbox, after, limit)
+            if once:
+                once = False
+                await border.deposit("m2")
+            return entries
+
+        try:
+            await border.deposit("m1")
+            store.mailboxes.read = slowly  # type: ignore[method-assign]  # a store that takes its time
+            await border.pump.open()
+            await until(lambda: border.ids == ["m1", "m2"])
+        finally:
+            await border.pump.close()
+            await store.close()
+
+    asyncio.run(play())

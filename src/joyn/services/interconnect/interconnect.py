@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.model.message import Deposit, Entry, Message, State
-from joyn.model.peer import Peer, operator_of
+from joyn.model.peer import Peer, mailbox_of, operator_of
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.protocol.sip.message import SipResponse
 from joyn.services.interconnect.link import Link
@@ -31,6 +31,9 @@ MAX_ASKED: Final = 64
 """Typing notices and questions under way at a peer at a time; further ones are dropped."""
 ASK_FOR: Final = 3.0
 """Seconds that a question about capabilities may take: whoever asked waits for it."""
+
+RECOUNT_EVERY: Final = 5.0
+"""Seconds between two counts of what waits for an operator, when it seems to be as much as may."""
 
 DROPPED = telemetry.counter("peer.dropped")
 
@@ -93,6 +96,7 @@ class Interconnect:
         self._links: dict[str, Link] = {}  # by peer
         self._pumps: dict[str, Pump] = {}  # by operator
         self._waiting: dict[str, int] = {}  # by operator: what is due to it and not taken
+        self._counted: dict[str, float] = {}  # by operator: when that was counted last, wall clock
         self._asked: dict[str, int] = {}
         self.peers: dict[str, Peer] = {}
         self.media: Media | None = None
@@ -101,6 +105,10 @@ class Interconnect:
         self.moved: Callable[[Entry], Coroutine[None, None, Deposit | None] | None] = lambda _entry: None
 
     # Who the peers are.
+
+    def know(self, peers: Sequence[Peer]) -> None:
+        """These will be the peers; nothing is sent before `update`."""
+        self.peers = {peer.domain: peer for peer in peers}
 
     async def update(self, peers: Sequence[Peer]) -> None:
         """These are the peers now. Links of those that stay are kept. Raises what the store raises."""
@@ -133,9 +141,16 @@ class Interconnect:
             return direct
         return next((peer for peer in self.peers.values() if operator in peer.transit), None)
 
-    def full(self, operator: str) -> bool:
+    async def full(self, operator: str) -> bool:
         """Whether as much waits for an operator as may."""
-        return self._waiting.get(operator, 0) >= self._queue
+        if self._waiting.get(operator, 0) < self._queue:
+            return False
+        # What was withdrawn, has failed in its time or has moved on has left without a word to us.
+        now = self._wall()
+        if abs(now - self._counted.get(operator, 0.0)) >= RECOUNT_EVERY:
+            self._counted[operator] = now
+            self._waiting[operator] = await self._mailboxes.pending(mailbox_of(operator))
+        return self._waiting[operator] >= self._queue
 
     def reaches(self, operator: str) -> bool:
         """Whether there is a way to an operator now."""

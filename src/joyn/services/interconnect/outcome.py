@@ -28,7 +28,8 @@ class Answer:
     reason: str = ""
 
 
-_LATER = frozenset((401, 407, 408, 413, 423, 480, 486, 487, 491))
+# RFC 5626 §11.4 (430): a proxy's way on has failed. 477 is in no RFC: Kamailio could not send it to the next hop.
+_LATER = frozenset((401, 407, 408, 413, 423, 430, 477, 480, 486, 487, 491))
 
 
 def outcome_of(status: int, *, local: bool) -> Outcome:

@@ -80,6 +80,7 @@ class Pump:
         self._complete = False
         self._opened = False
         self._reading = self._running = False
+        self._behind = False  # something was committed while a page was read, which may be without it
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,7 +115,9 @@ class Pump:
         """This entry has just been committed."""
         if not self._ready() and entry.message.kind is Kind.CHAT:
             self.report(entry.message, State.STORED)
-        if self._opened and self._complete and not self._reading and entry.seq > self._read_to:
+        if self._reading:
+            self._behind = True
+        elif self._opened and self._complete and entry.seq > self._read_to:
             if len(self._order) < KNOWN:
                 self._take_in(entry)
             else:
@@ -178,13 +181,14 @@ class Pump:
     # Reading.
 
     async def _read(self) -> None:
+        self._behind = False
         try:
             entries = await self._mailboxes.read(self.mailbox, self._read_to, PAGE)
         except Exception:  # the loop that owns a mailbox: it must not end because the store failed once
             log.exception("a peer's mailbox could not be read")
             await asyncio.sleep(READ_AGAIN)
         else:
-            self._complete = len(entries) < PAGE
+            self._complete = len(entries) < PAGE and not self._behind
             for entry in entries:
                 if entry.seq not in self._ahead:
                     self._take_in(entry)

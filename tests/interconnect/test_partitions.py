@@ -1,0 +1,94 @@
+"""The network between two operators loses everything, both ways or one way, under load: packets vanish, nobody refuses.
+Nothing acknowledged is lost, nothing is shown twice, and what waited drains.
+
+Each operator is a process in a network namespace of its own. `JOYN_SEED` says how long each partition is.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from interconnect.crossing import cross
+from interconnect.namespaces import Cut, Network, networks, why_not
+from interconnect.operators import ALICE, ANNA, BEN, BOB, ORANGE, RANGES, SFR
+from interconnect.processes import Peering, exchange_all, start_all, stop_all
+from scenarios.load import Account
+from waiting import until
+
+pytestmark = [
+    pytest.mark.scenario,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "it has all that is needed"),
+]
+
+SEED = int(os.environ.get("JOYN_SEED", "20261130"))
+SHORT = (1.0, 3.0)
+"""Seconds of a partition that connections outlive."""
+GIVEN_UP = 45.0
+"""Seconds in which connections that lead nowhere must have been given up: two requests' patience, and some."""
+
+
+@contextmanager
+def two_networks(directory: Path) -> Iterator[tuple[Network, Peering, Peering]]:
+    with networks() as network:
+        places = ((ORANGE, (ALICE, ANNA)), (SFR, (BOB, BEN)))
+        operators = [
+            Peering(
+                directory / domain,
+                domain,
+                RANGES[domain],
+                numbers,
+                border_host=network.border[place],
+                host=network.street[place],
+                before=network.inside(place),
+            )
+            for place, (domain, numbers) in enumerate(places)
+        ]
+        try:
+            exchange_all(operators)
+            start_all(operators)
+            yield network, operators[0], operators[1]
+        finally:
+            stop_all(operators)
+
+
+@pytest.mark.parametrize("way", ["both ways", "the way there", "the way back"])
+def test_a_partition_under_load_loses_and_doubles_nothing(tmp_path: Path, way: Cut) -> None:
+    chance = random.Random(f"{SEED} {way}")
+
+    with two_networks(tmp_path) as (network, orange, sfr):
+
+        async def partition(account: Account) -> None:
+            for _ in range(2):
+                shown = account.shown[BOB][-1]
+                await asyncio.to_thread(network.cut, way)
+                await asyncio.sleep(chance.uniform(*SHORT))
+                assert await orange.waits_for(SFR), "the partition kept nothing away"
+                await asyncio.to_thread(network.mend)
+                await until(lambda shown=shown: account.shown[BOB][-1] != shown, within=30)
+
+        asyncio.run(cross(orange, sfr, partition, SEED))
+
+
+@pytest.mark.parametrize("way", ["both ways", "the way back"])
+def test_connections_that_a_partition_leaves_dead_are_given_up_and_made_anew(tmp_path: Path, way: Cut) -> None:
+    with two_networks(tmp_path) as (network, orange, sfr):
+
+        async def partition(account: Account) -> None:
+            await asyncio.to_thread(network.cut, way)
+
+            async def given_up() -> bool:
+                return not (await orange.health(SFR))["health"]["connected"]
+
+            await until(given_up, within=GIVEN_UP, pause=0.1)
+            assert await orange.waits_for(SFR)
+            await asyncio.to_thread(network.mend)
+            counted = len(account.shown[BOB])
+            await until(lambda: len(account.shown[BOB]) > counted, within=60)
+
+        asyncio.run(cross(orange, sfr, partition, SEED))
