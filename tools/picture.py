@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
+from joyn.cli.demo.cast import two_operators
 from joyn.cli.demo.operator import running
 from joyn.cli.demo.scene import Scene
 from joyn.cli.demo.screen import WIDTH, frame

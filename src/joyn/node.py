@@ -293,7 +293,11 @@ class Node:
             self.endpoint, self.msrp, self._web_listener, origins=h.origins, max_message=self.settings.msrp.max_message
         )
         self.page = PageDoor(
-            built_client(), ancestors=h.frame_ancestors, root=self.setting_up.root, files=lambda: self.content.url
+            built_client(),
+            ancestors=h.frame_ancestors,
+            root=self.setting_up.root,
+            files=lambda: self.content.url,
+            theme=self.settings.operator.theme,
         )
         caller = self.setting_up.caller
         leave = self.content.leave_door(caller)

@@ -73,7 +73,7 @@ def _french(name: str, prefix: str, numbers: Sequence[str], further: int) -> Cas
         theme=label,
         ranges=(prefix,),
         people={number: NAMES[number] for number in numbers},
-        ports={what: port + further for what, port in (ACCESS | BORDER).items()},
+        ports={what: port + further for what, port in (*ACCESS.items(), *BORDER.items())},
         # Beside the stage's own host: a page of another site would have no cookies in its frame.
         hosts=(f"{label}.{STAGE_HOST}",),
     )

@@ -102,7 +102,7 @@ async def running(casts: Sequence[Cast], directory: Path, host: str) -> AsyncIte
         telemetry.configure("info", "text", log)
         try:
             async with AsyncExitStack() as stack:
-                operators = []
+                operators: list[Operator] = []
                 for plan in plans:
                     # The page is on the first one's port.
                     pages = [stage] if stage is not None and not operators else []
