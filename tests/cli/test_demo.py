@@ -230,7 +230,9 @@ def test_it_goes_on_until_it_is_stopped_and_bob_answers_whoever_joins(tmp_path: 
         try:
             shown = ""
             while "Ctrl-C" not in shown:
-                shown += next(lines)
+                line = next(lines, "")
+                assert line, (shown, process.communicate(timeout=45)[1])
+                shown += line
             assert max(map(len, shown.splitlines())) <= 100
             server = re.findall(r"proxy +sip:([\d.:]+);", shown)[0]
             account = ["--number", CAMILLE, "--server", server, "--domain", "orange.example"]
