@@ -70,6 +70,7 @@ async def photograph(company: Company, file: Path) -> None:
         await phones[CAMILLE].get_by_role("article", name=re.compile("Please.*Read")).wait_for()
         await phones[DENIS].get_by_role("textbox", name="Message").press_sequentially("See you th", delay=30)
         await phones[CAMILLE].locator("main header").get_by_text("typing").wait_for()
+        await page.mouse.move(0, 0)  # over no message, which would show what can be done with it
         await page.screenshot(path=file)
         await browser.close()
 

@@ -33,7 +33,7 @@ interface Stage {
 /** Milliseconds between two looks at the outbox. */
 const LOOK = 1000;
 const TWO =
-  "Two operators on this machine, each with its own server, interconnected by the files they exchanged. Sign in on both phones with their numbers, read the codes in the text messages, and write across the border.";
+  "Two operators on this machine, interconnected by the files they exchanged. Sign in on both phones with the codes in the text messages, and write across the border.";
 const ONE =
   "Two phones of one operator, on this machine. Sign in on each with its number, read the code in the text messages, and write to yourself.";
 
