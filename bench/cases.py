@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bench.files import files
+from bench.interconnect import interconnect
 from bench.rounds import Bench, Measured, deferred, latency, messages, registrations
 from bench.transfers import transfers
 from bench.web_open import web_open
@@ -107,6 +108,13 @@ CASES = (
         peer="joyn",
         work=transfers,
         goals={"memory above idle, up": 150, "memory above idle, down": 150},
+    ),
+    Case(
+        name="interconnect",
+        title="message + receipt between two operators",
+        peer="joyn",
+        work=interconnect,
+        goals={"across × within": 2.2},
     ),
     Case(
         name="web-open",

@@ -23,9 +23,13 @@ async def nothing(_cut: int) -> None:
 
 
 class CuttingProxy:
-    """Listens on `port` of loopback and passes everything on to `target`; `up` and `down` count bytes that it read."""
+    """Listens on `port` of loopback and passes everything on to `target`; `up` and `down` count bytes that it read.
 
-    def __init__(self, target: int, port: int = 0) -> None:
+    `host` is its own address: with another of loopback it may have the very port that it passes on to.
+    """
+
+    def __init__(self, target: int, port: int = 0, *, host: str = "127.0.0.1") -> None:
+        self.host = host
         self.port = port or free_port()
         self.up = self.down = self.cuts = 0
         self._target = target
@@ -38,7 +42,7 @@ class CuttingProxy:
     async def __aenter__(self) -> CuttingProxy:
         listening = _socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", self.port))
+        listening.bind((self.host, self.port))
         self._server = await asyncio.start_server(self._pass, sock=listening, limit=PIECE)
         return self
 

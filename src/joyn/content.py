@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
 import aiofastnet
@@ -26,23 +27,35 @@ from joyn.edge.http import application
 from joyn.edge.http.describing import Caller
 from joyn.edge.http.file_leave import FileLeaveDoor
 from joyn.edge.http.files import Credentials, FilesDoor
+from joyn.edge.transfers import TransferDoor, TransferLimits
+from joyn.filing import Filing
 from joyn.listening import http_limits, http_listener
 from joyn.model.aor import Aor
+from joyn.model.binding import Binding
 from joyn.model.file import FileUsage
 from joyn.model.subscriber import Subscriber
+from joyn.model.tags import FILES, TRANSFERS
 from joyn.pictures import Form
 from joyn.pictures.sandbox import Limits, Sandbox
 from joyn.protocol.sip.auth import Auth
+from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.services.files.content_server import ContentServer, FilePolicy
 from joyn.services.files.forms import THUMBNAIL_EDGE, THUMBNAIL_LARGEST, Forms, FormsPolicy
 from joyn.services.files.scanning import Scanning
 from joyn.services.files.tickets import Tickets
+from joyn.services.messaging.delivery import Attempts
+from joyn.services.messaging.destination import Destinations
+from joyn.services.messaging.identity import IdentityHeaders
+from joyn.services.messaging.originating import Originating
+from joyn.services.messaging.sessions import Sessions
+from joyn.services.messaging.transferring import TransferBounds, Transferring
 from joyn.services.subscribers import Authentication, Challenge
 from joyn.store import Devices, Files, Store
 from joyn.transport.http import HttpListener, HttpServer
 from joyn.transport.scanning.address import Address
 from joyn.transport.scanning.clamd import Clamd
 from joyn.transport.scanning.icap import Icap
+from joyn.transport.sip import Endpoint, Flow
 
 __all__ = ["ContentService"]
 
@@ -53,7 +66,10 @@ Result = TypeVar("Result")
 
 
 class ContentService:
-    """The content server of one node. It is started after the store is open and stopped before it is closed."""
+    """The content server of one node. It is started after the store is open and stopped before it is closed.
+
+    `filing` is what messaging has of it; None when there is no content server.
+    """
 
     def __init__(self, settings: Settings, store: Store, authentication: Authentication, key: bytes) -> None:
         self._settings = settings
@@ -65,8 +81,10 @@ class ContentService:
         self._sweeper: asyncio.Task[None] | None = None
         self.sandbox: Sandbox | None = None
         self._scanning: Scanning | None = None
+        self._closing: list[Callable[[], Awaitable[None]]] = []
         self.tickets = Tickets(key, wall=time.time)
         self.url = settings.files_url
+        self.filing = Filing(lambda: self._server, self._there, lambda: self.url) if settings.files.listeners else None
 
     async def start(self) -> None:
         """Open its doors, if it has any. Raises OSError when an address is taken."""
@@ -85,6 +103,10 @@ class ContentService:
 
     async def stop(self) -> None:
         """Close its doors. Uploads that are cut by it are gone on with after the next start."""
+        for close in self._closing:
+            await close()
+        if self.filing is not None:
+            self.filing.stop()
         if self._thread.is_alive():
             await self._there(self._close())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -97,6 +119,66 @@ class ContentService:
         return FileLeaveDoor(
             self.tickets, lambda: self.url, caller, max_file=files.max_file, warn_above=files.warn_above
         )
+
+    @property
+    def provided(self) -> FeatureTags:
+        """What subscribers can do because of it, whatever their devices can."""
+        if not self._settings.files.listeners:
+            return FeatureTags()
+        return FILES | TRANSFERS if self._settings.msrp.listeners else FILES
+
+    def transfer_door(
+        self,
+        sessions: Sessions,
+        originating: Originating,
+        destinations: Destinations,
+        holds: Callable[[str], Awaitable[object]],
+    ) -> TransferDoor:
+        """What takes files that phones send over MSRP, at the node's own doors. It ends with the content server."""
+        files = self._settings.files
+        limits = TransferLimits(
+            all=files.transfers,
+            per_device=files.transfers_per_device,
+            idle=files.transfer_idle,
+            max_file=files.max_file,
+        )
+        door = TransferDoor(
+            sessions,
+            originating,
+            destinations,
+            holds,
+            self.filing,
+            limits,
+            date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        self._closing.append(door.close)
+        return door
+
+    def transferring(
+        self,
+        endpoint: Endpoint,
+        sessions: Sessions,
+        identity: IdentityHeaders,
+        attempts: Attempts,
+        flow_of: Callable[[Binding], Flow | None],
+    ) -> Transferring | None:
+        """What brings files to phones over MSRP; None when there is no content server, with which it ends."""
+        if self.filing is None:
+            return None
+        files = self._settings.files
+        bounds = TransferBounds(all=files.transfers, per_device=files.transfers_per_device, idle=files.transfer_idle)
+        transferring = Transferring(
+            endpoint,
+            sessions,
+            identity,
+            attempts,
+            flow_of,
+            self.filing,
+            bounds,
+            make_boundary=lambda: secrets.token_hex(8),
+        )
+        self._closing.append(transferring.close)
+        return transferring
 
     async def sweep(self) -> None:
         """Forget what is over, now."""

@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from joyn.config import Settings
 from joyn.edge.admin_peers import PeerAdministration
+from joyn.edge.crossing import CrossingDoor
 from joyn.edge.http import RouteProvider
 from joyn.edge.interconnect import BorderDoor, Homes
 from joyn.edge.numbers import NumbersDoor
+from joyn.listening import msrp_limits
 from joyn.model.aor import Aor, Numbering
 from joyn.model.message import Address, Deposit, Entry, EntryKind, Message, State
 from joyn.model.peer import Peer, mailbox_of, operator_of
@@ -31,11 +33,13 @@ from joyn.services.capabilities import Capabilities, Presence
 from joyn.services.interconnect.asking import Asking
 from joyn.services.interconnect.interconnect import Interconnect
 from joyn.services.interconnect.requests import Requests
+from joyn.services.messaging.crossing import Crossing
 from joyn.services.messaging.destination import Destination
 from joyn.services.messaging.originating import Originating
-from joyn.services.messaging.sessions import Sessions
+from joyn.services.messaging.sessions import Leg, Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.store import Store
+from joyn.transport.msrp import MsrpEndpoint, MsrpListener
 from joyn.transport.peer_tls import Identity, PeerTrust, ensure_identity, load_identity
 from joyn.transport.resolver import Unresolved
 from joyn.transport.sip import Endpoint, Flow, Limits, Listener
@@ -78,7 +82,7 @@ class InterconnectService:
         self._domain = settings.operator.domain
         self._store = store
         self._numbering = numbering
-        self._finding = RouteFinding(settings, store, numbering)
+        self.finding = RouteFinding(settings, store, numbering)
         self._homes = Homes(self.home_of, self.holder_of)
         self._name_of = name_of
         self._wall = wall
@@ -106,6 +110,21 @@ class InterconnectService:
         self.links.report = lambda message, state: tell(message, message.conversation, state)
         self.links.failure = lambda entry, _reason: failure(entry)
         self.links.moved = self._elsewhere
+        self._msrp = MsrpEndpoint(
+            replace(msrp_limits(settings), max_message=settings.sip.max_body + settings.msrp.max_message),
+            make_token=lambda: secrets.token_hex(10),
+            now=time.monotonic,
+        )
+        self._sessions = Sessions(
+            self.endpoint,
+            self._msrp,
+            session_id=lambda: secrets.randbits(62),
+            now=time.monotonic,
+            elsewhere=True,
+            context=self._media_context,
+        )
+        self._crossing = Crossing(self.endpoint, self._sessions, identity=requests.identity)
+        self.links.media = self._crossing
         self.asking = Asking(self.links.ask, time.monotonic)
         self.endpoint.on_flow_lost = self._flow_lost
 
@@ -146,6 +165,11 @@ class InterconnectService:
             names=self.names,
         )
         self.endpoint.on_request = self.door.on_request
+        self.crossing = CrossingDoor(
+            self.door, self._sessions, originating, lambda operator: self.links.peers.get(operator), self.links.peer_for
+        )
+        self._sessions.handler = self.crossing
+        self.endpoint.on_acknowledge = self.crossing.unacknowledged.acknowledge
         # Who left while no node ran has something waiting here, perhaps.
         await self.ported(await self._store.ported.of_subscribers())
         if self._settings.listeners or await self._store.peers.list():
@@ -162,6 +186,18 @@ class InterconnectService:
                 name=one.name, transport="TLS", host=one.host, port=one.port, advertise=one.advertise, tls=trust.border
             )
             await self.endpoint.listen(listener)
+        for media in self._settings.media:
+            await self._msrp.listen(
+                MsrpListener(
+                    name=media.name,
+                    transport="TLS",
+                    host=media.host,
+                    port=media.port,
+                    advertise=media.advertise,
+                    tls=trust.media,
+                    fingerprint=identity.sdp_fingerprint,
+                )
+            )
         return trust
 
     async def update(self, identity: Identity | None = None) -> None:
@@ -169,7 +205,8 @@ class InterconnectService:
         trust = self.trust or await self._open()
         peers = await self._store.peers.list()
         trust.update(peers, identity)
-        self._finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
+        self._msrp.announce(trust.identity.sdp_fingerprint)
+        self.finding.learn((prefix, Operator(peer.domain)) for peer in peers for prefix in peer.ranges)
         for flow, domain in list(self._speaks_for.items()):
             if trust.peer_of(flow.tls) != domain:
                 flow.close()
@@ -177,23 +214,26 @@ class InterconnectService:
 
     async def home_of(self, aor: Aor) -> str | None:
         """Whose subscriber a number is; see Homes. Raises Refused(ROUTE_UNKNOWN)."""
-        route = await self._finding.routing.route(aor)
+        route = await self.finding.routing.route(aor)
         if route.unsure:
             raise Refused(Reason.ROUTE_UNKNOWN)
         return {"local": "", "peer": str(route.operator)}.get(route.kind)
 
     async def holder_of(self, aor: Aor) -> str:
         """Whose range a number is in; see Homes."""
-        return self._finding.holder_of(aor)
+        return self.finding.holder_of(aor)
 
     async def stop(self) -> None:
         """Close the border, then the links."""
         if self.door is not None:
             await self.door.close()
         await self.links.close()
+        await self._crossing.close()
+        self._sessions.close()
+        await self._msrp.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()
-        await self._finding.close()
+        await self.finding.close()
 
     def admin_doors(self) -> list[RouteProvider]:
         """What the operator asks and changes: whose a number is, and who the peers are."""
@@ -201,7 +241,7 @@ class InterconnectService:
         peers = PeerAdministration(self._store.peers, self._store.mailboxes.pending, own, policy, wall=self._wall)
         peers.health, peers.on_changed = self.health, self._changed
         numbers = NumbersDoor(
-            self._finding.routing, self._numbering, self._store.ported, wall=self._wall, on_ported=self.ported
+            self.finding.routing, self._numbering, self._store.ported, wall=self._wall, on_ported=self.ported
         )
         return [numbers, peers]
 
@@ -292,12 +332,18 @@ class InterconnectService:
         assert self.trust is not None
         return self.trust.link(peer.domain)
 
+    def _media_context(self, leg: Leg) -> ssl.SSLContext | None:
+        """What media to an operator are secured with: both certificates if they were exchanged; else (behind a hub) its
+        alone, by the fingerprint that it has signalled."""
+        operator = operator_of(leg.device[1])
+        return self.trust.link(operator) if self.trust is not None and operator in self.links.peers else None
+
     async def _resolve(self, peer: Peer) -> Sequence[tuple[str, int]]:
         """Raises OSError when DNS does not say where the peer is."""
         if peer.addresses:
             return [(one.host, one.port) for one in peer.addresses]
         try:
-            return [(hop.host, hop.port) for hop in await self._finding.resolve_next_hops(peer.domain)]
+            return [(hop.host, hop.port) for hop in await self.finding.resolve_next_hops(peer.domain)]
         except Unresolved as error:
             raise OSError(str(error)) from None
 
@@ -313,6 +359,7 @@ class InterconnectService:
 
     def _flow_lost(self, flow: Flow) -> None:
         self._speaks_for.pop(flow, None)
+        self._sessions.flow_lost(flow)
         self.links.flow_lost(flow)
 
 

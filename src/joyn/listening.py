@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
 
 from joyn.config import HttpListener as HttpListenerSettings
@@ -97,3 +98,27 @@ def http_limits(settings: Settings) -> HttpLimits:
         max_connections_per_source=h.max_connections_per_source,
         shared=tuple(ip_network(network) for network in h.trusted_proxies),
     )
+
+
+def websocket_listener(listeners: Sequence[HttpListener], port: int, *, secure: bool) -> Listener:
+    """What Via and Contact say of us on a WebSocket that came to the HTTP listener of this port."""
+    listener = next(one for one in listeners if one.port == port)
+    return Listener(
+        name=listener.name,
+        transport="WSS" if secure else "WS",
+        host=listener.host,
+        port=port,
+        advertise=listener.advertise,
+    )
+
+
+def websocket_media(settings: Settings, listener: HttpListener) -> Iterator[MsrpListener]:
+    """MSRP over WebSocket is spoken wherever HTTP is; over TLS also when a front proxy ends it."""
+    for transport in ["WSS"] if listener.tls else ["WS", *(["WSS"] if settings.http.trusted_proxies else [])]:
+        yield MsrpListener(
+            name=listener.name,
+            transport=transport,
+            host=listener.host,
+            port=listener.port,
+            advertise=listener.advertise,
+        )

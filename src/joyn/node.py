@@ -29,14 +29,21 @@ from joyn.edge.registrations import RegistrationDoor
 from joyn.edge.sip import Identity, SipDoor
 from joyn.edge.subscriptions import SubscriptionDoor
 from joyn.interconnecting import InterconnectService
-from joyn.listening import http_limits, http_listener, msrp_limits, msrp_listener, sip_limits, sip_listener
+from joyn.listening import (
+    http_limits,
+    http_listener,
+    msrp_limits,
+    msrp_listener,
+    sip_limits,
+    sip_listener,
+    websocket_listener,
+    websocket_media,
+)
 from joyn.model.aor import Aor, Numbering
 from joyn.model.binding import Binding
 from joyn.model.device import Device
-from joyn.model.message import Deposit, Entry, Kind, Message, State
-from joyn.model.peer import operator_of
-from joyn.model.refused import Refused
-from joyn.model.tags import FILES, PROVIDED
+from joyn.model.message import Entry, Message, State
+from joyn.model.tags import PROVIDED
 from joyn.protocol.reginfo import Event
 from joyn.protocol.sip.digest import NonceKeeper, ReplayGuard
 from joyn.route_finding import check_routes
@@ -48,6 +55,7 @@ from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.originating import Originating, Policy
 from joyn.services.messaging.pager import Pager
+from joyn.services.messaging.reporting import Reporting
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.terminating import Terminating
 from joyn.services.push.push import Push
@@ -60,9 +68,9 @@ from joyn.sms.outbox import Outbox
 from joyn.store import Store
 from joyn.store.sqlite import Locked as Locked
 from joyn.store.sqlite import open_store as open_sqlite
-from joyn.transport.http import HttpListener, HttpServer
-from joyn.transport.msrp import MsrpEndpoint, MsrpListener
-from joyn.transport.sip import Endpoint, Flow, Listener
+from joyn.transport.http import HttpServer
+from joyn.transport.msrp import MsrpEndpoint
+from joyn.transport.sip import Endpoint, Flow
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +100,6 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
-REPORT_AGAIN = (1.0, 2.0, 4.0, 8.0, 16.0, 0.0)
-"""Seconds between tries to deposit a report while the store refuses."""
 CURSOR_SWEEP = 3600.0
 """Seconds between two looks for devices that have been away for too long: it reads every cursor."""
 
@@ -117,7 +123,7 @@ class Node:
         self._stopping = asyncio.Event()
         self._cursors_swept = 0.0
         self._sweeper: asyncio.Task[None] | None = None
-        self._reports: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Open the store and every door. Raises OSError when an address is taken, and what `check` raises."""
@@ -141,7 +147,8 @@ class Node:
         for listener in settings.sip.listeners:
             await self.endpoint.listen(sip_listener(listener))
         for page in settings.http.listeners:
-            self._take_websockets(await self.http.listen(http_listener(page)))
+            for on_web in websocket_media(settings, await self.http.listen(http_listener(page))):
+                self.msrp.listen_on_web(on_web)
         for binding in await self.registrar.restore(self._reachable):
             subscriber = await self.store.subscribers.get(binding.aor)
             if subscriber is None or subscriber.blocked:
@@ -185,7 +192,7 @@ class Node:
             max_bindings=r.max_bindings,
         )
         self.registrar = Registrar(store.bindings, rules, node=NODE, wall=self._wall)
-        provided = PROVIDED | FILES if settings.files.listeners else PROVIDED
+        provided = PROVIDED | self.content.provided
         self.capabilities = Capabilities(store.subscribers, self.registrar.of, provided)
         self.attempts = Attempts(self._wall)
         self.interconnect = InterconnectService(
@@ -193,8 +200,8 @@ class Node:
             store,
             self.numbering,
             name_of=store.subscribers.name_of,
-            tell=lambda message, aor, state: self._spawn(self._tell(message, aor, state)),
-            failure=self._failure,
+            tell=lambda message, aor, state: self.reporting.tell(message, aor, state),
+            failure=lambda entry: self.reporting.failure(entry),
             wall=self._wall,
         )
         self.originating = Originating(
@@ -207,6 +214,7 @@ class Node:
             date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             make_id=lambda: secrets.token_hex(16),
         )
+        self.reporting = Reporting(self.originating)
         identity = IdentityHeaders(self.numbering, self.endpoint.make_tag, self.interconnect.name_of)
         pager = Pager(self.endpoint, identity, self.attempts, self._flow_of)
         self.msrp = MsrpEndpoint(msrp_limits(settings), make_token=lambda: secrets.token_hex(10), now=time.monotonic)
@@ -220,7 +228,10 @@ class Node:
             domain=settings.operator.domain,
             make_boundary=lambda: secrets.token_hex(8),
         )
-        choosing = Choosing(pager, inviting, self.sessions, pager_limit=m.pager_limit)
+        self.transferring = self.content.transferring(
+            self.endpoint, self.sessions, identity, self.attempts, self._flow_of
+        )
+        choosing = Choosing(pager, inviting, self.transferring, self.sessions, pager_limit=m.pager_limit)
         self.terminating = Terminating(
             store.mailboxes, choosing, self.registrar.of, wall=self._wall, queue_per_device=m.queue_per_device
         )
@@ -248,7 +259,9 @@ class Node:
         )
         self.watching = Watching(self.endpoint, self.registrar.of, wall=self._wall)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
-        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.interconnect, self.authentication.find)
+        find = self.authentication.find
+        self.transfers = self.content.transfer_door(self.sessions, self.originating, self.interconnect, find)
+        chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.interconnect, self.transfers, find)
         self.door.serve(
             REGISTER=registrations.register,
             INVITE=chats.invite,
@@ -290,7 +303,11 @@ class Node:
     def _build_http(self) -> None:
         h = self.settings.http
         self.websockets = WebSocketDoor(
-            self.endpoint, self.msrp, self._web_listener, origins=h.origins, max_message=self.settings.msrp.max_message
+            self.endpoint,
+            self.msrp,
+            lambda secure, port: websocket_listener(self.http.listeners, port, secure=secure),
+            origins=h.origins,
+            max_message=self.settings.msrp.max_message,
         )
         self.page = PageDoor(
             built_client(),
@@ -308,31 +325,6 @@ class Node:
             application(providers, trusted_proxies=h.trusted_proxies, max_body=limits.max_body), limits
         )
 
-    def _take_websockets(self, listener: HttpListener) -> None:
-        """MSRP over WebSocket is spoken wherever HTTP is; over TLS also when a front proxy ends it."""
-        transports = ["WSS"] if listener.tls else ["WS", *(["WSS"] if self.settings.http.trusted_proxies else [])]
-        for transport in transports:
-            self.msrp.listen_on_web(
-                MsrpListener(
-                    name=listener.name,
-                    transport=transport,
-                    host=listener.host,
-                    port=listener.port,
-                    advertise=listener.advertise,
-                )
-            )
-
-    def _web_listener(self, secure: bool, port: int) -> Listener:
-        """What Via and Contact say of us on a WebSocket."""
-        listener = next(one for one in self.http.listeners if one.port == port)
-        return Listener(
-            name=listener.name,
-            transport="WSS" if secure else "WS",
-            host=listener.host,
-            port=port,
-            advertise=listener.advertise,
-        )
-
     def _introduce(self) -> None:
         """Tell the services of each other: they never import one another."""
         self.store.mailboxes.on_accepted = self._accepted
@@ -341,8 +333,8 @@ class Node:
         self.interconnect.on_left = self._gone
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
-        self.push.waking.report = lambda message, aor, state: self._spawn(self._tell(message, aor, state))
-        self.terminating.failure = self._failure
+        self.push.waking.report = self.reporting.tell
+        self.terminating.failure = self.reporting.failure
         self.terminating.on_unanswered = self.push.waking.unanswered
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
         self.registrar.on_bound = self._bound
@@ -437,31 +429,12 @@ class Node:
             # Not before those who can be woken have had their time to come.
             self.push.waking.stored(message, recipient)
         else:
-            self._spawn(self._tell(message, recipient, state))
-
-    async def _tell(self, message: Message, recipient: Aor, state: State) -> None:
-        """A report is owed also when the store is too busy for it just now."""
-        for pause in REPORT_AGAIN:
-            try:
-                await self.originating.report(message, recipient, state)
-            except Refused:
-                await asyncio.sleep(pause)
-            else:
-                return
-        log.warning("a report that a message is %s was given up: the store takes none", state.name.lower())
-
-    def _failure(self, entry: Entry) -> Deposit | None:
-        """What is deposited for the sender together with the failure."""
-        if entry.message.kind is not Kind.CHAT:
-            return None
-        # An entry in a peer's mailbox is due to one of the peer's subscribers.
-        recipient = entry.message.conversation if operator_of(entry.mailbox) else entry.mailbox
-        return self.originating.notification(entry.message, recipient, State.FAILED)
+            self.reporting.tell(message, recipient, state)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._reports.add(task)
-        task.add_done_callback(self._reports.discard)
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     def _on_fatal(self, error: BaseException) -> None:
         """The disk failed under a commit: nothing more can be promised, so the process ends (architecture §4)."""
@@ -482,7 +455,7 @@ class Node:
         """Expire bindings and messages, prune what is past retention, forget idle pumps."""
         now = self._wall()
         await self.registrar.expire()
-        await self.store.mailboxes.expire(now, report=self._failure)
+        await self.store.mailboxes.expire(now, report=self.reporting.failure)
         await self.store.mailboxes.prune(now)
         if now - self._cursors_swept > CURSOR_SWEEP:
             self._cursors_swept = now
@@ -518,7 +491,8 @@ class Node:
         await self.msrp.close()
         self.endpoint.on_flow_lost = lambda _flow: None
         await self.endpoint.close()
-        if self._reports:
-            await asyncio.wait(self._reports, timeout=5)
+        await self.reporting.close()
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=5)
         await self.store.close()
         telemetry.event("node.stopped")

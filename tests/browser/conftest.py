@@ -39,7 +39,8 @@ def chromium(needed: None) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running:
-        # In a container there is no namespace for its sandbox; the pages are our own.
-        launched = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # In a container there is no namespace for its sandbox; the pages are our own. Nor is there a microphone.
+        arguments = ["--no-sandbox", "--use-fake-device-for-media-stream"]
+        launched = running.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield launched
         launched.close()

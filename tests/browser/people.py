@@ -16,7 +16,9 @@ PATIENCE = 15_000
 
 
 class Place(Operator):
-    """An operator with a page."""
+    """An operator with a page; `content` is the port of its content server, where it has one."""
+
+    content = 0
 
     def __init__(self, directory: Path, settings: str = "") -> None:
         self.http = free_port()
@@ -57,6 +59,8 @@ class Person:
         self.context = chromium.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 800}} | context)
         self.context.set_default_timeout(PATIENCE)
         self.errors: list[str] = []
+        self.slowness: Any = None
+        """What keeps their network slow (`files.slowly`)."""
         self.page = self.tab()
 
     def tab(self) -> Any:

@@ -1,30 +1,32 @@
 """Photos and files from browser to browser over a real node: whole, with what moves told, and gone on with when cut."""
 
-import hashlib
-import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from browser.files import (
+    MEGA,
+    SLOW,
+    choose,
+    come_to,
+    digest,
+    fetched,
+    noise,
+    people_with_files,
+    photo,
+    place_with_files,
+    saved,
+    send,
+    slowly,
+    without_network,
+)
 from browser.people import Person, Place
 from phone.node import BOB, CAROL
-from ports import free_port
 
 pytestmark = pytest.mark.browser
-
-MEGA = 1 << 20
-SLOW = 6 * MEGA
-"""Bytes a second at which an upload can be watched."""
-EXIF = b"\xff\xe1\x00\x16Exif\x00\x00II*\x00\x08\x00\x00\x00GPS-48-N-2-E"
-"""What a camera writes into a JPEG, as far as a browser that draws it is concerned."""
-
-
-def place_with_files(directory: Path, **settings: str) -> Place:
-    """An operator with a content server."""
-    said = "".join(f'{name} = "{value}"\n' for name, value in settings.items())
-    return Place(directory, f"[files]\n{said}[[files.listeners]]\nport = {free_port()}\n")
 
 
 @pytest.fixture
@@ -38,86 +40,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 @pytest.fixture
 def people(chromium: Any) -> Iterator[Any]:
-    """Makes people, and closes their browsers; nobody's console may have complained but of the network."""
-    there: list[Person] = []
-
-    def make(place: Place, number: str, other: str) -> Person:
-        person = Person(chromium, place, number).sign_in()
-        there.append(person)
-        person.open(other)
-        person.page.get_by_role("button", name="Attach files").wait_for()
-        return person
-
-    yield make
-    for person in there:
-        person.close()
-    errors = [error for person in there for error in person.errors]
-    assert [error for error in errors if "net::ERR" not in error and "Failed to load resource" not in error] == []
-
-
-def noise(path: Path, size: int) -> Path:
-    """A file that nothing can make smaller."""
-    path.write_bytes(random.Random(size).randbytes(size))
-    return path
-
-
-def digest(path: Path) -> str:
-    """Its SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def photo(person: Person, path: Path, width: int = 1200) -> Path:
-    """A JPEG with a camera's details in it."""
-    drawn = person.page.evaluate(
-        """async (width) => {
-            const canvas = new OffscreenCanvas(width, width / 2);
-            const context = canvas.getContext("2d");
-            for (let at = 0; at < 200; at++) {
-                context.fillStyle = `hsl(${(at * 47) % 360} 60% 60%)`;
-                context.fillRect((at * 173) % width, (at * 71) % (width / 2), width / 8, width / 8);
-            }
-            const blob = await canvas.convertToBlob({ type: "image/jpeg" });
-            return [...new Uint8Array(await blob.arrayBuffer())];
-        }""",
-        width,
-    )
-    data = bytes(drawn)
-    path.write_bytes(data[:2] + EXIF + data[2:])
-    return path
-
-
-def choose(person: Person, *paths: Path) -> Any:
-    """Choose files; the tray that shows them."""
-    person.page.locator("input[type=file]").set_input_files([str(path) for path in paths])
-    tray = person.page.get_by_role("dialog")
-    tray.wait_for()
-    return tray
-
-
-def send(person: Person, *paths: Path, quality: str = "") -> None:
-    """Choose files and send them."""
-    tray = choose(person, *paths)
-    if quality:
-        tray.get_by_role("radio", name=quality).check()
-    tray.get_by_role("button", name="Send ·").click()
-    tray.wait_for(state="detached")
-
-
-def slowly(person: Person, rate: int = SLOW) -> None:
-    """From now on their page sends so many bytes a second."""
-    session = person.context.new_cdp_session(person.page)
-    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": rate}
-    session.send("Network.emulateNetworkConditions", conditions)
-
-
-def come_to(person: Person, percent: int) -> None:
-    """Wait until a transfer has come so far."""
-    found = "all => all.map(one => Number(one.ariaValueNow))"
-
-    def far() -> bool:
-        return any(now >= percent for now in person.page.locator("[role=progressbar]").evaluate_all(found))
-
-    person.until(far, f"{percent} %")
+    """Makes people, and closes their browsers."""
+    yield from people_with_files(chromium)
 
 
 def ranges(person: Person) -> list[str]:
@@ -132,21 +56,6 @@ def ranges(person: Person) -> list[str]:
     return seen
 
 
-def saved(person: Person, button: str, path: Path) -> Path:
-    """What pressing Save puts on the disk."""
-    with person.page.expect_download() as coming:
-        person.page.get_by_role("button", name=button).click()
-    coming.value.save_as(path)
-    return path
-
-
-def fetched(person: Person, name: str, path: Path) -> Path:
-    """What somebody gets who downloads a file and saves it."""
-    person.page.get_by_role("button", name=f"Download {name}").click()
-    person.page.get_by_role("button", name=f"Save {name}").wait_for()
-    return saved(person, f"Save {name}", path)
-
-
 def test_a_large_file_goes_to_another_browser_byte_by_byte(people: Any, place: Place, tmp_path: Path) -> None:
     bob, carol = people(place, BOB, CAROL), people(place, CAROL, BOB)
     large = noise(tmp_path / "tides.bin", 30 * MEGA)
@@ -159,7 +68,7 @@ def test_a_large_file_goes_to_another_browser_byte_by_byte(people: Any, place: P
         come_to(bob, percent)
         told.add(line.inner_text())
     assert len(told) == 3
-    assert all("of 30 MB" in one and "s left" in one for one in told)
+    assert all("of 30 MB" in one and "/s" in one and "s left" in one for one in told)
     carol.sees("the tides follow")
     assert carol.page.get_by_text("tides.bin").count() == 0  # the text has overtaken it
     bob.page.get_by_role("button", name="Pause tides.bin").wait_for(state="detached")
@@ -199,8 +108,8 @@ def test_an_upload_goes_on_when_the_network_is_back(people: Any, place: Place, t
     slowly(bob, SLOW // 4)
     send(bob, large)
     come_to(bob, 20)
-    bob.context.set_offline(True)
-    bob.page.get_by_text("Waiting · 15 MB").wait_for()
+    without_network(bob)
+    bob.page.get_by_text(re.compile(r"Paused at [\d.]+ MB\. Will resume by itself\.")).wait_for()
     bob.context.set_offline(False)
     slowly(bob)
     assert digest(fetched(carol, "tides.bin", tmp_path / "got")) == digest(large)
@@ -223,13 +132,13 @@ def test_an_upload_goes_on_after_a_reload(people: Any, place: Place, tmp_path: P
 def test_a_pause_lasts_until_it_is_ended(people: Any, place: Place, tmp_path: Path) -> None:
     bob, carol = people(place, BOB, CAROL), people(place, CAROL, BOB)
     large = noise(tmp_path / "tides.bin", 8 * MEGA)
-    slowly(bob)
+    slowly(bob, SLOW // 4)
     send(bob, large)
     come_to(bob, 20)
     bob.page.get_by_role("button", name="Pause tides.bin").click()
-    bob.page.get_by_text("Paused · 8 MB").wait_for()
+    bob.page.get_by_text(re.compile(r"Paused · [\d.]+ of 8 MB")).wait_for()
     bob.page.reload()
-    bob.page.get_by_text("Paused · 8 MB").wait_for()
+    bob.page.get_by_text(re.compile(r"Paused · [\d.]+ of 8 MB")).wait_for()
     bob.page.get_by_role("button", name="Go on with tides.bin").click()
     assert digest(fetched(carol, "tides.bin", tmp_path / "got")) == digest(large)
 

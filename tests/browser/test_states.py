@@ -29,9 +29,10 @@ PHONE = {"width": 360, "height": 780}
 STATES = (
     "number bad-number too-many code code-wrong code-expired locked terms provisioning provisioning-slow not-eligible "
     "operator-unknown signed-out empty list conversation unread stored delivery not-on-joyn stranger new blocked "
-    "offline many files info contacts dialog-new dialog-keys dialog-emoji dialog-files dialog-viewer "
+    "offline many files albums info contacts dialog-new dialog-keys dialog-emoji dialog-files dialog-viewer "
+    "voice location menu-attach dialog-location dialog-location-blocked "
     "settings settings-profile settings-privacy settings-notifications settings-appearance settings-language "
-    "settings-devices settings-help"
+    "settings-data settings-devices settings-help"
 ).split()
 CSS_BUDGET = 20 * 1024
 """Design §14, first load."""
@@ -132,7 +133,39 @@ def test_state(state: str, desk: Page, phone: Page, tmp_path: Path) -> None:
         _shot(shown, f"{state}-{size}", tmp_path)
 
 
-@pytest.mark.parametrize("state", ["conversation", "delivery", "files", "number", "settings-devices"])
+@pytest.mark.parametrize("size", ["desk", "phone"])
+def test_recording(size: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    looked: Page = request.getfixturevalue(size)
+    looked.context.grant_permissions(["microphone"])
+    page = looked.show("conversation", "theme=dark" if size == "phone" else "")
+    page.get_by_role("button", name="Record a voice message").hover()
+    page.mouse.down()
+    page.get_by_role("timer").get_by_text("0:01").wait_for()
+    focused = "element => element === document.activeElement"
+
+    def clear(what: str) -> None:
+        assert _violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        _shot(page, f"recording-{what}-{size}", tmp_path)
+
+    clear("held")
+    page.get_by_role("button", name="Go on without holding").evaluate("button => button.click()")
+    page.mouse.up()
+    stop = page.get_by_role("button", name="Stop and listen")
+    assert stop.evaluate(focused)
+    clear("locked")
+    stop.press("Enter")
+    send = page.get_by_role("button", name="Send", exact=True)
+    send.wait_for()
+    assert send.evaluate(focused)
+    clear("ready")
+    page.get_by_role("button", name="Delete the recording").click()
+    page.wait_for_function("document.activeElement.id === 'composer'")
+
+
+@pytest.mark.parametrize(
+    "state", ["conversation", "delivery", "files", "voice", "location", "number", "settings-devices"]
+)
 @pytest.mark.parametrize("query", ["theme=dark", "lang=fr", "operator=orange", "operator=sfr&theme=dark", "dir=rtl"])
 def test_looks(state: str, query: str, desk: Page, phone: Page, tmp_path: Path) -> None:
     for page, size in ((desk, "desk"), (phone, "phone")):

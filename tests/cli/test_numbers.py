@@ -196,7 +196,7 @@ def test_a_running_node_routes_by_what_was_ported_just_now(tmp_path, capsys) -> 
             return await asyncio.to_thread(main, list(arguments))
 
         try:
-            routing = node.route_finding.routing
+            routing = node.interconnect.finding.routing
             assert await routing.choose(AOR) == AOR
             assert await command("port", "set", NUMBER, "sfr.example") == 0
             assert (await routing.route(AOR)).operator == "sfr.example"

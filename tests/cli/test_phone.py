@@ -7,12 +7,22 @@ from pathlib import Path
 import pytest
 
 from joyn.cli import main
+from joyn.phone import Phone, Received
 from phone.node import ALICE, BOB, CAROL, PASSWORD, make_phone, running_node
+
+
+async def answer(bob: Phone, message: Received) -> None:
+    """The text turned round, or the place on the other side of the Earth."""
+    place = message.location
+    if place is None:
+        await message.reply(message.text[::-1])
+    else:
+        await bob.send_location(message.sender, -place.latitude, place.longitude + 180, label=place.label, radius=5)
 
 
 @contextmanager
 def node_and_echo() -> Iterator[str]:
-    """A node in another thread, where Bob echoes what he gets; yields the server's address."""
+    """A node in another thread, where Bob answers what he gets; yields the server's address."""
     address: list[str] = []
     started, stop = threading.Event(), asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
@@ -27,7 +37,7 @@ def node_and_echo() -> Iterator[str]:
                 receiving = asyncio.create_task(bob.receive())
                 await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if receiving.done():
-                    await receiving.result().reply(receiving.result().text[::-1])
+                    await answer(bob, receiving.result())
                 receiving.cancel()
 
     thread = threading.Thread(target=lambda: asyncio.run(life()), daemon=True)
@@ -113,3 +123,17 @@ def test_an_address_without_a_port_is_explained(
 def test_a_number_that_is_none_is_refused(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["phone", "send", "12", "salut", *account]) == 1
     assert "no telephone number" in capsys.readouterr().err
+
+
+def test_a_place_is_sent_and_one_that_comes_is_printed(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["phone", "listen", "--seconds", "0.1", *account]) == 0
+    assert main(["phone", "send-location", BOB, "48.5", "-3.45829", "--label", "chez\u202e nous", *account]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("accepted")
+    assert main(["phone", "listen", "--count", "1", "--seconds", "5", *account]) == 0
+    assert "  [location -48.500000, 176.541710, within 5 m] chez\\u202e nous\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", [["91", "0"], ["0", "-181"], ["0", "0", "--radius", "-1"]])
+def test_a_place_that_is_none_is_told(place: list[str], account: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["phone", "send-location", BOB, *place, *account]) == 1
+    assert "no place on Earth" in capsys.readouterr().err

@@ -15,29 +15,35 @@ from pathlib import Path
 import pytest
 
 from cutting import CuttingProxy
-from edge.http.files_door import JPEG, PNG, open_content
+from edge.http.browser import open_office
+from edge.http.files_door import JPEG, PNG
 from joyn.cli import main
-from joyn.cli.phone_files import MAX_NAME, _unused, content_server_of, progress
-from joyn.config import HttpListener
-from phone.node import PASSWORD, make_phone
+from joyn.cli.phone_files import MAX_COMING, MAX_NAME, Coming, _unused, content_server_of, progress
+from joyn.config import HttpListener, MsrpListener
+from joyn.protocol.file_transfer import FileOffer
+from phone.node import ALICE, PASSWORD, make_phone
+from phone.recordings import make_amr
 from ports import free_port
 
 DATA = JPEG + os.urandom(4_000_000)
 BOB, CAROL = "+33639980002", "+33639980003"
+MEDIA = "127.0.0.2"
+"""Where the proxy is that passes MSRP on to the node's port of the same number."""
 
 
 @dataclass
 class Server:
-    """What runs in another thread: a node whose content server is behind a proxy, and Carol, who sends back what she
-    gets."""
+    """What runs in another thread: a node whose content server and MSRP are behind proxies, and Carol, who sends back
+    what she gets."""
 
     loop: asyncio.AbstractEventLoop
     sip: str
     content: str
     proxy: CuttingProxy
+    media: CuttingProxy
     stop: asyncio.Event
 
-    def hold(self, after: int) -> tuple[threading.Event, threading.Event]:
+    def hold(self, proxy: CuttingProxy, after: int) -> tuple[threading.Event, threading.Event]:
         """Let an upload stand still after so many bytes: set when it does, and to be set when it may go on."""
         held, released = threading.Event(), threading.Event()
 
@@ -45,7 +51,7 @@ class Server:
             held.set()
             await asyncio.to_thread(released.wait, 20)
 
-        self.loop.call_soon_threadsafe(self.proxy.plan, "up", [after], strike)
+        self.loop.call_soon_threadsafe(proxy.plan, "up", [after], strike)
         return held, released
 
 
@@ -55,22 +61,28 @@ def server_in_a_thread(directory: Path) -> Iterator[Server]:
     started = threading.Event()
 
     async def life() -> None:
-        port, front = free_port(), free_port()
+        port, front, msrp = free_port(), free_port(), free_port()
         files = {"listeners": (HttpListener(port=port),), "url": f"http://127.0.0.1:{front}"}
-        async with open_content(**files) as office, CuttingProxy(port, front) as proxy:
+        chats = {"listeners": (MsrpListener(port=msrp, advertise=MEDIA),)}
+        async with (
+            open_office(files=files, msrp=chats) as office,
+            CuttingProxy(port, front) as proxy,
+            CuttingProxy(msrp, msrp, host=MEDIA) as media,
+        ):
             content = f"{office.node.content.url}/content"
             servers = {"tcp": f"127.0.0.1:{office.node.settings.sip.listeners[1].port}"}
             async with make_phone(servers, CAROL, content_server=content) as carol:
                 loop = asyncio.get_running_loop()
-                made.append(Server(loop, servers["tcp"], content, proxy, asyncio.Event()))
+                made.append(Server(loop, servers["tcp"], content, proxy, media, asyncio.Event()))
                 started.set()
                 stopping = asyncio.create_task(made[0].stop.wait())
                 while not stopping.done():
                     receiving = asyncio.create_task(carol.receive())
                     await asyncio.wait({receiving, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     if receiving.done() and (info := receiving.result().file) is not None:
-                        await carol.fetch(info, directory / "carols.jpg")
-                        await carol.send_file(receiving.result().sender, directory / "carols.jpg")
+                        path = directory / ("carols.amr" if info.voice else "carols.jpg")
+                        await carol.fetch(info, path)
+                        await (carol.send_voice if info.voice else carol.send_file)(receiving.result().sender, path)
                     receiving.cancel()
 
     thread = threading.Thread(target=lambda: asyncio.run(life()), daemon=True)
@@ -126,11 +138,63 @@ def test_a_file_goes_and_the_answer_is_saved(
     assert [path.name for path in got.iterdir()] == ["carols.jpg"]
 
 
-def test_ctrl_c_leaves_an_upload_that_the_same_command_goes_on_with(
-    server: Server, account: list[str], photo: Path, capsys: pytest.CaptureFixture[str]
+def test_a_voice_message_goes_and_one_that_comes_says_how_long_it_is(
+    server: Server, account: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["phone", "send-file", CAROL, str(photo), "--content-server", server.content, *account]
-    held, released = server.hold(2_500_000)
+    memo = str(make_amr(tmp_path / "memo.amr", 600))
+    account[1] = ALICE  # who got nothing yet
+    assert main(["phone", "listen", "--seconds", "0.1", *account]) == 0
+    assert main(["phone", "send-voice", CAROL, memo, "--content-server", server.content, *account]) == 0
+    assert capsys.readouterr().out.startswith("accepted")
+    assert main(["phone", "listen", "--count", "1", "--seconds", "20", *account]) == 0
+    assert "  [voice message, 0:12, 19.2 kB] http://" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "what"),
+    [
+        ("memo.m4a", [], "--length"),
+        ("memo.m4a", ["--length", "0"], "--length"),
+        ("memo.jpg", ["--length", "3"], "no recording"),
+        ("nowhere.amr", [], "is not there"),
+    ],
+)
+def test_a_voice_message_needs_a_recording_and_its_length(
+    name: str, options: list[str], what: str, account: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name.startswith("memo"):
+        (tmp_path / name).write_bytes(b"sound")
+    assert main(["phone", "send-voice", CAROL, str(tmp_path / name), *options, *account]) == 1
+    assert what in capsys.readouterr().err
+
+
+def test_over_msrp_a_file_goes_and_the_answer_is_saved(
+    server: Server, account: list[str], photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account[1] = ALICE
+    got = str(tmp_path / "got")
+    assert main(["phone", "listen", "--style", "rcse", "--files", got, "--seconds", "0.1", *account]) == 0
+    assert main(["phone", "send-file", CAROL, str(photo), "--style", "rcse", *account]) == 0
+    told = capsys.readouterr()
+    assert [line.split()[0] for line in told.out.splitlines() if line[0].isalpha()] == ["accepted", "delivered"]
+    steps = re.findall(r"photo\.jpg  (\S+ \S+) of 4\.0 MB", told.err)
+    assert (steps[0], steps[-1], len(steps)) == ("0 bytes", "4.0 MB", 11)
+    listening = ["--style", "rcse", "--files", got, "--count", "1", "--seconds", "20"]
+    assert main(["phone", "listen", *listening, *account]) == 0
+    told = capsys.readouterr()
+    assert "  [carols.jpg, image/jpeg, 4.0 MB] over MSRP\n" in told.out
+    assert f"saved {got}/carols.jpg" in told.out
+    assert "carols.jpg  4.0 MB of 4.0 MB" in told.err
+    assert Path(got, "carols.jpg").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("over", ["http", "msrp"])
+def test_ctrl_c_leaves_a_file_that_the_same_command_goes_on_with(
+    server: Server, account: list[str], photo: Path, over: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["phone", "send-file", CAROL, str(photo), "--over", over, "--content-server", server.content, *account]
+    proxy = server.media if over == "msrp" else server.proxy
+    held, released = server.hold(proxy, 2_500_000)
     command = subprocess.Popen([sys.executable, "-m", "joyn", *arguments], stderr=subprocess.PIPE, text=True)
     assert held.wait(20)
     command.send_signal(signal.SIGINT)
@@ -138,9 +202,9 @@ def test_ctrl_c_leaves_an_upload_that_the_same_command_goes_on_with(
     released.set()
     assert command.returncode == 1
     assert told.splitlines()[-1] == "stopped; the same command goes on where it stopped"
-    before = server.proxy.up
+    before = proxy.up
     assert main(arguments) == 0
-    assert server.proxy.up - before < len(DATA) - 1_500_000
+    assert proxy.up - before < len(DATA) - 1_500_000
     assert " of 4.0 MB" in capsys.readouterr().err
 
 
@@ -170,6 +234,16 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     told = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "a [b].jpg" in told
     assert "4.0/4.0 MB" in told
+
+
+def test_of_so_many_files_that_come_at_once_it_is_told_how_far_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    coming = Coming()
+    for number in range(MAX_COMING + 10):
+        coming(FileOffer(name="a.jpg", size=100, transfer_id=str(number)), 10)
+    assert len(coming._lines) == MAX_COMING
+    coming(FileOffer(name="a.jpg", size=100, transfer_id=str(number)), 100)
+    assert len(coming._lines) == MAX_COMING - 1
+    assert capsys.readouterr().err.endswith("a.jpg  10 bytes of 100 bytes\na.jpg  100 bytes of 100 bytes\n")
 
 
 def test_the_content_server_is_looked_for_where_joyn_init_puts_it() -> None:

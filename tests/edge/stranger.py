@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from joyn import telemetry
-from joyn.config import MsrpListener, Settings, SipListener
+from joyn.config import HttpListener, MsrpListener, Settings, SipListener
 from joyn.model.aor import Aor
 from joyn.node import Node
 from joyn.phone import Phone
@@ -33,6 +33,7 @@ SILENCE = 0.15
 """Seconds without an answer that count as none."""
 DOMAIN = "joyn.localhost"
 ANYBODY = "<sip:anonymous@anonymous.invalid>"
+FILES: dict[str, Any] = {"listeners": (HttpListener(port=0),)}
 Field = tuple[str, str]
 
 
@@ -88,8 +89,9 @@ async def at_the_door(
     registrar: dict[str, Any] | None = None,
     msrp: dict[str, Any] | None = None,
     enum: dict[str, Any] | None = None,
+    files: dict[str, Any] | None = None,
 ) -> AsyncIterator[Door]:
-    """A running node; the settings change its sections."""
+    """A running node; the settings change its sections. It has a content server when `files` are given."""
     ports = {"udp": free_port(), "tcp": free_port(), "trusted": free_port()}
     defaults = Settings()
     listeners = (
@@ -103,6 +105,7 @@ async def at_the_door(
             operator=replace(defaults.operator, data=Path(directory)),
             sip=replace(defaults.sip, listeners=listeners, **(sip or {})),
             msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),), **(msrp or {})),
+            files=defaults.files if files is None else replace(defaults.files, **FILES | files),
             registrar=replace(defaults.registrar, **(registrar or {})),
             enum=replace(defaults.enum, **(enum or {})),
             store=replace(defaults.store, path=":memory:"),
@@ -194,6 +197,14 @@ class Stranger:
             message = await self.hear(patience)
             assert message is not None, "the connection has ended"
             if isinstance(message, SipResponse) and message.status >= 200:
+                return message
+
+    async def requested(self, method: str, patience: float = PATIENCE) -> SipRequest:
+        """The next request of that kind; what else comes is passed over."""
+        while True:
+            message = await self.hear(patience)
+            assert message is not None, "the connection has ended"
+            if isinstance(message, SipRequest) and message.method == method:
                 return message
 
     async def silence(self) -> None:

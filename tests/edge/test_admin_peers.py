@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.test_admin import MemoryBindings, MemoryDevices, MemorySubscribers, MemoryTracer
+from edge.test_admin import MemoryBindings, MemoryDevices, MemoryFiles, MemorySubscribers, MemoryTracer
 from joyn.cli.access import Door
 from joyn.edge.admin import AdminDoor
 from joyn.edge.admin_peers import PeerAdministration
@@ -78,6 +78,7 @@ def with_door(path: Path, work: Callable[[Opened], Awaitable[None]]) -> None:
             bindings=MemoryBindings(),
             tracer=MemoryTracer(),
             devices=MemoryDevices(),
+            files=MemoryFiles(),
             others=[administration],
             use_tcp=False,
         )

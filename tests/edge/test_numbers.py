@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.test_admin import MemoryBindings, MemoryDevices, MemorySubscribers, MemoryTracer
+from edge.test_admin import MemoryBindings, MemoryDevices, MemoryFiles, MemorySubscribers, MemoryTracer
 from joyn.cli.access import Door
 from joyn.edge.admin import AdminDoor
 from joyn.edge.numbers import MAX_BYTES, MAX_ROWS, NumbersDoor
@@ -39,6 +39,7 @@ def play(tmp_path: Path, story, ported=None) -> None:
             bindings=MemoryBindings(),
             tracer=MemoryTracer(),
             devices=MemoryDevices(),
+            files=MemoryFiles(),
             others=[NumbersDoor(routing, numbering, ported or store.ported, wall=lambda: NOON)],
         )
         await door.start()

@@ -22,6 +22,7 @@ from joyn.phone import Phone
 from joyn.transport.peer_tls import Identity, ensure_identity
 from phone.node import PASSWORD, make_subscriber
 from ports import free_port
+from waiting import until
 
 ORANGE, SFR = "orange.example", "sfr.example"
 RANGES = {ORANGE: "+336399800", SFR: "+336399801"}
@@ -61,6 +62,10 @@ class Operator:
             "ranges": self.settings.interconnect.own_ranges,
         }
         return Peer(**(values | fields))
+
+    def reaches(self, domain: str) -> bool:
+        """Whether there is a way to a peer now."""
+        return self.node.interconnect.links.reaches(domain)
 
     async def accept(self, *peers: Peer) -> None:
         """Accept these files."""
@@ -116,4 +121,5 @@ async def two_operators(**fields: Any) -> AsyncIterator[tuple[Operator, Operator
         sfr = await stack.enter_async_context(operator(SFR, (BOB, BEN), **fields))
         await orange.accept(sfr.as_peer())
         await sfr.accept(orange.as_peer())
+        await until(lambda: orange.reaches(SFR) and sfr.reaches(ORANGE), within=20)
         yield orange, sfr

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from interconnect.operators import ALICE, BEN, BOB, NOBODY, Operator, two_operators
+from joyn.telemetry import counters
 from stories import as_test
 from waiting import until
 
@@ -92,6 +93,28 @@ def test_a_chat_goes_on_across_the_border(style: str, other: str) -> None:
             await chat.typing()
             async with asyncio.timeout(5):
                 await typing.wait()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("mode", ["session", "large"])
+def test_a_message_too_large_for_a_sip_message_crosses_over_msrp_both_ways(mode: str) -> None:
+    async def story() -> None:
+        async with (
+            two_operators() as (orange, sfr),
+            orange.phone(ALICE) as alice,
+            sfr.phone(BOB) as bob,
+        ):
+            text = "joyn " * 60_000  # more than the border takes in a request
+            sent = await alice.send(BOB, text, mode=mode)
+            assert (await bob.receive(timeout=10)).text == text
+            await sent.delivered(timeout=10)
+            await alice.send(BOB, "court", mode=mode)
+            assert (await bob.receive(timeout=10)).text == "court"
+            back = await bob.send(ALICE, text[::-1], mode=mode)
+            assert (await alice.receive(timeout=10)).text == text[::-1]
+            await back.delivered(timeout=10)
+            assert counters()["session.opened"] > 0
 
     asyncio.run(story())
 

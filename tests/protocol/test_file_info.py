@@ -89,3 +89,20 @@ def test_a_document_may_have_so_many_bytes():
 @pytest.mark.parametrize("filler", ["<file-info/>", "<file-info type='other'>", "a", "&amp;"])
 def test_the_worst_documents_take_linear_time(filler):
     assert growth(parse, lambda size: f"<file>{filler * (size // len(filler))}</file>".encode(), 1900) < 30
+
+
+@pytest.mark.parametrize(
+    ("said", "voice"),
+    [
+        ({}, True),
+        ({"content_type": "Audio/MP4; codecs=1"}, True),
+        ({"content_type": "video/mp4"}, False),
+        ({"disposition": "attachment"}, False),
+        ({"playing_length": None}, False),
+        ({"playing_length": 0}, True),
+        ({"type": "thumbnail"}, False),
+    ],
+)
+def test_a_voice_message_is_sound_to_be_played_whose_length_is_said(said, voice):
+    fields = {"content_type": "audio/amr", "disposition": "render", "playing_length": 12}
+    assert FileInfo(size=1, url="http://h/f", **{**fields, **said}).voice is voice

@@ -21,9 +21,11 @@ STARTING = 20.0
 
 
 class Operator:
-    """One operator's node under `directory`, with these subscribers."""
+    """One operator's node under `directory`, with these subscribers; phones come for MSRP to the address `media`."""
 
-    def __init__(self, directory: Path, numbers: Sequence[str], *, settings: str = "") -> None:
+    def __init__(
+        self, directory: Path, numbers: Sequence[str], *, settings: str = "", media: str = "127.0.0.1"
+    ) -> None:
         self.directory = directory
         self.sip, self.msrp = free_port(), free_port()
         self.config = directory / "joyn.toml"
@@ -38,7 +40,7 @@ class Operator:
             "[[sip.listeners]]\n"
             f'name = "udp"\ntransport = "udp"\nport = {self.sip}\n'
             "[[msrp.listeners]]\n"
-            f'name = "msrp"\ntransport = "tcp"\nport = {self.msrp}\n'
+            f'name = "msrp"\ntransport = "tcp"\nhost = "127.0.0.1"\nport = {self.msrp}\nadvertise = "{media}"\n'
         )
         self.process: subprocess.Popen[bytes] | None = None
         self.kills = 0

@@ -47,15 +47,18 @@ class ScriptedDelivery:
     """By instance, or `instance message_id`, or contact; TAKEN when nothing is said."""
     attempts: list[Attempted] = field(default_factory=list)
     pipelined: bool = False
+    beside: frozenset[str] = frozenset()
+    """Message-IDs that go beside their conversations."""
 
     def begin(self, binding: Binding, entry: Entry, *, deferred: bool) -> Attempt:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Outcome] = loop.create_future()
         room: asyncio.Future[None] | None = None
-        if self.pipelined:
+        beside = entry.message.message_id in self.beside
+        if self.pipelined or beside:
             room = loop.create_future()
             room.set_result(None)
-        attempt = Attempt(done, room)
+        attempt = Attempt(done, room, beside=beside)
         self.attempts.append(Attempted(binding, entry, deferred, attempt))
         names = (f"{binding.instance} {entry.message.message_id}", binding.contact, binding.instance)
         outcome = next((self.answers[name] for name in names if name in self.answers), Outcome.TAKEN)

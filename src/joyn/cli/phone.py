@@ -28,6 +28,15 @@ app = App(name="phone", help="Be a phone for a moment: send, listen, ask.", help
 
 DEFAULT_WAIT: Final = 5.0
 
+ContentServer = Annotated[
+    str,
+    Parameter(help="Where files go, as the operator says (ftHTTPCSURI); if empty, port 8081 or 8444 of the server."),
+]
+Over = Annotated[
+    Literal["auto", "http", "msrp"],
+    Parameter(help="To the content server, or in a session of its own; auto: as phones of this style do."),
+]
+Wait = Annotated[float, Parameter(help="Seconds to wait for `delivered`; 0 for none.")]
 To = Annotated[str, Parameter(help="Whom: a number as people write it, or a SIP URI.")]
 
 
@@ -47,7 +56,8 @@ class Subscription:
     country: Annotated[str, Parameter(help="ISO code of the country whose way of writing numbers is home.")] = "FR"
     username: Annotated[str, Parameter(help="The digest username; the number if not given.")] = ""
     style: Annotated[
-        Literal["cpm", "simple", "plain"], Parameter(help="Universal Profile, joyn, or no RCS at all.")
+        Literal["cpm", "simple", "rcse", "plain"],
+        Parameter(help="Universal Profile, joyn, joyn's first generation (files over MSRP alone), or no RCS at all."),
     ] = "cpm"
 
 
@@ -59,7 +69,7 @@ def send(
     mode: Annotated[
         Literal["auto", "pager", "large", "session"], Parameter(help="One request, a session for it, or a chat.")
     ] = "auto",
-    wait: Annotated[float, Parameter(help="Seconds to wait for `delivered`; 0 for none.")] = DEFAULT_WAIT,
+    wait: Wait = DEFAULT_WAIT,
     subscription: Subscription,
 ) -> int:
     """Send a message, and say what became of it. Exit status 1: not delivered in time.
@@ -80,33 +90,64 @@ def send_file(
     to: To,
     file: Annotated[Path, Parameter(help="What to send.")],
     *,
-    content_server: Annotated[
-        str,
-        Parameter(
-            help="Where files go, as the operator says (ftHTTPCSURI); if empty, port 8081 or 8444 of the server."
-        ),
-    ] = "",
+    content_server: ContentServer = "",
     thumbnail: Annotated[Path | None, Parameter(help="A small picture to show before the file is fetched.")] = None,
-    wait: Annotated[float, Parameter(help="Seconds to wait for `delivered`; 0 for none.")] = DEFAULT_WAIT,
+    over: Over = "auto",
+    wait: Wait = DEFAULT_WAIT,
     subscription: Subscription,
 ) -> int:
     """Send a file, and say what became of it. Exit status 1: stopped, or not delivered in time.
 
     What is stopped, with Ctrl-C or because the network is gone, is gone on with by the same command.
     """
-    whom = _number(subscription, to)
+    return _send_file(
+        subscription, to, phone_files.Sending(path=file, thumbnail=thumbnail, over=over), content_server, wait
+    )
+
+
+@app.command
+def send_voice(
+    to: To,
+    file: Annotated[Path, Parameter(help="The recording: AMR, 3GP, M4A, WAV, …")],
+    *,
+    length: Annotated[
+        int | None, Parameter(help="How many seconds it takes; AMR and WAV files say it themselves.")
+    ] = None,
+    content_server: ContentServer = "",
+    wait: Wait = DEFAULT_WAIT,
+    subscription: Subscription,
+) -> int:
+    """Send a recording as a voice message, and say what became of it. Exit status 1: stopped, or not delivered in time.
+
+    What is stopped, with Ctrl-C or because the network is gone, is gone on with by the same command.
+    """
     phone_files.readable(file)
+    sending = phone_files.recording(file, length)
+    return _send_file(subscription, to, sending, content_server, wait)
+
+
+@app.command
+def send_location(
+    to: To,
+    latitude: Annotated[float, Parameter(help="Degrees north; south is negative.", allow_leading_hyphen=True)],
+    longitude: Annotated[float, Parameter(help="Degrees east; west is negative.", allow_leading_hyphen=True)],
+    *,
+    label: Annotated[str, Parameter(help="What the place is called.")] = "",
+    radius: Annotated[float, Parameter(help="Metres around it within which it is.")] = 0.0,
+    wait: Wait = DEFAULT_WAIT,
+    subscription: Subscription,
+) -> int:
+    """Send a place, and say what became of it. Exit status 1: not delivered in time."""
+    whom = _number(subscription, to)
 
     async def work(phone: Phone) -> int:
         try:
-            sent = await phone_files.send_file(phone, whom, file, thumbnail)
-        except asyncio.CancelledError:
-            print("stopped; the same command goes on where it stopped", file=sys.stderr)
-            raise
+            sent = await phone.send_location(whom, latitude, longitude, label=label, radius=radius)
+        except ValueError as error:
+            raise Trouble(str(error)) from None
         return await _became(sent, wait)
 
-    where = content_server or phone_files.content_server_of(subscription.server, subscription.transport)
-    return _with(subscription, work, content_server=where, interrupted=NO)
+    return _with(subscription, work)
 
 
 @app.command
@@ -115,15 +156,19 @@ def listen(
     count: Annotated[int, Parameter(help="End after so many messages; 0: never.")] = 0,
     seconds: Annotated[float, Parameter(help="End after so many seconds; 0: never.")] = 0.0,
     echo: Annotated[bool, Parameter(negative="", help="Send every text back to where it came from.")] = False,
-    files: Annotated[Path | None, Parameter(help="Fetch the files that come into this directory.")] = None,
+    files: Annotated[Path | None, Parameter(help="Keep the files that come in this directory.")] = None,
     subscription: Subscription,
 ) -> int:
-    """Print messages as they come, and tell their senders that they were displayed. Ctrl-C ends it."""
+    """Print messages as they come, and tell their senders that they were displayed. Ctrl-C ends it.
+
+    Files that come over MSRP are declined without a directory for them.
+    """
 
     if files is not None:
         phone_files.place(files)
 
     async def work(phone: Phone) -> int:
+        phone.on_file_progress = phone_files.Coming()
         print(f"{phone.number} is registered; Ctrl-C ends", file=sys.stderr)
         read = 0
         with contextlib.suppress(TimeoutError):
@@ -138,7 +183,7 @@ def listen(
                         break
         return 0
 
-    return _with(subscription, work, listening=True)
+    return _with(subscription, work, listening=True, directory=files)
 
 
 @app.command
@@ -156,6 +201,24 @@ def caps(to: To, *, subscription: Subscription) -> int:
     return _with(subscription, work)
 
 
+def _send_file(
+    subscription: Subscription, to: str, sending: phone_files.Sending, content_server: str, wait: float
+) -> int:
+    whom = _number(subscription, to)
+    phone_files.readable(sending.path)
+
+    async def work(phone: Phone) -> int:
+        try:
+            sent = await phone_files.send_file(phone, whom, sending)
+        except asyncio.CancelledError:
+            print("stopped; the same command goes on where it stopped", file=sys.stderr)
+            raise
+        return await _became(sent, wait)
+
+    where = content_server or phone_files.content_server_of(subscription.server, subscription.transport)
+    return _with(subscription, work, content_server=where, interrupted=NO)
+
+
 async def _became(sent: Sent, wait: float) -> int:
     """Say what becomes of a message within `wait` seconds, if any. Raises Trouble when it will not arrive."""
     from joyn.phone import Undelivered
@@ -170,9 +233,10 @@ async def _became(sent: Sent, wait: float) -> int:
         return NO
     except Undelivered as undelivered:
         raise Trouble(f"the message was not delivered: {undelivered.state}") from None
-    first = sent.states[0][1]
-    for state, at in sent.states[1:]:
-        print(f"{state:<11}after {(at - first) * 1000:.1f} ms")
+    first = next(at for state, at in sent.states if state == "accepted")
+    for state, at in sent.states:
+        if state != "accepted":
+            print(f"{state:<11}after {max(at - first, 0.0) * 1000:.1f} ms")
     return 0
 
 
@@ -193,9 +257,11 @@ def _print(message: Received) -> None:
     from rich.text import Text
 
     about = " (deferred)" if message.deferred else " (ours)" if message.copy else ""
-    kind = message.content_type.partition(";")[0].strip().lower()
-    lines = phone_files.described(message) or (
-        message.text.splitlines() if kind.startswith("text/") else [f"[{kind}, {len(message.body)} bytes]"]
+    kind = message.media_type
+    lines = (
+        phone_files.described(message)
+        or _place(message)
+        or (message.text.splitlines() if kind.startswith("text/") else [f"[{kind}, {len(message.body)} bytes]"])
     )
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text.assemble((moment(time.time()), "dim"), "  ", (plain(message.sender), "bold"), about))
@@ -204,18 +270,28 @@ def _print(message: Received) -> None:
     sys.stdout.flush()
 
 
+def _place(message: Received) -> list[str]:
+    """What a location push says, in a line; nothing for other messages."""
+    location = message.location
+    if location is None:
+        return []
+    within = f", within {location.radius:g} m" if location.radius else ""
+    return [f"[location {location.latitude:.6f}, {location.longitude:.6f}{within}] {location.label}".rstrip()]
+
+
 def _with(
     subscription: Subscription,
     work: Callable[[Phone], Coroutine[Any, Any, int]],
     *,
     listening: bool = False,
     content_server: str = "",
+    directory: Path | None = None,
     interrupted: int = 0,
 ) -> int:
     """Be that phone, registered, while `work` runs; its exit status, or `interrupted` after Ctrl-C."""
 
     async def all_of_it() -> int:
-        async with _registered(subscription, content_server, listening=listening) as phone:
+        async with _registered(subscription, content_server, directory, listening=listening) as phone:
             return await work(phone)
 
     with contextlib.suppress(KeyboardInterrupt):
@@ -224,7 +300,9 @@ def _with(
 
 
 @asynccontextmanager
-async def _registered(subscription: Subscription, content_server: str, *, listening: bool) -> AsyncIterator[Phone]:
+async def _registered(
+    subscription: Subscription, content_server: str, directory: Path | None, *, listening: bool
+) -> AsyncIterator[Phone]:
     from joyn.phone import Phone, Rejected, Unanswered
     from joyn.transport.tls import client_context
 
@@ -246,6 +324,7 @@ async def _registered(subscription: Subscription, content_server: str, *, listen
         receipts="delivered" if listening else "auto",
         instance=_instance(number, listening=listening),
         content_server=content_server,
+        directory=directory,
     )
     if not listening:
         phone.on_message = _print

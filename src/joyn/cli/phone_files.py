@@ -7,18 +7,22 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from joyn.cli.printing import plain
 from joyn.cli.trouble import NO, UNABLE, Trouble
 
 if TYPE_CHECKING:
     from joyn.phone import Phone, Received, Sent
+    from joyn.protocol.file_transfer import FileOffer
 
 MAX_NAME: Final = 200
 """Bytes of a file's name here: file systems take 255, and what has not come whole has a longer one."""
+MAX_COMING: Final = 100
+"""Files that come over MSRP of which it is told how far they are."""
 STEPS: Final = 10
 """Lines of progress for one file where there is no terminal."""
 
@@ -45,19 +49,57 @@ def place(path: Path) -> Path:
     return path
 
 
-async def send_file(phone: Phone, whom: str, path: Path, thumbnail: Path | None) -> Sent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """A file as a command sends it: with a picture of it, or as a voice message of so many `seconds`."""
+
+    path: Path
+    thumbnail: Path | None = None
+    content_type: str = ""
+    seconds: int | None = None
+    over: Literal["auto", "http", "msrp"] = "auto"
+
+
+def recording(path: Path, seconds: int | None) -> Sending:
+    """A voice message. Raises Trouble when its length is neither given nor in the file, and when it is no sound."""
+    from joyn.phone.recordings import audio_type, recorded_seconds
+
+    content_type = audio_type(path)
+    if not content_type:
+        raise Trouble(f"{path} is no recording by its name", "Recordings end in .amr, .3gp, .m4a, .wav, …")
+    try:
+        seconds = recorded_seconds(path) if seconds is None else seconds
+    except OSError as error:
+        raise Trouble(f"the file cannot be read: {error}") from None
+    if seconds is None or seconds < 1:
+        raise Trouble(f"how long {path} is, it does not say", "Give its seconds with --length.")
+    return Sending(path=path, content_type=content_type, seconds=seconds)
+
+
+async def send_file(phone: Phone, whom: str, sending: Sending) -> Sent:
     """Send a file, going on with the upload that an earlier command left. Raises Trouble, Rejected."""
     from joyn.phone import TransferFailed
 
+    path, thumbnail = sending.path, sending.thumbnail
     try:
-        picture = thumbnail.read_bytes() if thumbnail is not None else b""  # noqa: ASYNC240  # small, and before all else
+        picture = thumbnail.read_bytes() if thumbnail is not None else b""  # small, and before all else
         with progress(path.name) as moved:
-            tid = _tid(phone.number, whom, path)
-            return await phone.send_file(whom, path, thumbnail=picture, tid=tid, on_progress=moved)
+            return await phone.send_file(
+                whom,
+                path,
+                content_type=sending.content_type,
+                thumbnail=picture,
+                disposition="" if sending.seconds is None else "render",
+                playing_length=sending.seconds,
+                tid=_tid(phone.number, whom, path),
+                over=sending.over,
+                on_progress=moved,
+            )
     except TransferFailed as failed:
         if failed.again:
             raise Trouble(str(failed), "The same command goes on where it stopped.", UNABLE) from None
-        raise Trouble(str(failed), _advice(failed.status), NO) from None
+        over_http = "http" in (sending.over, phone.style.files) and sending.over != "msrp"
+        raise Trouble(str(failed), _advice(failed.status) if over_http else "", NO) from None
     except ValueError as error:
         raise Trouble(f"the content server's address is none: {error}", "Write it like https://host/content.") from None
     except OSError as error:
@@ -65,17 +107,51 @@ async def send_file(phone: Phone, whom: str, path: Path, thumbnail: Path | None)
 
 
 def described(message: Received) -> list[str]:
-    """What a message that leads to files says, in lines; empty for others."""
+    """What a message says that leads to files, or is one, in lines; empty for others."""
     from rich.filesize import decimal
 
-    files = [info for info in message.files if info.type == "file"]
-    return [f"[{info.name or 'file'}, {info.content_type}, {decimal(info.size)}] {info.url}" for info in files]
+    lines = []
+    if message.offer is not None:
+        offer = message.offer
+        lines.append(f"[{offer.name or 'file'}, {message.media_type}, {decimal(offer.size or 0)}] over MSRP")
+    for info in message.files:
+        if info.type == "file":
+            what = f"{info.name or 'file'}, {info.content_type}"
+            if info.voice and info.playing_length is not None:
+                what = f"voice message, {info.playing_length // 60}:{info.playing_length % 60:02}"
+            lines.append(f"[{what}, {decimal(info.size)}] {info.url}")
+    return lines
+
+
+class Coming:
+    """Tells on standard error how far the files are that come over MSRP, several at once if need be."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, str, int], Callable[[int, int], None]] = {}
+
+    def __call__(self, offer: FileOffer, here: int) -> None:
+        """So many bytes of it are here."""
+        size = offer.size or 0
+        which = (offer.transfer_id, offer.name, size)
+        if which not in self._lines and len(self._lines) == MAX_COMING:
+            del self._lines[next(iter(self._lines))]  # it never came to its end
+        self._lines.setdefault(which, _lines(plain(offer.name or "file")))(here, size)
+        if here >= size:
+            del self._lines[which]
 
 
 async def save(phone: Phone, message: Received, directory: Path) -> None:
     """Fetch what a message leads to; what cannot be fetched now does not end the listening."""
     from joyn.phone import TransferFailed
 
+    if message.path is not None and message.offer is not None:
+        path = _unused(directory, message.offer.name)
+        try:
+            message.path.replace(path)
+        except OSError as error:
+            print(f"not kept: {plain(error)}", file=sys.stderr)
+        else:
+            print(f"  saved {plain(path)}", flush=True)
     for info in message.files:
         if info.type != "file":
             continue

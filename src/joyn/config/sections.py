@@ -197,6 +197,9 @@ class FilesSettings(_Section):
     )
     scanner_timeout: Duration = documented(60.0, "How long the scanner may take for one file.")
     upload_for: Duration = documented(2 * 86400.0, "How long an upload that was cut can be gone on with.")
+    transfers: Count = documented(128, "Files on their way over MSRP at a time, as many each way.")
+    transfers_per_device: Count = documented(4, "Those of one device; further ones get 486, or wait.")
+    transfer_idle: Duration = documented(60.0, "A transfer over MSRP of which nothing comes for so long is ended.")
     listeners: tuple[HttpListener, ...] = documented((), "Where files are sent to and fetched; ports of their own.")
 
 

@@ -1,4 +1,4 @@
-"""The door for chat sessions: INVITE, and what follows inside the dialog.
+"""The door for chat sessions: INVITE, and what follows inside the dialog. Files have a door behind it (transfers).
 
 Spec: RCC.07 §3.3 (facts §4.1, §4.2), RFC 3261 §13 to §15, RFC 3311, RFC 4028.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from joyn.edge.sip import Caller, riding_headers
+from joyn.edge.transfers import TransferDoor
 from joyn.model.tags import CPM_LARGE
 from joyn.protocol.multipart import flatten
 from joyn.protocol.sip.feature_tags import FeatureTags
@@ -30,6 +31,7 @@ class ChatDoor:
         sessions: Sessions,
         originating: Originating,
         destinations: Destinations,
+        transfers: TransferDoor,
         holds: Callable[[str], Awaitable[object]],
     ) -> None:
         self._caller = caller
@@ -37,7 +39,8 @@ class ChatDoor:
         self._sessions = sessions
         self._originating = originating
         self._destinations = destinations
-        self._unacknowledged: dict[str, Inbound] = {}
+        self._transfers = transfers
+        self._unacknowledged = Unacknowledged()
 
     async def invite(self, inbound: Inbound) -> None:
         """A chat is opened, or refreshed."""
@@ -51,8 +54,9 @@ class ChatDoor:
         if offer is None:
             inbound.respond(488, headers=[("Warning", '304 joyn "an m=message over MSRP is wanted"')])
             return
-        if offer.media.file_selector is not None:
-            inbound.respond(488, headers=[("Warning", '399 joyn "file transfer over MSRP is not offered"')])
+        if offer.file is not None:
+            if await self._transfers.invite(inbound, caller, offer):
+                self._unacknowledged.add(inbound)
             return
         peer = (await self._destinations.choose(request.uri)).aor
         headers = riding_headers(request)
@@ -72,7 +76,7 @@ class ChatDoor:
             inbound.respond(403)
             return
         self._sessions.answer(inbound, leg, offer)
-        self._await_acknowledge(inbound)
+        self._unacknowledged.add(inbound)
 
     async def _first_message(
         self, request: SipRequest, caller: Caller, first: bytes | None, headers: str, service: str
@@ -111,7 +115,7 @@ class ChatDoor:
             headers.append(("Content-Type", "application/sdp"))
         inbound.respond(200, headers=headers, body=body)
         if inbound.request.method == "INVITE":
-            self._await_acknowledge(inbound)
+            self._unacknowledged.add(inbound)
 
     async def update(self, inbound: Inbound) -> None:
         """RFC 3311, used to refresh."""
@@ -131,16 +135,28 @@ class ChatDoor:
         """RFC 3261 §9.2: chats are answered at once, so a CANCEL always comes too late, which is no error."""
         inbound.respond(200 if inbound.cancels_known() else 481)
 
-    def acknowledge(self, request: SipRequest, _flow: Flow) -> None:
+    def acknowledge(self, request: SipRequest, flow: Flow) -> None:
         """The ACK of a 200: it need not be repeated any more."""
-        inbound = self._unacknowledged.pop(f"{request.call_id} {request.cseq[0]}", None)
+        self._unacknowledged.acknowledge(request, flow)
+
+
+class Unacknowledged:
+    """INVITEs that were answered 200 and whose ACK has not come (RFC 3261 §13.3.1.4)."""
+
+    def __init__(self) -> None:
+        self._inbounds: dict[str, Inbound] = {}
+
+    def add(self, inbound: Inbound) -> None:
+        """It was answered."""
+        if len(self._inbounds) >= MAX_UNACKNOWLEDGED:
+            self._inbounds.pop(next(iter(self._inbounds)))
+        self._inbounds[f"{inbound.request.call_id} {inbound.request.cseq[0]}"] = inbound
+
+    def acknowledge(self, request: SipRequest, _flow: Flow) -> None:
+        """The ACK has come."""
+        inbound = self._inbounds.pop(f"{request.call_id} {request.cseq[0]}", None)
         if inbound is not None:
             inbound.acknowledged()
-
-    def _await_acknowledge(self, inbound: Inbound) -> None:
-        if len(self._unacknowledged) >= MAX_UNACKNOWLEDGED:
-            self._unacknowledged.pop(next(iter(self._unacknowledged)))
-        self._unacknowledged[f"{inbound.request.call_id} {inbound.request.cseq[0]}"] = inbound
 
 
 def parts(request: SipRequest) -> tuple[bytes | None, bytes | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 from joyn import telemetry
@@ -159,22 +160,14 @@ class BorderDoor:
     async def sender(self, request: SipRequest, peer: Peer, recipient: Aor) -> tuple[Aor, str, bool]:
         """Whom the peer speaks for, the operator that is reached through, and whether it only forwards that; what else
         the request says of its sender is the sender's own claim. Raises ParseError, Refused(NOT_ALLOWED)."""
-        asserted = [
-            parse_name_addr(value) for field in request.headers("p-asserted-identity") for value in split_commas(field)
-        ]
-        if not asserted or len(asserted) > MAX_ASSERTED:
-            raise Refused(Reason.NOT_ALLOWED, "P-Asserted-Identity names nobody, or too many")
-        if len(asserted) == 1 and _user_of(asserted[0].uri) == FORWARDER:
+        aor, name = _asserted(tuple(request.headers("p-asserted-identity")))
+        if aor is None:
             return await self._forwarded(request, peer, recipient)
-        found = {_number(one.uri) for one in asserted}
-        aor = next(iter(found))
-        if aor is None or len(found) > 1:
-            raise Refused(Reason.NOT_ALLOWED, "P-Asserted-Identity is no number, or two")
         operator = await self._homes.of(aor)
         if not operator or (operator != peer.domain and operator not in peer.transit):
             telemetry.event("peer.spoofed", peer=peer.domain, sender=aor)
             raise Refused(Reason.NOT_ALLOWED, "the asserted number is not reached through this peer")
-        self._remember(aor, next((one.display_name for one in asserted if one.display_name), ""))
+        self._remember(aor, name)
         return aor, operator, False
 
     async def _forwarded(self, request: SipRequest, peer: Peer, recipient: Aor) -> tuple[Aor, str, bool]:
@@ -211,8 +204,11 @@ class BorderDoor:
         await self._originating.accept(submission)
         inbound.respond(202)
 
-    async def submission(self, request: SipRequest, peer: Peer, body: bytes) -> Submission:
-        """What a request brings, as the originating function takes it. Raises ParseError, Refused."""
+    async def parties(self, request: SipRequest, peer: Peer) -> tuple[Aor, Aor, str, bool]:
+        """Whom a request is for, whom it is from, the operator that is reached through, and whether it is forwarded.
+
+        Raises ParseError, Refused: NOT_ALLOWED, UNKNOWN_RECIPIENT.
+        """
         recipient = self.recipient(request)
         sender, operator, forwarded = await self.sender(request, peer, recipient)
         home = await self._homes.of(recipient)
@@ -220,6 +216,11 @@ class BorderDoor:
         if home and (gone_on or await self._homes.holder(recipient) != self._domain):
             # We are no hub. Only what was ours and has moved do we send on, and never back to where it came from.
             raise Refused(Reason.UNKNOWN_RECIPIENT)
+        return recipient, sender, operator, forwarded
+
+    async def submission(self, request: SipRequest, peer: Peer, body: bytes) -> Submission:
+        """What a request brings, as the originating function takes it. Raises ParseError, Refused."""
+        recipient, sender, operator, forwarded = await self.parties(request, peer)
         content_type = request.header("content-type") or ""
         bare = content_type.partition(";")[0].strip().lower()
         if bare not in (CPIM, COMPOSING):
@@ -256,6 +257,25 @@ class BorderDoor:
             inbound.respond(200, headers=[("Contact", contact), ("Allow", ALLOW), ("Server", SERVER)])
 
 
+@lru_cache(maxsize=MAX_NAMES)
+def _asserted(fields: tuple[str, ...]) -> tuple[Aor | None, str]:
+    """Whom P-Asserted-Identity names, and what they are called; None for a forwarder, who speaks for others.
+
+    A sender's are the same each time. Raises ParseError, Refused(NOT_ALLOWED).
+    """
+    asserted = [parse_name_addr(value) for field in fields for value in split_commas(field)]
+    if not asserted or len(asserted) > MAX_ASSERTED:
+        raise Refused(Reason.NOT_ALLOWED, "P-Asserted-Identity names nobody, or too many")
+    if len(asserted) == 1 and _user_of(asserted[0].uri) == FORWARDER:
+        return None, ""
+    found = {_number(one.uri) for one in asserted}
+    aor = next(iter(found))
+    if aor is None or len(found) > 1:
+        raise Refused(Reason.NOT_ALLOWED, "P-Asserted-Identity is no number, or two")
+    return aor, next((one.display_name for one in asserted if one.display_name), "")
+
+
+@lru_cache(maxsize=MAX_NAMES)
 def _number(uri: str) -> Aor | None:
     """The number that a peer's URI means; the domain beside it is the peer's own affair."""
     number = number_of(uri)

@@ -30,8 +30,15 @@ PROVIDED = FeatureTags(
 )
 """What the server does for every subscriber, whatever their devices can: it stores and delivers chat."""
 
-FILES = FeatureTags(iari=frozenset({f"{IARI}rcs.fthttp", f"{IARI}rcs.ftthumb"}))
+FILE_OVER_HTTP = f"{IARI}rcs.fthttp"
+FILE_OVER_MSRP = f"{IARI}rcse.ft"
+THUMBNAIL = f"{IARI}rcs.ftthumb"
+
+FILES = FeatureTags(iari=frozenset({FILE_OVER_HTTP, THUMBNAIL}))
 """What it does besides where there is a content server: files wait there for whoever they are for."""
+
+TRANSFERS = FeatureTags(iari=frozenset({FILE_OVER_MSRP, THUMBNAIL, f"{IARI}rcs.ftstandfw"}))
+"""And where MSRP is spoken too: they come and go that way for phones that know no other."""
 
 
 @lru_cache(maxsize=4096)
@@ -54,6 +61,8 @@ class Traits:
     cpm_large: bool
     pager_large: bool
     sync: bool
+    transfers: bool
+    thumbnails: bool
 
 
 @lru_cache(maxsize=4096)
@@ -68,13 +77,19 @@ def traits_of(parameters: str) -> Traits:
         cpm_large=CPM_LARGE in tags.icsi,
         pager_large=PAGER_LARGE in tags.bare,
         sync=SYNC in tags.bare,
+        transfers=takes_transfers(tags),
+        thumbnails=THUMBNAIL in tags.iari,
     )
 
 
 def is_rcs(tags: FeatureTags) -> bool:
     """Whether a device speaks CPIM: it registered chat in one of its forms. Others are plain SIP clients."""
-    cpm = any(urn.startswith(f"{ICSI}oma.cpm.") for urn in tags.icsi)
-    return cpm or SIMPLE_IM in tags.bare or CHAT_APPLICATION in tags.iari
+    return is_cpm(tags) or SIMPLE_IM in tags.bare or CHAT_APPLICATION in tags.iari
+
+
+def is_cpm(tags: FeatureTags) -> bool:
+    """Whether a device registered anything of CPM."""
+    return any(urn.startswith(f"{ICSI}oma.cpm.") for urn in tags.icsi)
 
 
 def takes_pager(tags: FeatureTags) -> bool:
@@ -85,3 +100,13 @@ def takes_pager(tags: FeatureTags) -> bool:
 def takes_sessions(tags: FeatureTags) -> bool:
     """Whether a device takes chat sessions over MSRP."""
     return SIMPLE_IM in tags.bare or CPM_SESSION in tags.icsi or CHAT_APPLICATION in tags.iari
+
+
+def takes_transfers(tags: FeatureTags) -> bool:
+    """Whether files go to a device over MSRP: it said so, or is of the joyn era, and knows them by no link.
+
+    Facts §3.1: SIMPLE IM counts as chat and files. A CPM client that says nothing of files is given the link.
+    """
+    if FILE_OVER_HTTP in tags.iari or not is_rcs(tags):
+        return False
+    return FILE_OVER_MSRP in tags.iari or not is_cpm(tags)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from joyn.phone.addresses import recipient_of, sender_of
 from joyn.phone.behaviour import Behaviour
+from joyn.phone.file_sessions import FileSessions
 from joyn.phone.inbox import Inbox, media_type, remember
 from joyn.phone.journal import Journal
 from joyn.phone.line import ALLOW, Line
@@ -35,6 +36,7 @@ class Incoming:
         line: Line,
         inbox: Inbox,
         sessions: Sessions,
+        files: FileSessions,
         journal: Journal,
         *,
         own: str,
@@ -44,6 +46,7 @@ class Incoming:
         self._line = line
         self._inbox = inbox
         self._sessions = sessions
+        self._files = files
         self._journal = journal
         self._own = own
         self._capabilities = capabilities
@@ -53,14 +56,15 @@ class Incoming:
             "OPTIONS": self._on_options,
             "NOTIFY": lambda inbound: inbound.respond(200),
             "INVITE": self._on_invite,
-            "UPDATE": sessions.on_update,
-            "BYE": sessions.on_bye,
+            "UPDATE": self._on_update,
+            "BYE": self._on_bye,
             "CANCEL": sessions.on_cancel,
         }
 
     def on_flow_lost(self) -> None:
         """The connection has ended, and with it what went over it."""
         self._sessions.drop_all()
+        self._files.drop_all()
         self._line.lost()
 
     def on_acknowledge(self, request: SipRequest) -> None:
@@ -82,7 +86,16 @@ class Incoming:
 
     def _on_invite(self, inbound: Inbound) -> None:
         remember(self._unacknowledged, (inbound.request.call_id, inbound.request.cseq[0]), inbound, MAX_UNACKNOWLEDGED)
-        self._sessions.on_invite(inbound)
+        if not self._files.on_refresh(inbound):
+            self._sessions.on_invite(inbound)
+
+    def _on_update(self, inbound: Inbound) -> None:
+        if not self._files.on_refresh(inbound):
+            self._sessions.on_update(inbound)
+
+    def _on_bye(self, inbound: Inbound) -> None:
+        if not self._files.on_bye(inbound):
+            self._sessions.on_bye(inbound)
 
     def _on_options(self, inbound: Inbound) -> None:
         tags = f";{self._capabilities.emit()}" if self._capabilities else ""

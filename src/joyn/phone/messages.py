@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from joyn.protocol import file_info
+from joyn.protocol import file_info, geolocation
 from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.errors import ParseError
 from joyn.protocol.file_info import FileInfo
+from joyn.protocol.file_transfer import FileOffer
+from joyn.protocol.geolocation import Location
 from joyn.protocol.sip.feature_tags import FeatureTags
 
 if TYPE_CHECKING:
@@ -146,7 +149,8 @@ class Received:
     `sender` and `recipient` are numbers (`+33639980001`), or URIs where there is no number. `headers` are the CPIM
     headers, empty for a plain one. `deferred` says that the network kept it for us (facts §4.8), `copy` that another
     phone of ours sent it. `requested` are the dispositions its sender asked for. `way` is how it came: `pager`,
-    `plain`, or in a `chat`: `invite`, `session`.
+    `plain`, or in a `chat`: `invite`, `session`; or `msrp`, for a file that came in a session of its own: it is at
+    `path`, `offer` is what its sender says of it, and `icon` its picture.
     """
 
     sender: str
@@ -162,6 +166,9 @@ class Received:
     answerer: Answerer | None = None
     displayed: bool = False
     chat: Chat | None = None
+    path: Path | None = None
+    offer: FileOffer | None = None
+    icon: bytes = b""
 
     @property
     def text(self) -> str:
@@ -169,9 +176,24 @@ class Received:
         return self.body.decode("utf-8", "replace")
 
     @property
+    def media_type(self) -> str:
+        """Type and subtype, in lower case."""
+        return self.content_type.partition(";")[0].strip().lower()
+
+    @property
+    def location(self) -> Location | None:
+        """The place that it tells of; None for other messages, and for a document that names none."""
+        if self.media_type != geolocation.CONTENT_TYPE:
+            return None
+        try:
+            return Location.parse(self.body)
+        except ParseError:
+            return None
+
+    @property
     def files(self) -> tuple[FileInfo, ...]:
         """The files and thumbnails that it leads to; nothing for other messages, and for a document that is none."""
-        if self.content_type.partition(";")[0].strip().lower() != file_info.CONTENT_TYPE:
+        if self.media_type != file_info.CONTENT_TYPE:
             return ()
         try:
             return file_info.parse(self.body)

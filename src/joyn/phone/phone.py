@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Literal
 
 from joyn.model.tags import CPM_LARGE
 from joyn.phone import pager
@@ -18,19 +20,23 @@ from joyn.phone.addresses import normalised, uri_of
 from joyn.phone.behaviour import Behaviour
 from joyn.phone.chat import Chat
 from joyn.phone.correspondence import Correspondence
+from joyn.phone.file_sessions import FileSessions
 from joyn.phone.files import FileTransfer
 from joyn.phone.inbox import Inbox
 from joyn.phone.incoming import Incoming
+from joyn.phone.joining import Setup
 from joyn.phone.journal import Journal
 from joyn.phone.line import ALLOW, Account, Line, refusal
 from joyn.phone.messages import REQUEST, Capabilities, Received, Rejected, Sent
+from joyn.phone.places import LASTS, location_at
 from joyn.phone.radio import Radio
-from joyn.phone.sessions import Sessions, Setup
+from joyn.phone.recordings import audio_type, recorded_seconds
+from joyn.phone.sessions import Sessions
 from joyn.phone.styles import CHAT, STYLES, registered_tags
-from joyn.phone.uploading import Progress, unheard
-from joyn.protocol import file_info, revocation
+from joyn.phone.uploading import Progress, Upload, unheard
+from joyn.protocol import file_info, geolocation, revocation
 from joyn.protocol.errors import ParseError
-from joyn.protocol.file_info import FileInfo
+from joyn.protocol.file_info import Disposition, FileInfo
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.headers import parse_name_addrs
 
@@ -42,13 +48,15 @@ class Phone(Behaviour):
     """A scripted RCS phone.
 
     `number` is international (`+33639980001`). `server` is `host:port`, `transport` `udp`, `tcp`, `tls`, `ws` or `wss`;
-    over TLS `tls` may be a client context. `style` is `cpm`, `simple` (joyn) or `plain` (no RCS at all). `tags` are
-    further feature tags or URNs to register, `sync` asks for copies of what the subscriber's other phones send.
-    `algorithm` names the digest algorithm in an empty first Authorization, as IMS phones do. `expires` is the
-    registration asked for, in seconds. `reconnect` says whether a lost connection is made anew. `msrp_setup` is what
-    its offers say of who connects (`active`, `passive`, `actpass`), `msrps` whether they want MSRP over TLS; over
-    WebSocket MSRP is active, and as safe as SIP. Phones that share a `radio` share its timers. `content_server` is
-    where files go (ftHTTPCSURI, `https://files.example.net/content`); the user name and password are the same there.
+    over TLS `tls` may be a client context. `style` is `cpm`, `simple` (joyn), `rcse` (its first generation, with files
+    over MSRP alone) or `plain` (no RCS at all). `tags` are further feature tags or URNs to register, `sync` asks for
+    copies of what the subscriber's other phones send. `algorithm` names the digest algorithm in an empty first
+    Authorization, as IMS phones do. `expires` is the registration asked for, in seconds. `reconnect` says whether a
+    lost connection is made anew. `msrp_setup` is what its offers say of who connects (`active`, `passive`, `actpass`),
+    `msrps` whether they want MSRP over TLS; over WebSocket MSRP is active, and as safe as SIP. Phones that share a
+    `radio` share its timers. `content_server` is where files go (ftHTTPCSURI, `https://files.example.net/content`); the
+    user name and password are the same there. `directory` is where files are kept that come over MSRP, one that is
+    there; without one none is taken. `pause` waits for so many seconds before a transfer that was cut is tried again.
 
     `log` holds everything that happened. How it behaves towards what comes in, and the hooks, are in `Behaviour`.
     """
@@ -75,6 +83,8 @@ class Phone(Behaviour):
         msrps: bool = False,
         radio: Radio | None = None,
         content_server: str = "",
+        directory: Path | None = None,
+        pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         super().__init__(receipts)
         self.number = normalised(number)
@@ -111,11 +121,15 @@ class Phone(Behaviour):
             # RFC 7977 §5: nobody can connect to a browser.
             msrp_setup, msrps = "active", account.transport == "WSS"
         self._sessions = Sessions(self, line, inbox, self.log, self.style, self.number, setup=msrp_setup, secure=msrps)
+        self._file_sessions = files = FileSessions(
+            self, line, inbox, self.log, self.number, setup=msrp_setup, secure=msrps, directory=directory, pause=pause
+        )
+        self._sessions.on_file = files.on_invite
         shown = self.tags if self.style.plain else self.tags | CHAT
-        line.user = Incoming(self, line, inbox, self._sessions, self.log, own=self.number, capabilities=shown)
+        line.user = Incoming(self, line, inbox, self._sessions, files, self.log, own=self.number, capabilities=shown)
         line.on_registered = self._correspondence.pay
         self._opening = asyncio.Lock()
-        self._files = FileTransfer(content_server, account.username, password, tls=tls)
+        self._files = FileTransfer(content_server, account.username, password, tls=tls, pause=pause)
 
     def __repr__(self) -> str:
         return f"<Phone {self.number}>"
@@ -137,6 +151,7 @@ class Phone(Behaviour):
         if self.registered:
             await self._correspondence.finish()
             await self._sessions.leave_all()
+            await self._file_sessions.leave_all()
             try:
                 await self.unregister()
             except Rejected as rejected:
@@ -169,6 +184,7 @@ class Phone(Behaviour):
     def cut(self) -> None:
         """Lose the connection and its chats without a word, as in a tunnel. `come_back` ends it."""
         self._sessions.drop_all()
+        self._file_sessions.drop_all()
         self._line.disconnect()
         self.log.note("cut")
 
@@ -180,6 +196,7 @@ class Phone(Behaviour):
     async def close(self) -> None:
         """Close the connection. Does not unregister: leaving the `async with` does."""
         await self._sessions.close()
+        await self._file_sessions.close()
         self._line.disconnect()
         await self._correspondence.close()
         await self._files.close()
@@ -279,22 +296,83 @@ class Phone(Behaviour):
         *,
         content_type: str = "",
         thumbnail: bytes = b"",
+        disposition: Disposition = "",
+        playing_length: int | None = None,
         tid: str = "",
+        over: Literal["auto", "http", "msrp"] = "auto",
         mode: str = "auto",
         message_id: str | None = None,
         on_progress: Progress = unheard,
     ) -> Sent:
-        """Bring a file to the content server, and send what leads to it; returns once the network has accepted that.
+        """Send a file; returns once the network has accepted it.
 
-        The type is told by the name unless given; `thumbnail` is a picture to show before it is fetched. With the `tid`
-        of an upload that was begun before, that is gone on with. `on_progress` hears how many bytes have left, and of
-        how many. Raises TransferFailed, OSError when the file cannot be read, Rejected, Unanswered.
+        Over HTTP it goes to the content server, and what leads to it as a message; `over` MSRP in a session of its own,
+        as phones of the first generation do: `auto` does what one of this style would.
+        The type is told by the name unless given; `thumbnail` is a picture to show before it is fetched. `disposition`
+        `render` asks for it to be shown or played, `playing_length` says for how many seconds (HTTP). With the `tid` of
+        one that was begun before, that is gone on with. `on_progress` hears how many bytes have left, and of how many.
+        Raises TransferFailed, OSError when the file cannot be read, Rejected, Unanswered.
         """
+        if over == "msrp" or (over == "auto" and self.style.files == "msrp"):
+            args = (path, content_type, "", thumbnail, message_id or "", on_progress)
+            upload = await asyncio.to_thread(Upload.of, *args)
+            recipient = normalised(number)
+            # The network knows the message by the name of its transfer, and what has come of it by what it selects.
+            sent = self._inbox.sending(recipient, upload.tid, "msrp")
+            await self._file_sessions.send(self._uri(recipient), upload, disposition, begun=bool(tid))
+            self._inbox.accepted(sent)
+            return sent
         infos = await self._files.upload(
             path, content_type=content_type, thumbnail=thumbnail, tid=tid, on_progress=on_progress
         )
-        document = file_info.emit(infos)
+        document = file_info.emit(
+            [
+                replace(info, disposition=disposition, playing_length=playing_length) if info.type == "file" else info
+                for info in infos
+            ]
+        )
         return await self.send(number, document, mode=mode, content_type=file_info.CONTENT_TYPE, message_id=message_id)
+
+    async def send_voice(
+        self, number: str, path: Path, *, playing_length: int | None = None, content_type: str = "", **more: Any
+    ) -> Sent:
+        """Send a recording as a voice message, to be played where it arrives; `more` is as for `send_file`.
+
+        `playing_length` is in seconds; WAV and AMR say it themselves. Raises ValueError when it is no sound by its name
+        or `content_type`, or nobody says how long it is; and what `send_file` raises.
+        """
+        content_type = content_type or audio_type(path)
+        if not content_type.lower().startswith("audio/"):
+            raise ValueError(f"{path.name} is no recording by its name")
+        if playing_length is None:
+            playing_length = await asyncio.to_thread(recorded_seconds, path)
+        if playing_length is None:
+            raise ValueError(f"{path.name} does not say how long it is")
+        return await self.send_file(
+            number, path, content_type=content_type, disposition="render", playing_length=playing_length, **more
+        )
+
+    async def send_location(
+        self,
+        number: str,
+        latitude: float,
+        longitude: float,
+        *,
+        label: str = "",
+        radius: float = 0.0,
+        lasts: float = LASTS,
+        mode: str = "auto",
+        message_id: str | None = None,
+    ) -> Sent:
+        """Say where somebody or something is (facts §7): degrees of WGS 84, and metres around it.
+
+        After `lasts` seconds nobody needs to keep it. Raises ValueError for a place that is not on Earth and for a
+        label that no phone shows whole; Rejected, Unanswered.
+        """
+        document = location_at(latitude, longitude, label, radius, lasts, entity=f"tel:{self.number}").emit()
+        return await self.send(
+            number, document, mode=mode, content_type=geolocation.CONTENT_TYPE, message_id=message_id
+        )
 
     async def fetch(self, info: FileInfo, path: Path, *, on_progress: Progress = unheard) -> Path:
         """Fetch a file that somebody sent (`Received.file`) to `path`, going on with what has come of it before.

@@ -6,17 +6,17 @@ Spec: facts §4.1, §4.2, §4.8; RFC 3261 §12 to §15, RFC 4975, RFC 6135.
 from __future__ import annotations
 
 import asyncio
-import ssl
 import uuid
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any, Literal
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from joyn.phone.addresses import brings_stored_receipts, normalised, sender_of
 from joyn.phone.behaviour import Behaviour
 from joyn.phone.chat import Chat
 from joyn.phone.inbox import Inbox, media_type
 from joyn.phone.invite import Inviting, Ringing
+from joyn.phone.joining import Setup, chosen_setup, join
 from joyn.phone.journal import Journal
 from joyn.phone.line import ALLOW, Line, refusal
 from joyn.phone.messages import Received, Rejected
@@ -25,7 +25,7 @@ from joyn.phone.styles import Style
 from joyn.protocol import cpim, iscomposing, sdp
 from joyn.protocol.cpim import CpimMessage, address_uri
 from joyn.protocol.errors import ParseError
-from joyn.protocol.msrp.setup import answer_setup, connects
+from joyn.protocol.msrp.setup import connects
 from joyn.protocol.sip.dialog import Dialog, DialogId
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.message import SipRequest
@@ -35,11 +35,13 @@ from joyn.transport.sip import Inbound
 CALL_COMPLETED = 'SIP;cause=200;text="Call completed"'
 MAX_CHATS = 1000
 """Chats at a time; one more that comes in is answered 486."""
-Setup = Literal["active", "passive", "actpass"]
 
 
 class Sessions:
-    """Every chat of one phone. `setup` is what our offers say of who connects, `secure` whether they want TLS."""
+    """Every chat of one phone. `setup` is what our offers say of who connects, `secure` whether they want TLS.
+
+    An INVITE that brings a file is for `on_file`.
+    """
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class Sessions:
         self.style = style
         self.setup: Setup = setup
         self.secure = secure
+        self.on_file: Callable[[Inbound, Invitation], None] = lambda inbound, _invitation: inbound.respond(488)
         self._own = own
         self._by_peer: dict[str, Chat] = {}
         self._by_media: dict[MsrpLeg, Chat] = {}
@@ -134,18 +137,8 @@ class Sessions:
         await self._join(chat, remote, active=active)
 
     async def _join(self, chat: Chat, remote: sdp.MsrpMedia, *, active: bool) -> None:
-        path = " ".join(remote.path)
-        if not active:
-            chat.media.expect(path)
-            return
-        # RFC 6714: with CEMA the address of the description counts, else that of the path.
-        host, port = (remote.address, remote.port) if remote.cema else (None, None)
-        # RFC 4572: the fingerprint that the signalling brought vouches for the certificate; without one, an authority.
-        context = None
-        if remote.secure and remote.fingerprint is None:
-            context = self.line.account.tls or ssl.create_default_context()
         try:
-            await chat.media.connect(path, host=host, port=port, ssl=context, fingerprint=remote.fingerprint)
+            await join(self.line, chat.media, remote, active=active)
         except OSError as error:
             await self._bye(chat, "")
             raise Rejected(480, f"the session's connection failed: {error}") from error
@@ -172,6 +165,9 @@ class Sessions:
         invitation = Invitation.of(request)
         if invitation is None:
             inbound.respond(488)
+            return
+        if invitation.file is not None:
+            self.on_file(inbound, invitation)
             return
         policy = 486 if len(self._by_media) >= MAX_CHATS else self.behaviour.accept_chats
         if policy is None:
@@ -233,10 +229,9 @@ class Sessions:
         if ringing is None:
             return
         remote, line = ringing.media, self.line
-        prefer: Literal["active", "passive"] = "active" if chat.media.listener is None else "passive"
-        setup = answer_setup(remote.setup, prefer="active" if self.setup == "active" else prefer)
-        if setup == "holdconn" or (setup == "passive" and chat.media.listener is None):
-            self.refuse(chat, 488)  # nobody would connect: they wait, or we do not listen
+        setup = chosen_setup(self.setup, chat.media, remote)
+        if setup is None:
+            self.refuse(chat, 488)
             return
         assert chat.dialog is not None
         chat.description = describe(

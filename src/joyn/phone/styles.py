@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from joyn.model.tags import CHAT_APPLICATION, CPM_LARGE, CPM_MESSAGE, CPM_SESSION, CPM_SYSTEM, IARI, SIMPLE_IM, SYNC
 from joyn.protocol.sip.feature_tags import FeatureTags
 
 GEOLOCATION = f"{IARI}rcs.geopush"
 FILE_OVER_HTTP = f"{IARI}rcs.fthttp"
+FILE_OVER_MSRP = f"{IARI}rcse.ft"
+THUMBNAIL = f"{IARI}rcs.ftthumb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Style:
     """How a kind of phone speaks. `registered` are the tags of its Contact; a `plain` one knows no CPIM at all.
 
     `pager` says whether it sends short messages as SIP MESSAGE, `session` and `first_message` how it opens a chat:
-    with which tag, and with the first message inside the INVITE or not.
+    with which tag, and with the first message inside the INVITE or not. `files` is how files go.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Style:
     pager: bool = True
     first_message: bool = False
     plain: bool = False
+    files: Literal["http", "msrp"] = "http"
 
 
 CPM = Style(
@@ -50,10 +54,23 @@ SIMPLE = Style(
 )
 """A joyn phone (SIMPLE IM): every chat is a session, its first message in the INVITE."""
 
+RCSE = Style(
+    "rcse",
+    FeatureTags(bare=frozenset({SIMPLE_IM}), iari=frozenset({GEOLOCATION, FILE_OVER_MSRP, THUMBNAIL})),
+    session=FeatureTags(bare=frozenset({SIMPLE_IM}), iari=frozenset({GEOLOCATION})),
+    pager=False,
+    first_message=True,
+    files="msrp",
+)
+"""A phone of the first generation (RCS-e): chat as SIMPLE, and files over MSRP alone."""
+
 PLAIN = Style("plain", FeatureTags(), plain=True)
 """A SIP client of no RCS kind: bare text in SIP MESSAGE, no receipts."""
 
-STYLES = {style.name: style for style in (CPM, SIMPLE, PLAIN)}
+STYLES = {style.name: style for style in (CPM, SIMPLE, RCSE, PLAIN)}
+
+FILE_SESSION = FeatureTags(bare=frozenset({SIMPLE_IM}), iari=frozenset({FILE_OVER_MSRP}))
+"""What an INVITE says that brings a file; that it does so its file-selector says (facts §6.1)."""
 
 CHAT = FeatureTags(bare=frozenset({SIMPLE_IM}), iari=frozenset({CHAT_APPLICATION}))
 """What an OPTIONS says beside the registered tags: chat (facts §2.1)."""

@@ -1,4 +1,4 @@
-"""A file on its way to the content server: the form it leaves in, and the rest of it.
+"""A file that is sent, over HTTP or MSRP: the form it leaves in for the content server, and the rest of it.
 
 Spec: RCC.07 §3.5.4.8 (facts §6.2), RFC 7578.
 """

@@ -50,6 +50,12 @@ class FileInfo:
     branded_url: str = ""
     file_hash: str = ""
 
+    @property
+    def voice(self) -> bool:
+        """Whether this is a voice message (facts §6.2): sound to be played, of which the length is said."""
+        sound = self.content_type.strip().lower().startswith("audio/")
+        return self.type == "file" and self.disposition == "render" and self.playing_length is not None and sound
+
 
 def parse(data: bytes) -> tuple[FileInfo, ...]:
     """Read a file-info document: its files and thumbnails in order. Raises ParseError when it names no file.

@@ -215,12 +215,17 @@ class SessionDescription(_Attributes):
         """Where a medium goes: its own `c=`, else the session's."""
         return medium.connection_address or self.connection_address
 
-    def msrp(self) -> MsrpMedia | None:
+    def messages(self) -> MediaDescription | None:
         """The first `m=message` over MSRP, refused or not; None when there is none."""
         for medium in self.media:
             if medium.kind == "message" and medium.protocol.upper() in (TCP_MSRP, TLS_MSRP):
-                return self.msrp_of(medium)
+                return medium
         return None
+
+    def msrp(self) -> MsrpMedia | None:
+        """What the first `m=message` over MSRP says; None when there is none."""
+        medium = self.messages()
+        return None if medium is None else self.msrp_of(medium)
 
     def msrp_of(self, medium: MediaDescription) -> MsrpMedia:
         """Read one MSRP medium of this description."""

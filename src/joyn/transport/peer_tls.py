@@ -209,6 +209,10 @@ class PeerTrust:
         """Listen with this. It trusts nobody itself: each handshake is given the context of the moment, before
         anything of it is decided."""
         self.border.sni_callback = self._hand_over
+        self.media = border_context(identity, ())
+        """Listen for media with this: who shows a certificate shows an exchanged one, and who is behind a hub none."""
+        self.media.verify_mode = ssl.CERT_OPTIONAL
+        self.media.sni_callback = self._hand_over_media
         self.update(peers, identity)
 
     def update(self, peers: Iterable[Peer], identity: Identity | None = None) -> None:
@@ -219,8 +223,10 @@ class PeerTrust:
         known = {peer.domain: peer for peer in peers}
         shown = identity or self.identity
         present = border_context(shown, known.values())
+        media = border_context(shown, known.values())
+        media.verify_mode = ssl.CERT_OPTIONAL
         self.identity = shown
-        self._present = present
+        self._present, self._present_media = present, media
         self._peers: Mapping[str, Peer] = known
         self._links: dict[str, ssl.SSLContext] = {}
         owners: dict[str, set[str]] = {}
@@ -257,6 +263,9 @@ class PeerTrust:
 
     def _hand_over(self, tls: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         tls.context = self._present
+
+    def _hand_over_media(self, tls: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        tls.context = self._present_media
 
 
 def _context(protocol: int, identity: Identity, trusted: Sequence[PeerCertificate]) -> ssl.SSLContext:

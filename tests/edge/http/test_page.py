@@ -163,6 +163,28 @@ def test_a_host_that_is_none_adds_nothing_to_what_the_page_may(built: Path) -> N
     at_site(story, built)
 
 
+def test_a_page_may_hear_and_locate_and_one_with_frames_lets_them_ask_for_themselves(built: Path) -> None:
+    door = PageDoor(built)
+
+    async def show(request: web.Request) -> web.Response:
+        return door.page(request, "demo.html", frames="http://a.localhost http://b.localhost")
+
+    class Stage:
+        def routes(self) -> list[web.RouteDef]:
+            return [web.get("/demo", show)]
+
+    async def play() -> None:
+        async with TestClient(TestServer(application([door, Stage()]))) as site:
+            answer = await site.get("/")
+            assert policy(answer)["media-src"] == "blob:"
+            assert answer.headers["Permissions-Policy"] == "camera=(), geolocation=(self), microphone=(self)"
+            there = 'self "http://a.localhost" "http://b.localhost"'
+            told = (await site.get("/demo")).headers["Permissions-Policy"]
+            assert told == f"camera=(), geolocation=({there}), microphone=({there})"
+
+    asyncio.run(play())
+
+
 def test_a_demo_may_show_the_page_in_its_frames(built: Path) -> None:
     async def story(site: Site) -> None:
         answer = await site.get("/")

@@ -21,7 +21,7 @@ from joyn.protocol.msrp import (
     make_response,
 )
 from joyn.protocol.msrp.connection import PIECE
-from joyn.protocol.msrp.session import QUEUED_OVERHEAD, SILENT_MAX
+from joyn.protocol.msrp.outbox import QUEUED_OVERHEAD, SILENT_MAX
 
 OURS, THEIRS = "msrp://relay.example.org:2855/s9x8;tcp", "msrp://192.0.2.10:20000/a1b2c3;tcp"
 

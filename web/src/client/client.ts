@@ -1,13 +1,13 @@
 /** The client: what the user interface may do, done in the database, over HTTP, or by the tab that has the connection. */
 
-import { ContentServer } from "./content";
+import { ContentServer, readLimits } from "./content";
 import { Correspondence } from "./correspondence";
 import { Database } from "./database";
 import { Downloads } from "./downloads";
 import { Engine, type EngineEvents } from "./engine";
 import { type Environment, once } from "./environment";
 import { Finder } from "./finder";
-import { Http, HttpProblem } from "./http";
+import { Http } from "./http";
 import type { Inbox } from "./inbox";
 import type * as model from "./model";
 import type { Aor, Connection, Conversation, Found, Message, Readable, Session, Settings, Undo } from "./model";
@@ -18,6 +18,7 @@ import { SearchIndex } from "./search";
 import { Shelf } from "./shelf";
 import { type Provisioning, SignInMachine } from "./sign-in";
 import type { MakeSip } from "./sip";
+import { Storage } from "./storage";
 import { Held, Live, mapped, until } from "./store";
 import { Tabs } from "./tabs";
 import { Threads } from "./threads";
@@ -56,6 +57,7 @@ export class JoynClient implements model.Client {
   readonly files: Readable<model.FileLimits | undefined>;
   readonly moving: Readable<ReadonlyMap<string, model.Moving>>;
   readonly signIn: SignInMachine;
+  readonly storage: Storage;
 
   readonly #environment: Environment;
   readonly #db: Database;
@@ -88,13 +90,12 @@ export class JoynClient implements model.Client {
     const content = new ContentServer(environment, http);
     const makeEngine = (events: EngineEvents) => new Engine(environment, http, content, db, threads, loadSip, events);
     const tabs = new Tabs(environment, db, makeEngine);
-    const { inbox } = tabs.engine;
     this.#environment = environment;
     this.#db = db;
     this.#http = http;
     this.#threads = threads;
     this.#tabs = tabs;
-    this.#inbox = inbox;
+    this.#inbox = tabs.engine.inbox;
     this.#view = new View(db, this.#numbers, tabs.presence, now);
     this.#index = new SearchIndex(db);
     this.#finder = new Finder(db, http, this.#view, this.#numbers, this.#index, tabs);
@@ -104,6 +105,7 @@ export class JoynClient implements model.Client {
     this.#notifier = new Notifier(environment, db, this.#view, this.#push);
     this.#downloads = new Downloads(environment, db, content);
     this.#downloads.onMoving = (id, moving) => tabs.tell({ is: "moving", id, moving });
+    this.storage = new Storage(environment, db);
     this.files = new Live(() => db.fact("files"), undefined);
     this.moving = tabs.moving;
     this.notifications = this.#push.state;
@@ -203,13 +205,14 @@ export class JoynClient implements model.Client {
 
   async send(id: Aor, text: string, reply?: string): Promise<void> {
     this.#drafts.get(id)?.();
-    const { stranger } = await this.#view.conversation(id);
-    await this.#correspondence.send(id, text, reply);
-    if (stranger) await this.#tellRead(id);
+    await this.#answer(id, () => this.#correspondence.send(id, text, reply));
   }
 
-  /** A stranger has been answered: what was read before is told now. */
-  async #tellRead(id: Aor): Promise<void> {
+  /** Writes to somebody; a stranger has been answered by that, and is told now what was read before. */
+  async #answer(id: Aor, write: () => Promise<void>): Promise<void> {
+    const { stranger } = await this.#view.conversation(id);
+    await write();
+    if (!stranger) return;
     const { readReceipts } = await this.#db.readSettings(this.#defaults);
     if (!readReceipts) return;
     const rows = await this.#db.messages.where({ conversation: id, unseen: 0 }).toArray();
@@ -217,19 +220,29 @@ export class JoynClient implements model.Client {
     this.#tabs.ask({ do: "wake" });
   }
 
-  async sendFiles(id: Aor, files: readonly model.Outgoing[]): Promise<void> {
-    const { stranger } = await this.#view.conversation(id);
-    await this.#correspondence.sendFiles(id, files);
-    if (stranger) await this.#tellRead(id);
+  sendFiles(id: Aor, files: readonly model.Outgoing[]): Promise<void> {
+    return this.#answer(id, () => this.#correspondence.sendFiles(id, files));
   }
 
-  content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }> {
+  sendLocation(id: Aor, place: Omit<model.Place, "until">): Promise<void> {
+    return this.#answer(id, () => this.#correspondence.sendLocation(id, place));
+  }
+
+  content(id: Aor, message: string): ReturnType<model.Client["content"]> {
     return new Live(async () => (await this.#db.contents.get([id, message])) ?? {}, {});
+  }
+
+  photos(id: Aor): Readable<Message[]> {
+    return new Live(() => this.#view.photos(id), []);
   }
 
   lookAtFile(id: Aor, message: string): Promise<void> {
     // One that does not come by itself can still be asked for.
     return this.#downloads.look(id, message).catch(() => {});
+  }
+
+  showFile(id: Aor, message: string): Promise<void> {
+    return this.#downloads.show(id, message);
   }
 
   fetchFile(id: Aor, message: string): Promise<void> {
@@ -322,9 +335,8 @@ export class JoynClient implements model.Client {
   async block(id: Aor, blocked: boolean): Promise<void> {
     const session = await this.#db.session();
     const before = await this.#view.blocked();
-    const after = new Set(before);
-    if (blocked) after.add(id);
-    else after.delete(id);
+    const others = [...before].filter((one) => one !== id);
+    const after = new Set(blocked ? [...others, id] : others);
     const show = (ids: Set<Aor>) => this.#db.during(session, () => this.#db.setFact("blocked", [...ids]));
     if (!(await show(after))) return;
     try {
@@ -337,11 +349,8 @@ export class JoynClient implements model.Client {
 
   async report(id: Aor): Promise<void> {
     const rows = await this.#db.newest(id, 10 * REPORTED);
-    const theirs = rows.filter(({ own, kind }) => !own && kind !== "note").slice(0, REPORTED);
-    await this.#http.report(
-      id,
-      theirs.map((row) => row.id),
-    );
+    const theirs = rows.filter(({ own, kind }) => !own && kind !== "note").map((row) => row.id);
+    await this.#http.report(id, theirs.slice(0, REPORTED));
   }
 
   async name(id: Aor, name: string): Promise<void> {
@@ -462,7 +471,7 @@ export class JoynClient implements model.Client {
     });
     // Where no service worker is at work the browser never answers: nothing waits for it.
     void this.#push.resume().catch(() => {});
-    await Promise.allSettled([this.#numbers.load(), this.#readBlocks(), this.#readFiles()]);
+    await Promise.allSettled([this.#numbers.load(), this.#readBlocks(), readLimits(this.#http, this.#db)]);
     this.#refresh();
   }
 
@@ -478,18 +487,6 @@ export class JoynClient implements model.Client {
     const made: Page = { limit: PAGE, live: new Live<Message[]>(() => this.#view.messages(id, made.limit), []) };
     this.#pages.set(id, made);
     return made;
-  }
-
-  /** What the operator's content server takes; what was known stays while the node cannot be asked. */
-  async #readFiles(): Promise<void> {
-    const session = await this.#db.session();
-    try {
-      const { url, max_file: max, warn_above: warnAbove } = await this.#http.files();
-      await this.#db.during(session, () => this.#db.setFact("files", { url, max, warnAbove }));
-    } catch (error) {
-      const none = error instanceof HttpProblem && error.status === 404;
-      if (none) await this.#db.during(session, () => this.#db.facts.delete("files"));
-    }
   }
 
   async #readBlocks(): Promise<void> {

@@ -7,6 +7,7 @@
 
 import type { Bytes } from "../protocol/bytes";
 import { type FileInfo, parseFileInfo, parseResumeInfo, type ResumeInfo, startOfRange } from "../protocol/file-info";
+import type { Database } from "./database";
 import type { Environment } from "./environment";
 import { type FileLeave, type Http, HttpProblem } from "./http";
 
@@ -184,6 +185,18 @@ export class ContentServer {
     } catch {
       throw new TransferProblem(0, "offline");
     }
+  }
+}
+
+/** What the operator's content server takes; what was known stays while the node cannot be asked. */
+export async function readLimits(http: Pick<Http, "files">, db: Database): Promise<void> {
+  const session = await db.session();
+  try {
+    const { url, max_file: max, warn_above: warnAbove } = await http.files();
+    await db.during(session, () => db.setFact("files", { url, max, warnAbove }));
+  } catch (error) {
+    const none = error instanceof HttpProblem && error.status === 404;
+    if (none) await db.during(session, () => db.facts.delete("files"));
   }
 }
 

@@ -2,10 +2,19 @@
 
 import { utf8 } from "../protocol/bytes";
 import type { Database, MessageRow, OutboxRow } from "./database";
-import { deletedText, type Reference, type ReferenceKind, wrapFile, wrapRevocation, wrapText } from "./envelope";
+import {
+  deletedText,
+  type Reference,
+  type ReferenceKind,
+  wrapFile,
+  wrapLocation,
+  wrapRevocation,
+  wrapText,
+} from "./envelope";
 import { type Environment, uuid } from "./environment";
 import { markOf } from "./inbox";
-import type { Aor, Outgoing } from "./model";
+import type { Aor, Outgoing, Place } from "./model";
+import { placeDocument, readPlace } from "./place";
 import { cleanName } from "./shared-file";
 import type { Threads } from "./threads";
 import { canBeDone } from "./view";
@@ -44,17 +53,44 @@ export class Correspondence {
   async sendFiles(conversation: Aor, files: readonly Outgoing[]): Promise<void> {
     const now = this.#environment.now();
     const by = await this.#own();
+    const batch = this.#environment.random(16);
     await this.#change(async () => {
-      for (const { blob, name, type, preview } of files) {
+      for (const { blob, name, type, preview, seconds, wave } of files) {
         const id = this.#environment.random(32);
         const at = await this.#threads.timeOf(conversation, by, now);
-        const file = { name: cleanName(name), size: blob.size, type, url: "", until: Infinity, here: true };
+        const voice = { ...(seconds === undefined ? {} : { seconds }), ...(wave === undefined ? {} : { wave }) };
+        const file = {
+          name: cleanName(name),
+          size: blob.size,
+          type,
+          url: "",
+          until: Infinity,
+          here: true,
+          batch,
+          ...voice,
+        };
         const message = { conversation, id, own: true, by, at, kind: "file" as const, text: file.name };
         await this.#threads.add({ ...message, original: "", file });
         await this.#db.contents.put({ conversation, id, whole: blob, ...(preview === undefined ? {} : { preview }) });
         const attempt = { begun: false, paused: false, failed: false, tries: 0, due: 0 };
         await this.#db.transfers.put({ conversation, id, tid: uuid(this.#environment), created: now, ...attempt });
       }
+    });
+  }
+
+  /** A place, which holds for an hour. */
+  async sendLocation(conversation: Aor, where: Omit<Place, "until">): Promise<void> {
+    const now = this.#environment.now();
+    const id = this.#environment.random(32);
+    const by = await this.#own();
+    const document = placeDocument(where, { id: this.#environment.random(16), entity: by, now });
+    const place = readPlace(document);
+    if (place === undefined) throw new RangeError("no place on Earth");
+    const message = { conversation, id, own: true, by, kind: "location" as const, text: place.label };
+    await this.#change(async () => {
+      const at = await this.#threads.timeOf(conversation, by, now);
+      await this.#threads.add({ ...message, at, place, original: new TextDecoder().decode(document) });
+      await this.#put(conversation, id, "chat", wrapLocation(id, now, document));
     });
   }
 
@@ -69,10 +105,13 @@ export class Correspondence {
   async forward(row: MessageRow, to: Aor): Promise<void> {
     if (row.kind === "text") return this.send(to, row.text);
     const now = this.#environment.now();
+    // RFC 4119 §2.2.2: where somebody else is is not ours to tell, unless they say so; joyn clients never do.
+    if (row.place !== undefined) return row.own && row.place.until > now ? this.sendLocation(to, row.place) : undefined;
     if (row.file === undefined || row.original === "" || row.file.until <= now) return;
     const id = this.#environment.random(32);
     const by = await this.#own();
-    const { text, original, file } = row;
+    const { text, original } = row;
+    const { batch: _, kept: _kept, broken: _broken, ...file } = row.file;
     await this.#change(async () => {
       const at = await this.#threads.timeOf(to, by, now);
       const message = { conversation: to, id, own: true, by, at, kind: "file" as const, text, original };
@@ -94,6 +133,9 @@ export class Correspondence {
         if ((await this.#db.transfers.update([conversation, id], again)) > 0) return;
         const now = this.#environment.now();
         return this.#put(conversation, id, "chat", wrapFile(id, now, utf8(row.original)));
+      }
+      if (row.kind === "location") {
+        return this.#put(conversation, id, "chat", wrapLocation(id, row.at, utf8(row.original)));
       }
       const reference: Reference | undefined =
         row.reply === undefined ? undefined : { kind: "reply", target: row.reply };

@@ -5,7 +5,17 @@
  */
 
 import Dexie, { type Table } from "dexie";
-import type { Aor, Conversation, DeliveryState, FailureReason, FileLimits, Message, Operator, Settings } from "./model";
+import type {
+  Aor,
+  Conversation,
+  DeliveryState,
+  FailureReason,
+  FileLimits,
+  Message,
+  Operator,
+  Place,
+  Settings,
+} from "./model";
 
 export interface MessageRow {
   conversation: Aor;
@@ -19,7 +29,7 @@ export interface MessageRow {
   /** When it came, by our clock, or by the server's when the history says it. Nothing of it is the sender's to choose. */
   arrived: number;
   kind: Message["kind"];
-  /** As it is now; `original` as it came. Of a file its name, and the document that tells of it. */
+  /** As it is now; `original` as it came. Of a file its name, of a place its label, and the document that tells of it. */
   text: string;
   original: string;
   state: DeliveryState;
@@ -27,6 +37,8 @@ export interface MessageRow {
   reached: Partial<Record<DeliveryState, number>>;
   /** What the message stands for, if it is of the kind `file`. */
   file?: FileRow;
+  /** The same of the kind `location`. */
+  place?: Place;
   reply?: string;
   editedAt?: number;
   earlier?: string[];
@@ -50,10 +62,18 @@ export interface FileRow {
   url: string;
   until: number;
   preview?: { url: string; size: number };
-  /** It is a voice message of this length. */
+  /** It is a voice message: see `SharedFile`. */
   seconds?: number;
+  wave?: readonly number[];
   /** All of it is on this device. */
   here: boolean;
+  /** It was sent in one go with others of the same (`SharedFile.batch`). */
+  batch?: string;
+  /** Bytes that had come when its download was stopped; that it failed. */
+  kept?: number;
+  broken?: true;
+  /** It was here, and was given up for its room: it does not come back by itself. */
+  freed?: true;
 }
 
 /** What is on this device of a file. */
@@ -62,6 +82,8 @@ export interface ContentRow {
   id: string;
   whole?: Blob;
   preview?: Blob;
+  /** The JPEG that the content server makes of what browsers do not draw. */
+  shown?: Blob;
 }
 
 /** An upload that is not complete. */
@@ -73,6 +95,8 @@ export interface TransferRow {
   created: number;
   /** Bytes may have left. */
   begun: boolean;
+  /** How many had when it was stopped; the server may have fewer. */
+  sent?: number;
   paused: boolean;
   failed: boolean;
   tries: number;
@@ -206,6 +230,9 @@ export class Database extends Dexie {
       transfers: "[conversation+id], created",
       pieces: "[conversation+id+at], [conversation+id]",
     });
+    this.version(3).stores({
+      messages: "[conversation+id], [conversation+at+id], [conversation+unseen], [conversation+kind+at+id], touched",
+    });
   }
 
   async fact<Name extends keyof Facts>(name: Name): Promise<Facts[Name] | undefined> {
@@ -226,6 +253,16 @@ export class Database extends Dexie {
     return this.messages
       .where("[conversation+at+id]")
       .between([conversation, Dexie.minKey], [conversation, Dexie.maxKey])
+      .reverse()
+      .limit(limit)
+      .toArray();
+  }
+
+  /** The newest of a conversation's files, from newer to older ones. */
+  newestFiles(conversation: Aor, limit: number): Promise<MessageRow[]> {
+    return this.messages
+      .where("[conversation+kind+at+id]")
+      .between([conversation, "file", Dexie.minKey], [conversation, "file", Dexie.maxKey])
       .reverse()
       .limit(limit)
       .toArray();

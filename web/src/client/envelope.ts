@@ -8,6 +8,7 @@
 import type { Header } from "../protocol/bytes";
 import { ANONYMOUS, buildCpim, type Cpim } from "../protocol/cpim";
 import { FILE_INFO_CONTENT_TYPE } from "../protocol/file-info";
+import { LOCATION_CONTENT_TYPE } from "../protocol/geolocation";
 import { buildImdn, IMDN_CONTENT_TYPE } from "../protocol/imdn";
 import { IS_COMPOSING_CONTENT_TYPE } from "../protocol/iscomposing";
 import { buildRevocation, REVOCATION_CONTENT_TYPE } from "../protocol/revocation";
@@ -73,14 +74,24 @@ export function wrapText(id: string, at: number, text: string, reference?: Refer
 
 /** A file as it leaves: the document that says where it is. */
 export function wrapFile(id: string, at: number, document: Uint8Array): Uint8Array<ArrayBuffer> {
+  return wrapDocument(id, at, FILE_INFO_CONTENT_TYPE, document);
+}
+
+/** A place as it leaves. */
+export function wrapLocation(id: string, at: number, document: Uint8Array): Uint8Array<ArrayBuffer> {
+  return wrapDocument(id, at, LOCATION_CONTENT_TYPE, document);
+}
+
+/** What becomes a bubble: it asks for receipts. */
+function wrapDocument(id: string, at: number, contentType: string, body: Uint8Array): Uint8Array<ArrayBuffer> {
   return buildCpim({
     from: ANONYMOUS,
     to: ANONYMOUS,
     dateTime: dateTime(at),
     messageId: id,
     dispositionNotification: REQUESTED,
-    contentType: FILE_INFO_CONTENT_TYPE,
-    body: document,
+    contentType,
+    body,
   });
 }
 

@@ -43,6 +43,9 @@ export interface Environment {
   openSocket(url: string, protocol: string): Socket;
   openChannel(name: string): Channel | undefined;
   locks: Pick<LockManager, "request"> | undefined;
+  storage: Pick<StorageManager, "estimate" | "persist" | "persisted"> | undefined;
+  /** The person has asked the browser to save data. */
+  saves(): boolean;
   /** Name of the local database. */
   database: string;
   /** Of the browser, as BCP 47. */
@@ -63,6 +66,8 @@ export function browserEnvironment(): Environment {
     openSocket: (url, protocol) => new WebSocket(url, protocol),
     openChannel: (name) => (typeof BroadcastChannel === "undefined" ? undefined : new BroadcastChannel(name)),
     locks: navigator.locks,
+    storage: navigator.storage,
+    saves: () => (navigator as { connection?: { saveData?: boolean } }).connection?.saveData === true,
     database: "joyn",
     language: navigator.language,
   };

@@ -60,7 +60,7 @@ export class Finder {
       const keys = items.map(({ peer, message_id }): [Aor, string] => [peer, message_id]);
       const [rows, names] = await Promise.all([this.#db.messages.bulkGet(keys), this.#view.names()]);
       const fresh = rows.flatMap((row) =>
-        (row?.kind === "text" || row?.kind === "file") && !known.has(row.id) ? [row] : [],
+        (row?.kind === "text" || row?.kind === "file" || row?.kind === "location") && !known.has(row.id) ? [row] : [],
       );
       return { ...NOTHING, messages: fresh.map((row) => this.#shown(row, names)) };
     } catch {

@@ -7,13 +7,15 @@
 
 import type { Cpim } from "../protocol/cpim";
 import { FILE_INFO_CONTENT_TYPE } from "../protocol/file-info";
+import { LOCATION_CONTENT_TYPE } from "../protocol/geolocation";
 import { IMDN_CONTENT_TYPE, type Imdn, parseImdn } from "../protocol/imdn";
 import { IS_COMPOSING_CONTENT_TYPE } from "../protocol/iscomposing";
 import { parseRevocation, REVOCATION_CONTENT_TYPE } from "../protocol/revocation";
 import type { Database, FileRow, MarkRow } from "./database";
 import { MAX_EMOJI, type Reference, referenceOf, wrapReceipt, writtenAt } from "./envelope";
 import type { Environment } from "./environment";
-import type { Aor, DeliveryState } from "./model";
+import type { Aor, DeliveryState, Place } from "./model";
+import { readPlace } from "./place";
 import { readFacts } from "./shared-file";
 import type { Threads } from "./threads";
 
@@ -28,7 +30,7 @@ export interface Way {
 }
 
 /** Shown as something this client cannot show; any other unknown type is left alone (facts §12). */
-const SHOWN = /^(?:image|audio|video)\/|^application\/vnd\.gsma\.(?:rcs-ft-http|rcspushlocation|botmessage)\b/;
+const SHOWN = /^(?:image|audio|video)\/|^application\/vnd\.gsma\.(?:rcs-ft-http|botmessage)\b/;
 
 export class Inbox {
   /** Somebody types. */
@@ -68,6 +70,7 @@ export class Inbox {
     else if (reference !== null && reference.kind !== "reply") await this.#takeMark(cpim, way, reference);
     else if (contentType.startsWith("text/")) await this.#takeMessage(cpim, way, "text", reference?.target);
     else if (contentType === FILE_INFO_CONTENT_TYPE) await this.#takeFile(cpim, way);
+    else if (contentType === LOCATION_CONTENT_TYPE) await this.#takeLocation(cpim, way);
     else if (SHOWN.test(contentType)) await this.#takeMessage(cpim, way, "unsupported");
   }
 
@@ -77,13 +80,21 @@ export class Inbox {
     else await this.#takeMessage(cpim, way, "file", undefined, { text: file.name, original: cpim.text, file });
   }
 
+  async #takeLocation(cpim: Cpim, way: Way): Promise<void> {
+    const place = readPlace(cpim.body);
+    if (place === undefined) await this.#takeMessage(cpim, way, "unsupported");
+    else await this.#takeMessage(cpim, way, "location", undefined, { text: place.label, original: cpim.text, place });
+  }
+
   /** `said` is what the message says, where that is not its text. */
   async #takeMessage(
     cpim: Cpim,
     way: Way,
-    kind: "text" | "file" | "unsupported",
+    kind: "text" | "file" | "location" | "unsupported",
     reply?: string,
-    said: { text: string; original?: string; file?: FileRow } = { text: kind === "text" ? cpim.text : "" },
+    said: { text: string; original?: string; file?: FileRow; place?: Place } = {
+      text: kind === "text" ? cpim.text : "",
+    },
   ): Promise<void> {
     const { past } = way;
     const own = way.from === this.#own();

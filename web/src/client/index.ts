@@ -1,6 +1,7 @@
 /** The engine behind the user interface. See `model.ts` for what it does, `client.ts` for how it is put together. */
 
 import { say } from "../i18n/index";
+import { inShort } from "../i18n/said";
 import { JoynClient } from "./client";
 import { browserEnvironment, describeDevice } from "./environment";
 import type { Client } from "./model";
@@ -12,7 +13,10 @@ export function createClient(): Client {
     environment: browserEnvironment(),
     // SIP is a third of what the client weighs, and the first painting does not need it.
     loadSip: async () => (await import("./sip")).makeSipJs,
-    push: browserPush((count) => say("notifications.new", { count })),
+    push: browserPush({
+      newMessages: (count) => say("notifications.new", { count }),
+      gist: (message) => inShort(message, say),
+    }),
     device: describeDevice(navigator.userAgent),
   });
   window.addEventListener("offline", () => client.cut());

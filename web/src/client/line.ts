@@ -21,10 +21,11 @@ export const RETRY_MAX = 30_000;
 const PUT_OFF = 480;
 
 const ICSI = "urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.";
-/** As the scripted phone registers, without what a browser does not do (places); see joyn.model.tags. */
+const IARI = "urn%3Aurn-7%3A3gpp-application.ims.iari.rcs.";
+/** As the scripted phone registers; see joyn.model.tags. */
 export const TAGS =
   "+g.gsma.rcs.cpm.pager-large;+g.joyn.sync;" +
-  '+g.3gpp.iari-ref="urn%3Aurn-7%3A3gpp-application.ims.iari.rcs.fthttp";' +
+  `+g.3gpp.iari-ref="${["fthttp", "geopush"].map((name) => IARI + name).join(",")}";` +
   `+g.3gpp.icsi-ref="${["largemsg", "msg", "session", "systemmsg"].map((name) => ICSI + name).join(",")}"`;
 
 /** Why there will be no connection until somebody does something. */

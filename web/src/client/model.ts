@@ -1,8 +1,8 @@
 /**
  * What the user interface sees of the client: plain values to show, and what a person may do.
  *
- * `src/client` implements `Client`; `src/ui` knows nothing else of it, so that every screen can be shown over a
- * scripted client too. Times are milliseconds since 1970; an `Aor` is `tel:+33639980001` or a SIP URI.
+ * `src/client` implements `Client`; `src/ui` knows nothing else of it but `media-type.ts`, so that every screen can be
+ * shown over a scripted client too. Times are milliseconds since 1970; an `Aor` is `tel:+33639980001` or a SIP URI.
  */
 
 export type Aor = string;
@@ -24,6 +24,7 @@ export type FailureReason =
   | "forbidden"
   | "file-too-large"
   | "file-type"
+  | "infected"
   | "no-room";
 
 export interface Reaction {
@@ -38,15 +39,17 @@ export interface Message {
   conversation: Aor;
   own: boolean;
   at: number;
-  kind: "text" | "file" | "deleted" | "unsupported" | "note";
-  /** Of a file its name. */
+  kind: "text" | "file" | "location" | "deleted" | "unsupported" | "note";
+  /** Of a file its name, of a place its label. */
   text: string;
   /** It is of the kind `file`. */
   file?: SharedFile;
+  /** It is of the kind `location`. */
+  place?: Place;
   state: DeliveryState;
   failure?: FailureReason;
   /** The message this one answers: `found` is absent when it is not here any more. */
-  reply?: { id: string; found?: { own: boolean; text: string } };
+  reply?: { id: string; found?: { own: boolean } & Gist };
   reactions: Reaction[];
   editedAt?: number;
   /** Texts before the last edit, oldest first. */
@@ -57,23 +60,52 @@ export interface Message {
   can: { edit: boolean; deleteForEveryone: boolean; cancelSending: boolean; retry: boolean };
 }
 
+/** What there is to say of a message where it cannot be shown. */
+export interface Gist {
+  kind: Message["kind"];
+  text: string;
+  /** It is a voice message of this length, as far as that is known. */
+  seconds?: number;
+}
+
+/** Where somebody is, or was until `until`: then nobody may have it any more (RFC 4119 §2.2.2). */
+export interface Place {
+  /** Degrees of WGS 84. */
+  latitude: number;
+  longitude: number;
+  /** Metres around it; 0 when that is not known. */
+  radius: number;
+  label: string;
+  until: number;
+}
+
 /** A file in a conversation; sizes in bytes. */
 export interface SharedFile {
   name: string;
   size: number;
   /** Its media type, in lower case. */
   type: string;
-  /** It can be drawn in the conversation. */
+  /** It is shown as a picture. */
   picture: boolean;
+  /** Every browser draws it; of a picture that is not, the content server has a form to show (`Client.showFile`). */
+  drawn: boolean;
   /** Until when it can be fetched. */
   until: number;
-  /** It is a voice message of this length. */
+  /** It is a voice message of this length; 0 when nobody says how long it is. */
   seconds?: number;
+  /** How loud it is from its beginning to its end, 0 to 1; only of what was recorded on this device. */
+  wave?: readonly number[];
   /**
    * Ours: waiting to be uploaded (or being so: see `Client.moving`), paused, failed. All of it on this device; to be
    * fetched; or not to be had any more.
    */
   state: "waiting" | "paused" | "failed" | "here" | "there" | "gone";
+  /** How far a transfer came that does not move now, in bytes. */
+  at?: number;
+  /** It was to be fetched, and could not be: it can be tried again, from where it was. */
+  broken?: true;
+  /** Files that were sent in one go have the same; what came from elsewhere has none. */
+  batch?: string;
 }
 
 /** A transfer that moves: so many bytes of so many are there, and so many come in a second. */
@@ -81,6 +113,8 @@ export interface Moving {
   bytes: number;
   of: number;
   rate: number;
+  /** It does not just now: others are first, its other end is asked how far it came, or there is no network. */
+  phase?: "queued" | "resuming" | "stopped";
 }
 
 /** A file to be sent, as it shall arrive. */
@@ -90,6 +124,9 @@ export interface Outgoing {
   type: string;
   /** A small JPEG. */
   preview?: Blob;
+  /** Of a voice message, as in `SharedFile`. */
+  seconds?: number;
+  wave?: readonly number[];
 }
 
 /** Largest file that the operator takes, and the size from which people are asked first, in bytes. */
@@ -98,6 +135,8 @@ export interface FileLimits {
   warnAbove: number;
 }
 
+/** Characters of the label of a place (facts §7). */
+export const MAX_LABEL = 100;
 /** Conversations that may be pinned (design §4). */
 export const MAX_PINNED = 5;
 
@@ -114,6 +153,8 @@ export interface Conversation {
     kind: Message["kind"];
     /** The media type of a file. */
     file?: string;
+    /** Of a voice message, as in `SharedFile`. */
+    seconds?: number;
   };
   at: number;
   unread: number;
@@ -185,6 +226,36 @@ export interface Settings {
   typing: boolean;
   notifications: "full" | "name" | "none";
   singleKeys: boolean;
+  /** Which files come by themselves: photos under 10 MB, all, or none. */
+  autoDownload: "photos" | "all" | "never";
+  /** In which quality photos are sent unless another one is chosen. */
+  quality: "light" | "hd" | "original";
+}
+
+/** What this device keeps of a conversation's files, in bytes; of those `free` can be fetched again. */
+export interface Stored {
+  id: Aor;
+  bytes: number;
+  free: number;
+}
+
+export interface StorageUse {
+  /** The conversations with files, the largest first. */
+  conversations: Stored[];
+  /** What the browser keeps for this page in all, and how much it would, in bytes; undefined when it does not say. */
+  usage?: number;
+  quota?: number;
+  /** The browser does not throw it away when room gets short; undefined when it does not say. */
+  persisted?: boolean;
+}
+
+/** What is kept on this device. */
+export interface Storage {
+  use(): Promise<StorageUse>;
+  /** Forgets the files of a conversation that can be fetched again; the messages and their thumbnails stay. */
+  free(id: Aor): Promise<void>;
+  /** Asks the browser to keep everything for good; false when it does not. */
+  persist(): Promise<boolean>;
 }
 
 /** Whether this browser can notify, may still be asked, does, or must not. */
@@ -240,6 +311,7 @@ export interface Client {
   unread: Readable<number>;
   blocked: Readable<Aor[]>;
   signIn: SignIn;
+  storage: Storage;
 
   conversation(id: Aor): Readable<Conversation | undefined>;
   /** Oldest first; the newest page at once, older ones after `loadEarlier`. */
@@ -259,10 +331,16 @@ export interface Client {
   moving: Readable<ReadonlyMap<string, Moving>>;
   /** Each becomes a message, which leaves when its file has been uploaded; what is written meanwhile overtakes it. */
   sendFiles(id: Aor, files: readonly Outgoing[]): Promise<void>;
-  /** What is on this device of a file: all of it, and a small picture. */
-  content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob }>;
-  /** The message is on the screen: small pictures come by themselves. */
+  /** Tells where the person is, for an hour. */
+  sendLocation(id: Aor, place: Omit<Place, "until">): Promise<void>;
+  /** What is on this device of a file: all of it, a small picture, and a form to show. */
+  content(id: Aor, message: string): Readable<{ whole?: Blob; preview?: Blob; shown?: Blob }>;
+  /** The photos of a conversation, oldest first. */
+  photos(id: Aor): Readable<Message[]>;
+  /** The message is on the screen: its thumbnail comes by itself, and what the settings say. */
   lookAtFile(id: Aor, message: string): Promise<void>;
+  /** Fetches the form of a picture that browsers draw. Rejects when there is none. */
+  showFile(id: Aor, message: string): Promise<void>;
   /** Fetches a file. Rejects when it is not to be had. */
   fetchFile(id: Aor, message: string): Promise<void>;
   /** An upload waits until it goes on; a download stops, and `fetchFile` goes on with it. */

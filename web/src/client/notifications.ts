@@ -2,6 +2,7 @@
 
 import type { Http } from "./http";
 import type { NotificationState } from "./model";
+import type { Words } from "./notifier";
 import { Held } from "./store";
 
 type Registration = Pick<ServiceWorkerRegistration, "pushManager" | keyof NotificationPlace>;
@@ -14,8 +15,7 @@ export interface PushSurroundings {
   registration(): Promise<Registration>;
   /** What there is of one now. */
   registered(): Promise<Registration | undefined>;
-  /** "New message", in the person's language, for one or several. */
-  newMessages(count: number): string;
+  words: Words;
 }
 
 /** Where notifications are shown: on a phone only a service worker can. */
@@ -48,7 +48,9 @@ export class Notifications {
     return (await registration.pushManager.getSubscription()) === null ? undefined : registration;
   }
 
-  newMessages = (count: number): string => this.#surroundings?.newMessages(count) ?? "";
+  get words(): Words {
+    return this.#surroundings?.words ?? { newMessages: () => "", gist: ({ text }) => text };
+  }
 
   /** Asks the person; false when they, or the browser, say no. Rejects with HttpProblem. */
   async enable(): Promise<boolean> {
@@ -85,7 +87,7 @@ export class Notifications {
 }
 
 /** The browser's own, where there is push at all. */
-export function browserPush(newMessages: PushSurroundings["newMessages"]): PushSurroundings | undefined {
+export function browserPush(words: Words): PushSurroundings | undefined {
   if (typeof Notification === "undefined" || !("PushManager" in globalThis) || !navigator.serviceWorker) {
     return undefined;
   }
@@ -94,6 +96,6 @@ export function browserPush(newMessages: PushSurroundings["newMessages"]): PushS
     ask: () => Notification.requestPermission(),
     registration: () => navigator.serviceWorker.ready,
     registered: () => navigator.serviceWorker.getRegistration(),
-    newMessages,
+    words,
   };
 }

@@ -6,9 +6,9 @@
 
 import type { Database, MessageRow } from "./database";
 import type { Channel, Environment } from "./environment";
-import type { Aor, Conversation, Settings } from "./model";
+import type { Aor, Conversation, Gist, Settings } from "./model";
 import type { Notifications } from "./notifications";
-import { SETTINGS, type View } from "./view";
+import { gistOf, SETTINGS, type View } from "./view";
 
 /** Milliseconds in which another tab says that it shows a conversation. */
 export const ANSWER_WITHIN = 300;
@@ -23,7 +23,7 @@ const ANYBODY = "joyn-messages";
 
 /** Something that came, and what there is to know before it is told. */
 export interface Arrival {
-  message: Pick<MessageRow, "own" | "kind" | "text" | "unseen" | "arrived">;
+  message: Pick<MessageRow, "own" | "kind" | "text" | "file" | "unseen" | "arrived">;
   conversation: Pick<Conversation, "id" | "name" | "unread" | "mutedUntil" | "blocked">;
   /** A tab that can be seen shows the conversation. */
   shown: boolean;
@@ -36,20 +36,26 @@ export interface Notice {
   options: NotificationOptions & { renotify: boolean };
 }
 
+/** What it is said in, in the person's language. */
+export interface Words {
+  /** "New message", for one or several. */
+  newMessages(count: number): string;
+  /** What a message says, in short. */
+  gist(message: Gist): string;
+}
+
 /** What a notification of it says; undefined when there is to be none. */
-export function noticeOf(
-  { message, conversation, shown, content, now }: Arrival,
-  newMessages: (count: number) => string,
-): Notice | undefined {
+export function noticeOf({ message, conversation, shown, content, now }: Arrival, words: Words): Notice | undefined {
   const { id, name, unread, mutedUntil, blocked } = conversation;
-  const { own, kind, text, unseen, arrived } = message;
+  const { own, kind, unseen, arrived } = message;
   if (own || !unseen || kind === "deleted" || kind === "note" || now - arrived > FRESH) return undefined;
   if (shown || blocked || mutedUntil > now) return undefined;
-  const said = content === "full" && kind !== "unsupported" ? Array.from(text.slice(0, 2 * MAX_BODY)) : [];
+  const whole = content === "full" && kind !== "unsupported" ? words.gist(gistOf(message)) : "";
+  const said = Array.from(whole.slice(0, 2 * MAX_BODY));
   return {
     title: content === "none" ? "joyn" : name,
     options: {
-      body: said.slice(0, MAX_BODY).join("") || newMessages(Math.max(1, unread)),
+      body: said.slice(0, MAX_BODY).join("") || words.newMessages(Math.max(1, unread)),
       icon: "/icon-192.png",
       badge: "/icon-192.png",
       tag: id,
@@ -106,7 +112,7 @@ export class Notifier {
     const conversation = await this.#view.conversation(id);
     const { notifications: content } = await this.#db.readSettings(SETTINGS);
     const arrival = { message, conversation, shown, content, now: this.#environment.now() };
-    const notice = noticeOf(arrival, this.#notifications.newMessages);
+    const notice = noticeOf(arrival, this.#notifications.words);
     if (notice === undefined) return;
     this.#told.set(id, message.id);
     await place.showNotification(notice.title, notice.options);

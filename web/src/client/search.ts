@@ -86,7 +86,9 @@ export class SearchIndex {
     for (const row of rows) {
       this.#upTo = Math.max(this.#upTo, row.touched);
       const { conversation, id, at } = row;
-      if (row.kind === "text" || row.kind === "file")
+      // The name of a voice message is a recorder's, not a person's.
+      const named = row.kind === "file" && row.file?.seconds === undefined;
+      if (row.kind === "text" || row.kind === "location" || named)
         this.#entries.set(keyOf(row), { conversation, id, at, folded: fold(row.text) });
       else this.#entries.delete(keyOf(row));
     }

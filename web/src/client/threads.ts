@@ -21,7 +21,7 @@ export const MAX_MARKS = 100;
 const ORDER: readonly DeliveryState[] = ["pending", "sent", "stored", "failed", "delivered", "displayed"];
 
 export type NewMessage = Pick<MessageRow, "conversation" | "id" | "own" | "by" | "at" | "kind" | "text"> &
-  Partial<Pick<MessageRow, "file" | "original" | "arrived" | "state" | "reply" | "unseen" | "wantsDisplay">>;
+  Partial<Pick<MessageRow, "file" | "place" | "original" | "arrived" | "state" | "reply" | "unseen" | "wantsDisplay">>;
 
 export class Threads {
   readonly #db: Database;
@@ -285,7 +285,9 @@ export class Threads {
       if (last === undefined) delete row.last;
       else {
         const { own, text, at, state, kind, arrived, file } = last;
-        row.last = { own, text, at, state, kind, ...(file === undefined ? {} : { file: file.type }) };
+        const { type, seconds } = file ?? {};
+        const media = { ...(type === undefined ? {} : { file: type }), ...(seconds === undefined ? {} : { seconds }) };
+        row.last = { own, text, at, state, kind, ...media };
         row.at = arrived;
       }
     }
@@ -309,7 +311,7 @@ export function marked(row: MessageRow, marks: readonly MarkRow[]): MessageRow {
   const ordered = marks.toSorted((one, other) => (newer(one, other) ? 1 : -1));
   const byAuthor = ordered.filter(({ by, arrived }) => by === row.by && arrived <= row.arrived + EDIT_WINDOW);
   if (row.kind === "deleted" || byAuthor.some(({ what }) => what === "delete")) {
-    const { editedAt: _at, earlier: _earlier, file: _file, ...rest } = row;
+    const { editedAt: _at, earlier: _earlier, file: _file, place: _place, ...rest } = row;
     return { ...rest, kind: "deleted", text: "", original: "", reactions: [] };
   }
   const edits = byAuthor.filter(({ what }) => what.startsWith("edit:"));

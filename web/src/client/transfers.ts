@@ -6,6 +6,7 @@
  * does: `leader.ts`.
  */
 
+import { buildFileInfo } from "../protocol/file-info";
 import type { ContentServer } from "./content";
 import { passes, TransferProblem, type Uploaded } from "./content";
 import type { Database, MessageRow, TransferRow } from "./database";
@@ -15,7 +16,7 @@ import { HttpProblem } from "./http";
 import { Meter } from "./meter";
 import type { FailureReason, Moving } from "./model";
 import { KEEP_FOR } from "./outbox";
-import { factsOf, isPicture, SMALL } from "./shared-file";
+import { asVoice, comesByItself, factsOf } from "./shared-file";
 import type { Threads } from "./threads";
 
 /** Uploads at one time: one that is large keeps no photo waiting. */
@@ -116,10 +117,13 @@ export class Uploads {
   async #run(row: TransferRow): Promise<void> {
     const giveUp = new AbortController();
     this.#running.set(row.id, giveUp);
+    const far = { bytes: row.sent ?? 0 };
     try {
-      await this.#upload(row, giveUp.signal);
+      await this.#upload(row, giveUp.signal, far);
     } catch (error) {
       if (!giveUp.signal.aborted) await this.#failed(row, error).catch(() => {});
+      // What is said of it while it waits.
+      await this.#db.transfers.update([row.conversation, row.id], { sent: far.bytes }).catch(() => {});
     } finally {
       this.#running.delete(row.id);
       this.#events.onMoving(row.id, undefined);
@@ -127,7 +131,7 @@ export class Uploads {
     }
   }
 
-  async #upload(row: TransferRow, signal: AbortSignal): Promise<void> {
+  async #upload(row: TransferRow, signal: AbortSignal, far: { bytes: number }): Promise<void> {
     const { conversation, id, tid, begun } = row;
     const [message, content] = await Promise.all([
       this.#db.messages.get([conversation, id]),
@@ -136,13 +140,16 @@ export class Uploads {
     if (message?.file === undefined || content?.whole === undefined) throw new TransferProblem(410, "gone");
     const { name, type, size } = message.file;
     const { whole, preview } = content;
-    const meter = new Meter(this.#environment.now, 0);
+    let meter: Meter | undefined;
     const moved = (bytes: number): void => {
       if (signal.aborted) return;
+      far.bytes = bytes;
+      // From where it goes on: what was there before came at no rate.
+      meter ??= new Meter(this.#environment.now, bytes);
       const rate = meter.take(bytes);
       if (rate !== undefined) this.#events.onMoving(id, { bytes, of: size, rate });
     };
-    moved(0);
+    this.#events.onMoving(id, { bytes: far.bytes, of: size, rate: 0, ...(begun ? { phase: "resuming" } : {}) });
     const upload = { tid, begun, whole, name, type, ...(preview === undefined ? {} : { preview }) };
     const uploaded = await this.#server.upload(upload, signal, moved, async () => {
       await this.#db.transfers.update([conversation, id], { begun: true });
@@ -151,13 +158,14 @@ export class Uploads {
   }
 
   /** It is there: the message leaves. */
-  async #finish({ conversation, id, file }: MessageRow, { document, infos }: Uploaded): Promise<void> {
+  async #finish({ conversation, id, file }: MessageRow, uploaded: Uploaded): Promise<void> {
+    const { document, infos } = file?.seconds === undefined ? uploaded : voiced(uploaded, file.seconds);
     const { db, now } = { db: this.#db, now: this.#environment.now() };
     await db.transaction("rw", db.tables, async () => {
       if ((await db.transfers.get([conversation, id])) === undefined) return; // taken back in this very moment
       const facts = factsOf(infos);
       // What is large is not kept twice: it can be fetched like any other.
-      const here = file !== undefined && isPicture(file.type) && file.size <= SMALL;
+      const here = file !== undefined && comesByItself(file);
       if (!here) await db.contents.update([conversation, id], (row: { whole?: Blob }) => void delete row.whole);
       await db.messages.update([conversation, id], {
         file: { ...file, ...facts, name: file?.name ?? facts.name, here },
@@ -196,10 +204,16 @@ export class Uploads {
   }
 }
 
+/** The server knows of a sound, not that it is a message. */
+function voiced({ infos }: Uploaded, seconds: number): Uploaded {
+  const said = asVoice(infos, seconds);
+  return { document: buildFileInfo(said), infos: said };
+}
+
 function reasonOf(error: unknown): FailureReason {
   if (error instanceof HttpProblem) return "forbidden";
   if (!(error instanceof TransferProblem)) return "refused";
   if (error.status === 413) return error.word === "quota" ? "no-room" : "file-too-large";
-  if (error.status === 403) return "forbidden";
+  if (error.status === 403) return error.word === "infected" ? "infected" : "forbidden";
   return error.status === 415 ? "file-type" : "refused";
 }

@@ -8,9 +8,9 @@ import {
   type MessageRow,
   type TransferRow,
 } from "./database";
-import type { Aor, Contact, Conversation, Message, Reaction, Settings, SharedFile } from "./model";
+import type { Aor, Contact, Conversation, Gist, Message, Reaction, Settings, SharedFile } from "./model";
 import type { Numbers } from "./numbers";
-import { isPicture } from "./shared-file";
+import { isDrawn, isPicture } from "./media-type";
 import { EDIT_WINDOW } from "./threads";
 
 export const SETTINGS: Settings = {
@@ -22,7 +22,12 @@ export const SETTINGS: Settings = {
   typing: true,
   notifications: "full",
   singleKeys: true,
+  autoDownload: "photos",
+  quality: "hd",
 };
+
+/** Files of a conversation among which its photos are looked for. */
+export const MAX_PHOTOS = 2_000;
 
 /** What is known of people for as long as the connection lasts. */
 export interface Presence {
@@ -63,7 +68,17 @@ export class View {
 
   /** The newest of a conversation, oldest first. */
   async messages(id: Aor, limit: number): Promise<Message[]> {
-    const rows = (await this.#db.newest(id, limit)).reverse();
+    return this.#messages(id, (await this.#db.newest(id, limit)).reverse());
+  }
+
+  /** The photos of a conversation that can be shown, oldest first. */
+  async photos(id: Aor): Promise<Message[]> {
+    const rows = (await this.#db.newestFiles(id, MAX_PHOTOS)).reverse();
+    const photos = rows.filter(({ file }) => file !== undefined && isPicture(file.type));
+    return (await this.#messages(id, photos)).filter(({ file }) => file?.state !== "gone");
+  }
+
+  async #messages(id: Aor, rows: readonly MessageRow[]): Promise<Message[]> {
     const targets = rows.flatMap(({ reply }) => (reply === undefined ? [] : [reply]));
     const files = rows.flatMap(({ kind, id: message }): [Aor, string][] => (kind === "file" ? [[id, message]] : []));
     const [found, own, transfers] = await Promise.all([
@@ -111,7 +126,7 @@ export class View {
   #message(row: MessageRow, found: Map<string, MessageRow>, own: Aor, upload?: TransferRow): Message {
     const target = row.reply === undefined ? undefined : found.get(row.reply);
     const quoted =
-      target === undefined || target.kind === "deleted" ? {} : { found: { own: target.own, text: target.text } };
+      target === undefined || target.kind === "deleted" ? {} : { found: { own: target.own, ...gistOf(target) } };
     return {
       id: row.id,
       conversation: row.conversation,
@@ -120,6 +135,7 @@ export class View {
       kind: row.kind,
       text: row.text,
       ...(row.file === undefined ? {} : { file: sharedFile(row.file, upload, this.#now()) }),
+      ...(row.place === undefined ? {} : { place: row.place }),
       state: row.state,
       ...(row.failure === undefined ? {} : { failure: row.failure }),
       ...(row.reply === undefined ? {} : { reply: { id: row.reply, ...quoted } }),
@@ -135,7 +151,7 @@ export class View {
 /** What the person may do with a message now. */
 export function canBeDone(row: MessageRow, now: number): Message["can"] {
   const left = row.own && row.state !== "pending" && row.state !== "failed";
-  const said = row.kind === "text" || row.kind === "file";
+  const said = row.kind === "text" || row.kind === "file" || row.kind === "location";
   const changeable = left && said && now <= row.arrived + EDIT_WINDOW;
   return {
     edit: changeable && row.kind === "text",
@@ -145,11 +161,30 @@ export function canBeDone(row: MessageRow, now: number): Message["can"] {
   };
 }
 
+/** What a message says in short. */
+export function gistOf({ kind, text, file }: Pick<MessageRow, "kind" | "text" | "file">): Gist {
+  return { kind, text, ...(file?.seconds === undefined ? {} : { seconds: file.seconds }) };
+}
+
 /** A file with what may be done about it. */
-function sharedFile({ name, size, type, until, seconds, here }: FileRow, upload: TransferRow | undefined, now: number) {
-  const facts = { name, size, type, until, picture: isPicture(type), ...(seconds === undefined ? {} : { seconds }) };
+function sharedFile(row: FileRow, upload: TransferRow | undefined, now: number): SharedFile {
+  const { name, size, type, until, seconds, wave, here, batch, broken } = row;
   const state = upload?.failed ? "failed" : upload?.paused ? "paused" : upload ? "waiting" : undefined;
-  return { ...facts, state: state ?? (here ? "here" : until <= now ? "gone" : "there") } satisfies SharedFile;
+  const at = upload === undefined ? row.kept : upload.sent;
+  return {
+    name,
+    size,
+    type,
+    until,
+    picture: isPicture(type),
+    drawn: isDrawn(type),
+    state: state ?? (here ? "here" : until <= now ? "gone" : "there"),
+    ...(seconds === undefined ? {} : { seconds }),
+    ...(wave === undefined ? {} : { wave }),
+    ...(batch === undefined ? {} : { batch }),
+    ...(at === undefined || at === 0 ? {} : { at }),
+    ...(broken === undefined || here ? {} : { broken }),
+  };
 }
 
 function inOrder(one: Conversation, other: Conversation): number {

@@ -23,6 +23,8 @@ export interface Menu {
   items: MenuItem[];
   /** Where it opens: below an element, or at a point. */
   at: Element | { x: number; y: number };
+  /** It begins where the element begins, rather than ending where that ends. */
+  start?: boolean;
   /** The message whose quick reactions stand above the items. */
   reactTo?: Message;
 }
@@ -34,7 +36,8 @@ export type Dialog =
   | { kind: "emoji"; pick: (emoji: string) => void }
   | { kind: "name"; id: Aor; name: string }
   | { kind: "files"; conversation: Aor; files: readonly File[]; sent: () => void }
-  | { kind: "viewer"; conversation: Conversation; message: string }
+  | { kind: "location"; conversation: Conversation; sent: () => void }
+  | { kind: "viewer"; conversation: Conversation; message: string; reply?: (message: Message) => void }
   | { kind: "keys" }
   | { kind: "confirm"; title: string; text: string; verb: string; icon: string; run: () => void };
 

@@ -1,6 +1,16 @@
 /** Made-up people and messages for the scripted client. The numbers are of France's range for fiction. */
 
-import type { Contact, Conversation, Device, Message, Moving, Settings, SharedFile } from "../client/model";
+import type {
+  Contact,
+  Conversation,
+  Device,
+  Message,
+  Moving,
+  Place,
+  Settings,
+  SharedFile,
+  Stored,
+} from "../client/model";
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -32,6 +42,8 @@ export const settings: Settings = {
   typing: true,
   notifications: "full",
   singleKeys: true,
+  autoDownload: "photos",
+  quality: "hd",
 };
 
 export const devices: Device[] = [
@@ -122,12 +134,13 @@ export function message(conversation: string, text: string, time: number, more: 
 
 export function file(
   conversation: string,
-  { name, size, type, state }: Pick<SharedFile, "name" | "size" | "type" | "state">,
+  { name, size, type, state, ...rest }: Pick<SharedFile, "name" | "size" | "type" | "state"> & Partial<SharedFile>,
   time: number,
   more: Partial<Message> = {},
 ): Message {
-  const picture = type.startsWith("image/");
-  const shared = { name, size, type, state, picture, until: Number.POSITIVE_INFINITY };
+  const drawn = /^image\/(jpeg|png)$/.test(type);
+  const picture = drawn || type === "image/heic";
+  const shared = { name, size, type, state, picture, drawn, until: Number.POSITIVE_INFINITY, ...rest };
   return message(conversation, name, time, { kind: "file", file: shared, ...more });
 }
 
@@ -166,7 +179,9 @@ export function messages(): Map<string, Message[]> {
       [
         "These are gorgeous. Could I print this one?",
         at(14, 26),
-        own("displayed", { reply: { id: "m2", found: { own: false, text: "Two of them will surprise you" } } }),
+        own("displayed", {
+          reply: { id: "m2", found: { own: false, kind: "text", text: "Two of them will surprise you" } },
+        }),
       ],
       ["Of course! I'm sending you the original, the print shop will want every pixel", at(14, 27)],
       ["It is at https://photos.example/cap-frehel?size=full.", at(14, 28)],
@@ -264,6 +279,122 @@ export function files(id: string): { message: Message; content?: Blob; moving?: 
     },
   ];
 }
+
+export function place(conversation: string, where: Place, time: number, more: Partial<Message> = {}): Message {
+  return message(conversation, where.label, time, { kind: "location", place: where, ...more });
+}
+
+/** A sound, so many seconds of a deep tone. */
+function tone(seconds: number): Blob {
+  const rate = 8000;
+  const size = seconds * rate;
+  const samples = Uint8Array.from({ length: size }, (_, at) => 128 + 60 * Math.sin((at * 2 * Math.PI * 220) / rate));
+  const head = new DataView(new ArrayBuffer(44));
+  const text = (at: number, said: string): void => {
+    for (const [place, letter] of [...said].entries()) head.setUint8(at + place, letter.charCodeAt(0));
+  };
+  text(0, "RIFF");
+  head.setUint32(4, 36 + size, true);
+  text(8, "WAVEfmt ");
+  head.setUint32(16, 16, true);
+  head.setUint16(20, 1, true);
+  head.setUint16(22, 1, true);
+  head.setUint32(24, rate, true);
+  head.setUint32(28, rate, true);
+  head.setUint16(32, 1, true);
+  head.setUint16(34, 8, true);
+  text(36, "data");
+  head.setUint32(40, size, true);
+  return new Blob([head.buffer, samples], { type: "audio/wav" });
+}
+
+/** Voice messages in the states that they have of their own. */
+export function voices(id: string): { message: Message; content?: Blob; moving?: Moving }[] {
+  const at = (minutes: number) => Date.now() - minutes * MINUTE;
+  const voice = (
+    name: string,
+    { seconds, ...facts }: { seconds: number; type?: string; state?: SharedFile["state"]; wave?: number[] },
+    minutes: number,
+    more: Partial<Message> = {},
+  ): Message => {
+    const shared = { name, size: seconds * 4000, type: "audio/wav", state: "here", ...facts } as const;
+    const made = file(id, shared, at(minutes), more);
+    return { ...made, ...(made.file ? { file: { ...made.file, ...facts, seconds } } : {}) };
+  };
+  const wave = Array.from({ length: 36 }, (_, bar) => Math.abs(Math.sin(bar * 1.7) * Math.cos(bar / 5)));
+  return [
+    { message: voice("theirs.wav", { seconds: 12 }, 40), content: tone(12) },
+    { message: voice("ours.wav", { seconds: 42, wave }, 38, own("displayed")), content: tone(42) },
+    { message: voice("later.wav", { seconds: 600, state: "there" }, 34) },
+    { message: voice("phone.amr", { seconds: 7, type: "audio/amr" }, 33), content: new Blob(["#!AMR\n"]) },
+    { message: voice("old.wav", { seconds: 9, state: "gone" }, 32) },
+    {
+      message: voice("going.wav", { seconds: 90, wave, state: "waiting" }, 1, own("pending")),
+      content: tone(90),
+      moving: { bytes: 90_000, of: 360_000, rate: 40_000 },
+    },
+  ];
+}
+
+/** Places: near and far, with and without a label, and one that is over. */
+export function places(id: string): Message[] {
+  const now = Date.now();
+  const [rennes, until] = [{ latitude: 48.1035, longitude: -1.6725 }, now + 50 * MINUTE];
+  return [
+    place(id, { ...rennes, radius: 12, label: "Gare de Rennes, under the great clock", until }, now - 9 * MINUTE),
+    place(id, { ...rennes, radius: 1800, label: "", until }, now - 5 * MINUTE, own("displayed")),
+    place(id, { ...rennes, radius: 0, label: "North car park", until: now - MINUTE }, now - 4 * MINUTE),
+    place(
+      id,
+      { latitude: -33.8568, longitude: 151.2153, radius: 60, label: "Sydney", until },
+      now - MINUTE,
+      own("sent"),
+    ),
+  ];
+}
+
+/** Photos as they are sent: two albums, one of them on its way with one that failed, two side by side, and a HEIC. */
+export function albums(id: string): ReturnType<typeof files> {
+  const mega = (size: number) => Math.round(size * 1024 * 1024);
+  const colours = ["#8ec3e6 #3d8fa5", "#5b4a7a #2c2f55", "#e9c9a3 #b07a4a", "#b9d8a8 #5f8f5a", "#f0b7a4 #a5505a"];
+  const one = (name: string, minutes: number, more: Partial<Message> = {}, file: Partial<SharedFile> = {}) => {
+    const [sky = "", sea = ""] = (colours[name.length % colours.length] ?? "").split(" ");
+    const said = { name, size: mega(2 + (name.length % 3)), type: "image/jpeg", state: "here" as const, ...file };
+    const content = new Blob([SVG(sky, sea)], { type: "image/svg+xml" });
+    return { message: fileAt(said, Date.now() - minutes * MINUTE, more), content };
+  };
+  const fileAt = (said: Parameters<typeof file>[1], time: number, more: Partial<Message>) => file(id, said, time, more);
+  const mine = (state: Message["state"], more: Partial<Message> = {}) => own(state, more);
+  const names = ["coast", "lighthouse", "dunes", "cliff-path", "at-the-harbour", "tide", "gulls", "evening-sky"];
+  const going = (state: SharedFile["state"]) => ({ batch: "b", state });
+  const moving = { bytes: mega(1.3), of: mega(4), rate: mega(1) };
+  return [
+    ...names.map((name, at) =>
+      one(`${name}.jpg`, 60, at === 1 ? { reactions: [{ emoji: "😍", by: [OWN, id], own: true }] } : {}),
+    ),
+    ...["ferry.jpg", "ferry-too.jpg"].map((name) => one(name, 50, mine("displayed"))),
+    one("IMG_0412.HEIC", 40, {}, { type: "image/heic", drawn: false, state: "there" }),
+    {
+      message: fileAt(
+        { name: "IMG_0413.HEIC", size: mega(3), type: "image/heic", state: "here" },
+        Date.now(),
+        mine("pending"),
+      ),
+    },
+    one("sent.jpg", 2, mine("delivered"), going("here")),
+    { ...one("going.jpg", 2, mine("pending"), going("waiting")), moving },
+    one("failed-one.jpg", 2, mine("failed", { failure: "no-room" }), going("failed")),
+    one("waiting-long.jpg", 2, mine("pending"), going("waiting")),
+    one("waiting-last.jpg", 2, mine("pending"), going("waiting")),
+  ].map((each, at) => ({ ...each, message: { ...each.message, at: each.message.at + at } }));
+}
+
+/** What is kept on this device. */
+export const stored: Stored[] = people.slice(0, 4).map(({ id }, at) => ({
+  id,
+  bytes: Math.round((181 / (at + 1)) * 1024 * 1024),
+  free: Math.round((170 / (at + 1)) * 1024 * 1024) * Number(at < 3),
+}));
 
 /** A long conversation: messages over many days, of several lengths. */
 export function many(id: string, count: number): Message[] {

@@ -1,6 +1,8 @@
 /**
  * Photos made ready to be sent. Drawing one anew leaves out what the camera wrote into it: the place, its number, the
  * time. Original is not drawn, and stays as it is to the last byte.
+ *
+ * Who wants to keep the place gets what the camera wrote put back: JPEG, ITU-T T.81 §B.1.1.4; Exif 2.32 §4.5.4, §4.6.4.
  */
 
 export const QUALITIES = ["light", "hd", "original"] as const;
@@ -18,9 +20,9 @@ const PREVIEWS: [number, number][] = [
   [160, 0.4],
 ];
 
-/** What can be drawn anew without losing more than size: an animation would lose its movement. */
+/** What can be drawn anew without losing more than size, if the browser reads it: an animation would lose its movement. */
 export function canBeDrawn(type: string): boolean {
-  return /^image\/(?:jpeg|png|webp|avif)$/.test(type);
+  return /^image\/(?:jpeg|png|webp|avif|hei[cf])$/.test(type);
 }
 
 /** A photo in a quality. Rejects when the browser cannot read it. */
@@ -37,7 +39,7 @@ export async function drawn(photo: Blob, quality: Exclude<Quality, "original">):
 
 /** A small JPEG of a picture; undefined when the browser cannot read it. */
 export async function previewOf(picture: Blob): Promise<Blob | undefined> {
-  if (!picture.type.startsWith("image/") || picture.type === "image/svg+xml") return undefined;
+  if (picture.type === "image/svg+xml") return undefined;
   const bitmap = await createImageBitmap(picture).catch(() => undefined);
   if (bitmap === undefined) return undefined;
   try {
@@ -75,4 +77,42 @@ async function draw(bitmap: ImageBitmap, side: number, type: string, quality: nu
   canvas.width = canvas.height = 0; // gives its memory back at once
   if (blob === null) throw new Error("a picture too large to draw");
   return blob;
+}
+
+/** Bytes at the beginning of a photo in which its Exif is looked for: it stands first, and has 64 KiB at most. */
+const HEAD = 128 * 1024;
+const ORIENTATION = 0x0112;
+
+/** The Exif segment of a JPEG, for a drawing of it that stands upright; undefined when there is none that can be read. */
+export async function exifOf(photo: Blob): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const data = new DataView(await photo.slice(0, HEAD).arrayBuffer());
+  if (data.byteLength < 4 || data.getUint16(0) !== 0xffd8) return undefined;
+  for (let at = 2; at + 10 <= data.byteLength && data.getUint8(at) === 0xff; at += 2 + data.getUint16(at + 2)) {
+    const marker = data.getUint8(at + 1);
+    if (marker === 0xda) return undefined;
+    const exif = marker === 0xe1 && data.getUint32(at + 4) === 0x45786966 && data.getUint16(at + 8) === 0;
+    const end = at + 2 + data.getUint16(at + 2);
+    if (exif && end <= data.byteLength) return upright(new Uint8Array(data.buffer.slice(at, end)));
+  }
+  return undefined;
+}
+
+/** The drawing stands as it is seen: turning it once more would be wrong. */
+function upright(segment: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
+  const tiff = new DataView(segment.buffer, 10);
+  if (tiff.byteLength < 14) return undefined;
+  const little = tiff.getUint16(0) === 0x4949;
+  const from = tiff.getUint32(4, little);
+  if (from + 2 > tiff.byteLength) return undefined;
+  const count = tiff.getUint16(from, little);
+  for (let entry = from + 2, left = count; left > 0 && entry + 12 <= tiff.byteLength; entry += 12, left -= 1) {
+    if (tiff.getUint16(entry, little) === ORIENTATION) tiff.setUint16(entry + 8, 1, little);
+  }
+  return segment;
+}
+
+/** A JPEG with an Exif segment at its beginning; anything else as it is. */
+export function withExif(photo: Blob, exif: Uint8Array<ArrayBuffer>): Blob {
+  const { type } = photo;
+  return type === "image/jpeg" ? new Blob([photo.slice(0, 2), exif, photo.slice(2)], { type }) : photo;
 }

@@ -8,6 +8,7 @@ export const SETTINGS_PAGES = [
   "notifications",
   "appearance",
   "language",
+  "data",
   "devices",
   "help",
 ] as const;

@@ -34,6 +34,8 @@ export class Value<T> implements Model.Readable<T> {
   }
 }
 
+type Content = { whole?: Blob; preview?: Blob; shown?: Blob };
+
 /** How long each state of a sent message lasts. */
 const STEP_MS = 600;
 const PAGE = 60;
@@ -186,7 +188,7 @@ export class Scripted implements Model.Client {
       own: true,
       state: "pending",
       can: { edit: true, deleteForEveryone: true, cancelSending: false, retry: false },
-      ...(target ? { reply: { id: target.id, found: { own: target.own, text: target.text } } } : {}),
+      ...(target ? { reply: { id: target.id, found: { own: target.own, kind: target.kind, text: target.text } } } : {}),
     });
     this.#of(id).set([...this.#of(id).get(), message]);
     for (const [step, state] of (["pending", "sent", "delivered", "displayed"] as const).entries()) {
@@ -197,18 +199,22 @@ export class Scripted implements Model.Client {
     }
   }
 
-  readonly #contents = new Map<string, Value<{ whole?: Blob; preview?: Blob }>>();
+  readonly #contents = new Map<string, Value<Content>>();
 
-  content(_id: Aor, message: string): Value<{ whole?: Blob; preview?: Blob }> {
-    const found = this.#contents.get(message) ?? new Value<{ whole?: Blob; preview?: Blob }>({});
+  content(_id: Aor, message: string): Value<Content> {
+    const found = this.#contents.get(message) ?? new Value<Content>({});
     this.#contents.set(message, found);
     return found;
   }
 
   /** Shows files in every state. */
-  putFiles(id: Aor): void {
-    const all = fixtures.files(id);
-    for (const { message, content } of all) if (content) this.content(id, message.id).set({ whole: content });
+  putFiles(id: Aor, all = fixtures.files(id)): void {
+    for (const { message, content } of all) {
+      if (!content) continue;
+      this.content(id, message.id).set(
+        message.file?.drawn || !message.file?.picture ? { whole: content } : { preview: content },
+      );
+    }
     this.moving.set(new Map(all.flatMap(({ message, moving }) => (moving ? [[message.id, moving]] : []))));
     this.put(
       id,
@@ -216,30 +222,58 @@ export class Scripted implements Model.Client {
     );
     const last = all.at(-1)?.message;
     if (last) {
-      const { own, text, at, state, kind } = last;
-      this.change(id, { last: { own, text, at, state, kind, file: "image/jpeg" } });
+      const { own, text, at, state, kind, file } = last;
+      const media = file && { file: file.type, ...(file.seconds === undefined ? {} : { seconds: file.seconds }) };
+      this.change(id, { last: { own, text, at, state, kind, ...media } });
     }
   }
 
-  /** The ids of the photos in a conversation. */
-  photosOf(id: Aor): string[] {
-    return this.#of(id)
-      .get()
-      .filter(({ file }) => file?.picture)
-      .map((one) => one.id);
+  photos(id: Aor): Model.Readable<Model.Message[]> {
+    const all = this.#of(id);
+    const photo = ({ file }: Model.Message) => file?.picture && file.state !== "gone";
+    return { subscribe: (run) => all.subscribe((found) => run(found.filter(photo))) };
   }
 
+  async showFile(id: Aor, message: string): Promise<void> {
+    const { preview } = this.content(id, message).get();
+    if (preview) this.content(id, message).set({ preview, shown: preview });
+  }
+
+  #batch = 0;
+
   async sendFiles(id: Aor, files: readonly Model.Outgoing[]): Promise<void> {
-    for (const { blob, name, type, preview } of files) {
-      const now = Date.now();
-      const message = fixtures.file(id, { name, type, size: blob.size, state: "here" }, now, {
-        own: true,
-        state: "pending",
-      });
+    this.#batch += 1;
+    for (const { blob, name, type, preview, seconds, wave } of files) {
+      const said = { name, type, size: blob.size, state: "here", batch: `b${this.#batch}` } as const;
+      const message = fixtures.file(id, said, Date.now(), { own: true, state: "pending" });
+      if (message.file && seconds !== undefined) Object.assign(message.file, { seconds, wave });
       this.content(id, message.id).set({ whole: blob, ...(preview ? { preview } : {}) });
       this.#of(id).set([...this.#of(id).get(), message]);
       setTimeout(() => this.#edit(id, message.id, () => ({ state: "delivered" })), STEP_MS);
     }
+  }
+
+  readonly storage: Model.Storage = {
+    use: async () => ({
+      conversations: this.#stored,
+      usage: 412 << 20,
+      quota: 12 * 2 ** 30,
+      persisted: this.#persisted,
+    }),
+    free: async (id) => {
+      const less = ({ bytes, free, ...one }: Model.Stored) => ({ ...one, bytes: bytes - free, free: 0 });
+      this.#stored = this.#stored.map((one) => (one.id === id ? less(one) : one));
+    },
+    persist: async () => (this.#persisted = true),
+  };
+  #stored = fixtures.stored;
+  #persisted = false;
+
+  async sendLocation(id: Aor, place: Omit<Model.Place, "until">): Promise<void> {
+    const now = Date.now();
+    const message = fixtures.place(id, { ...place, until: now + 3_600_000 }, now, { own: true, state: "pending" });
+    this.#of(id).set([...this.#of(id).get(), message]);
+    setTimeout(() => this.#edit(id, message.id, () => ({ state: "delivered" })), STEP_MS);
   }
 
   async lookAtFile(): Promise<void> {}

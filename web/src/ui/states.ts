@@ -37,6 +37,14 @@ async function drawing(name: string, side: number): Promise<File> {
   return new File([await canvas.convertToBlob({ type: "image/jpeg" })], name, { type: "image/jpeg" });
 }
 
+/** What the browser says when it is asked where it is; undefined when it may not say it. */
+function standAt(coords: Pick<GeolocationCoordinates, "latitude" | "longitude" | "accuracy"> | undefined): void {
+  navigator.geolocation.getCurrentPosition = (found, failed) => {
+    if (coords) found({ coords, timestamp: Date.now() } as GeolocationPosition);
+    else failed?.({ code: 1, PERMISSION_DENIED: 1 } as GeolocationPositionError);
+  };
+}
+
 const states: Record<string, State> = {
   number: { session: { phase: "number" } },
   "bad-number": { session: { phase: "number", problem: "bad-number" } },
@@ -81,6 +89,7 @@ const states: Record<string, State> = {
   },
   many: { path: conversationPath(long), before: (client) => client.put(long, fixtures.many(long, 10_000)) },
   files: { path: lucia ?? "", before: (client) => client.putFiles(lucias) },
+  albums: { path: lucia ?? "", before: (client) => client.putFiles(lucias, fixtures.albums(lucias)) },
   "dialog-files": {
     path: lucia ?? "",
     after: async (app) => {
@@ -88,13 +97,39 @@ const states: Record<string, State> = {
       app.ask({ kind: "files", conversation: lucias, files, sent: () => undefined });
     },
   },
+  voice: { path: lucia ?? "", before: (client) => client.putFiles(lucias, fixtures.voices(lucias)) },
+  location: {
+    path: lucia ?? "",
+    before: (client) =>
+      client.putFiles(
+        lucias,
+        fixtures.places(lucias).map((message) => ({ message })),
+      ),
+  },
+  "menu-attach": {
+    path: lucia ?? "",
+    after: () => document.querySelector<HTMLElement>("form [aria-haspopup=menu]")?.click(),
+  },
+  "dialog-location": {
+    path: lucia ?? "",
+    before: () => standAt({ latitude: 48.1035, longitude: -1.6725, accuracy: 25 }),
+    after: (app) => app.ask({ kind: "location", conversation: fixtures.conversation("Lucía Ortega"), sent: () => {} }),
+  },
+  "dialog-location-blocked": {
+    path: lucia ?? "",
+    before: () => standAt(undefined),
+    after: (app) => app.ask({ kind: "location", conversation: fixtures.conversation("Lucía Ortega"), sent: () => {} }),
+  },
   "dialog-viewer": {
     path: lucia ?? "",
     before: (client) => client.putFiles(lucias),
     after: (app) => {
       const conversation = fixtures.conversation("Lucía Ortega");
-      const [first] = app.client instanceof Scripted ? app.client.photosOf(lucias) : [];
-      app.ask({ kind: "viewer", conversation, message: first ?? "" });
+      let first = "";
+      app.client.photos(lucias).subscribe(([one]) => {
+        first ||= one?.id ?? "";
+      });
+      app.ask({ kind: "viewer", conversation, message: first });
     },
   },
   info: { path: `${camille}/info` },
@@ -103,7 +138,7 @@ const states: Record<string, State> = {
   "dialog-keys": { after: (app) => app.ask({ kind: "keys" }) },
   "dialog-emoji": { path: camille ?? "", after: (app) => app.ask({ kind: "emoji", pick: () => undefined }) },
   ...Object.fromEntries(
-    ["", "profile", "privacy", "notifications", "appearance", "language", "devices", "help"].map((page) => [
+    ["", "profile", "privacy", "notifications", "appearance", "language", "data", "devices", "help"].map((page) => [
       `settings${page && "-"}${page}`,
       { path: `/settings${page && "/"}${page}` },
     ]),

@@ -508,7 +508,7 @@ describe("replies, reactions, edits, deletions", () => {
     await client.send(PEER, "Yes", "m1");
     const [, own] = await messages(client, (all) => all[1]?.state === "sent");
     const id = own?.id as string;
-    expect(own?.reply).toEqual({ id: "m1", found: { own: false, text: "Coming?" } });
+    expect(own?.reply).toEqual({ id: "m1", found: { own: false, kind: "text", text: "Coming?" } });
     await client.react(PEER, "m1", "👍");
     await client.react(PEER, "m1", "👍");
     await client.edit(PEER, id, "Yes!");

@@ -48,6 +48,8 @@ export class ScriptedContent {
   /** Held until it resolves. */
   gate: Promise<void> = Promise.resolve();
   ticket = "t1";
+  /** The thumbnail that it makes of what came without one. */
+  thumbnails: Blob | undefined;
 
   constructor(node: ScriptedNode, until = Date.UTC(2027, 0, 1) / 1000) {
     node.routes.set("GET /api/files", () => ({
@@ -103,6 +105,10 @@ export class ScriptedContent {
       bytes: new Uint8Array(),
       ...(preview === null ? {} : { preview: preview as Blob }),
     };
+    if (preview === null && this.thumbnails !== undefined) {
+      kept.preview = this.thumbnails;
+      this.served.set(`${FILES}/file/${id}-preview`, new Uint8Array(await this.thumbnails.arrayBuffer()));
+    }
     this.kept.set(id, kept);
     return { id, kept, bytes: kept.bytes, size: file.size, rest: file };
   }

@@ -2,103 +2,33 @@
 
 import "fake-indexeddb/auto";
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { JoynClient } from "../../src/client/client";
+import { describe, expect, test } from "vitest";
 import { STALL } from "../../src/client/content";
 import { Database } from "../../src/client/database";
 import { wrapFile } from "../../src/client/envelope";
-import type { Environment } from "../../src/client/environment";
-import type { Message, Moving, Outgoing, Readable } from "../../src/client/model";
+import type { Message, Moving } from "../../src/client/model";
 import { cleanName } from "../../src/client/shared-file";
-import { makeSipJs } from "../../src/client/sip";
 import { AGAIN_FIRST } from "../../src/client/transfers";
-import { buildFileInfo, FILE_INFO_CONTENT_TYPE, parseFileInfo } from "../../src/protocol/file-info";
-import { FILES, fileInfo, ScriptedContent, UNTIL } from "./content";
-import { PEER, ScriptedNode } from "./node";
-import { Clock, database, environment, eventually, Locks, settle } from "./world";
+import { buildFileInfo, parseFileInfo } from "../../src/protocol/file-info";
+import { FILES, fileInfo, UNTIL } from "./content";
+import {
+  bytes,
+  clock,
+  comes,
+  content,
+  documents,
+  name,
+  node,
+  online,
+  only,
+  outgoing,
+  shown,
+  worldOfFiles,
+} from "./filing";
+import { PEER } from "./node";
+import { settle } from "./world";
 
-let clock: Clock;
-let node: ScriptedNode;
-let content: ScriptedContent;
-let name: string;
-let opened: JoynClient[];
-
-beforeEach(() => {
-  clock = new Clock();
-  node = new ScriptedNode();
-  content = new ScriptedContent(node);
-  name = database();
-  opened = [];
-});
-
-afterEach(async () => {
-  for (const client of opened) client.close();
-  await settle();
-});
-
-async function online(parts: Partial<Environment> = {}): Promise<JoynClient> {
-  const { openSocket } = node;
-  const fetch: Environment["fetch"] = (path, init) => node.fetch(path, init);
-  const locks = new Locks();
-  const surroundings = environment({
-    clock,
-    fetch,
-    openSocket,
-    send: content.send,
-    database: name,
-    locks,
-    ...parts,
-  });
-  const client = new JoynClient({
-    environment: surroundings,
-    loadSip: async () => makeSipJs,
-    push: undefined,
-    device: {},
-  });
-  opened.push(client);
-  void client.start();
-  await shown(client.connection, ({ state }) => state === "online");
-  return client;
-}
-
-/** Lets time pass until something is so. */
-async function comes(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  await eventually(async () => {
-    await clock.advance(0);
-    return holds();
-  }, what);
-}
-
-/** What a watched value comes to. */
-async function shown<T>(source: Readable<T>, fits: (value: T) => boolean): Promise<T> {
-  let value: T | undefined;
-  const stop = source.subscribe((given) => {
-    value = given;
-  });
-  try {
-    await comes(() => fits(value as T), `${fits}`);
-  } finally {
-    stop();
-  }
-  return value as T;
-}
-
-async function only(client: JoynClient, fits: (message: Message) => boolean): Promise<Message> {
-  const [found] = await shown(client.messages(PEER), (all) => all.length === 1 && fits(all[0] as Message));
-  return found as Message;
-}
-
-function bytes(size: number, seed = 7): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: size }, (_, at) => (at * seed) % 251);
-}
-
-function outgoing(size: number, more: Partial<Outgoing> = {}): Outgoing {
-  return { blob: new Blob([bytes(size)]), name: "plan.pdf", type: "application/pdf", ...more };
-}
-
-/** What came to the node in place of files. */
-const documents = () =>
-  node.taken.filter(({ cpim }) => cpim.contentType === FILE_INFO_CONTENT_TYPE).map(({ cpim }) => cpim);
+worldOfFiles();
 
 describe("sending", () => {
   test("a photo is uploaded with its thumbnail, then leaves as a message, and is still here", async () => {
@@ -120,6 +50,24 @@ describe("sending", () => {
     expect([...(cpim?.dispositionNotification ?? [])]).toContain("display");
     expect([...content.kept.values()].map((kept) => kept.bytes)).toEqual([bytes(1000)]);
     expect((await shown(client.content(PEER, message.id), ({ whole }) => whole !== undefined)).whole?.size).toBe(1000);
+  });
+
+  test("a voice message says so and how long it is, and stays here", async () => {
+    const client = await online();
+    const wave = [0, 0.5, 1];
+    const voice = { name: "v.m4a", type: "audio/mp4", seconds: 7.4, wave };
+    await client.sendFiles(PEER, [outgoing(1000, voice)]);
+    const message = await only(client, ({ state }) => state === "sent");
+    expect(message.file).toMatchObject({ type: "audio/mp4", seconds: 7, wave, state: "here" });
+    const [file] = parseFileInfo(documents()[0]?.body ?? new Uint8Array());
+    expect(file).toMatchObject({ disposition: "render", playingLength: 7, contentType: "audio/mp4", size: 1000 });
+    const other = "tel:+33639980003";
+    await client.forward(message, [other]);
+    await comes(() => documents().length === 2, "it is forwarded");
+    const again = parseFileInfo(documents()[1]?.body ?? new Uint8Array());
+    expect(again[0]).toMatchObject({ disposition: "render", playingLength: 7 });
+    const [forwarded] = await shown(client.messages(other), ({ length }) => length === 1);
+    expect(forwarded?.file).toMatchObject({ seconds: 7, state: "here" });
   });
 
   test("what is written meanwhile overtakes an upload, and the size of what moves is told", async () => {
@@ -213,6 +161,7 @@ describe("sending", () => {
     [413, "quota", "no-room"],
     [415, "not-what-it-says", "file-type"],
     [403, "not-eligible", "forbidden"],
+    [403, "infected", "infected"],
   ] as const)("%i %s is final, is said, and holds up no other", async (status, word, failure) => {
     const client = await online();
     content.refuse = [[status, word]];
@@ -283,6 +232,43 @@ describe("receiving", () => {
     await comes(() => node.receipts.includes("f1 delivered"), "delivered");
     const [conversation] = await shown(client.conversations, ({ length }) => length === 1);
     expect(conversation?.last).toMatchObject({ kind: "file", text: "coast.jpg", file: "image/jpeg" });
+  });
+
+  const voice = (more: Partial<Parameters<typeof fileInfo>[0]> = {}) =>
+    fileInfo({ size: 900, name: "a.amr", contentType: "audio/AMR", disposition: "render", playingLength: 12, ...more });
+
+  test("a voice message that is looked at comes by itself, and is a voice message in the list and in quotes", async () => {
+    const client = await online();
+    content.served.set(`${FILES}/file/1`, bytes(900));
+    await receives([voice()]);
+    expect((await only(client, () => true)).file).toMatchObject({ type: "audio/amr", seconds: 12, state: "there" });
+    await client.lookAtFile(PEER, "f1");
+    await only(client, ({ file }) => file?.state === "here");
+    const [conversation] = await shown(client.conversations, ({ length }) => length === 1);
+    expect(conversation?.last).toMatchObject({ kind: "file", file: "audio/amr", seconds: 12 });
+    await client.send(PEER, "yes", "f1");
+    const [, answer] = await shown(client.messages(PEER), ({ length }) => length === 2);
+    expect(answer?.reply?.found).toEqual({ own: false, kind: "file", text: "a.amr", seconds: 12 });
+    expect((await client.search("amr", () => {})).messages).toEqual([]);
+  });
+
+  test.each([
+    ["is a sound to be saved", { disposition: "attachment" }, undefined],
+    ["is a film", { contentType: "video/mp4" }, undefined],
+    ["says nothing of its length", { playingLength: null }, undefined],
+    ["says what cannot be its length in seconds", { playingLength: 9_000_000_000 }, 0],
+  ] as const)("one that %s", async (_what, more, seconds) => {
+    const client = await online();
+    await receives([voice(more)]);
+    expect((await only(client, () => true)).file?.seconds).toBe(seconds);
+  });
+
+  test("a voice message that is large waits until somebody wants it", async () => {
+    const client = await online();
+    await receives([voice({ size: 11 << 20 })]);
+    await only(client, () => true);
+    await client.lookAtFile(PEER, "f1");
+    expect(content.requests).toEqual([]);
   });
 
   test("a file waits until somebody wants it, goes on where it was cut, and has no type of its own", async () => {

@@ -98,7 +98,7 @@ describe("signing out", () => {
       ask: async () => "granted",
       registration,
       registered: registration,
-      newMessages: String,
+      words: { newMessages: String, gist: ({ text }) => text },
     });
     await node.message(PEER, chat("m1", "secret"));
     const db = open(shared.database);

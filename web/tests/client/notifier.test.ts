@@ -5,7 +5,7 @@ import { Database } from "../../src/client/database";
 import type { Environment } from "../../src/client/environment";
 import type { Http } from "../../src/client/http";
 import { Notifications } from "../../src/client/notifications";
-import { ANSWER_WITHIN, type Arrival, FRESH, Notifier, noticeOf } from "../../src/client/notifier";
+import { ANSWER_WITHIN, type Arrival, FRESH, Notifier, noticeOf, type Words } from "../../src/client/notifier";
 import { Numbers } from "../../src/client/numbers";
 import { Threads } from "../../src/client/threads";
 import { View } from "../../src/client/view";
@@ -13,7 +13,10 @@ import { OWN, PEER } from "./node";
 import { Clock, database, Ether, environment, settle } from "./world";
 
 const OTHER = "tel:+33639980003";
-const newMessages = (count: number): string => `new: ${count}`;
+const words: Words = {
+  newMessages: (count) => `new: ${count}`,
+  gist: ({ kind, text, seconds }) => (seconds === undefined ? (kind === "text" ? text : kind) : `${seconds} s`),
+};
 
 describe("what a notification says", () => {
   const now = Date.UTC(2026, 10, 22, 12);
@@ -25,7 +28,7 @@ describe("what a notification says", () => {
     now,
   };
   const said = (given: Partial<Arrival>): string[] | undefined => {
-    const notice = noticeOf({ ...arrival, ...given }, newMessages);
+    const notice = noticeOf({ ...arrival, ...given }, words);
     return notice && [notice.title, notice.options.body as string];
   };
   const message = (part: Partial<Arrival["message"]>) => ({ message: { ...arrival.message, ...part } });
@@ -42,12 +45,18 @@ describe("what a notification says", () => {
   });
 
   test("one for each conversation, and each time anew", () => {
-    expect(noticeOf(arrival, newMessages)?.options).toMatchObject({ tag: PEER, data: PEER, renotify: true });
+    expect(noticeOf(arrival, words)?.options).toMatchObject({ tag: PEER, data: PEER, renotify: true });
   });
 
   test("what has no text is a new message", () => {
     expect(said(message({ kind: "unsupported", text: "" }))).toEqual(["Noor", "new: 2"]);
     expect(said(message({ text: "" }))).toEqual(["Noor", "new: 2"]);
+  });
+
+  test("what is heard or on a map is said in words", () => {
+    expect(said(message({ kind: "location", text: "the quay" }))).toEqual(["Noor", "location"]);
+    const file = { name: "v.webm", size: 1, type: "audio/webm", url: "", until: 0, here: true };
+    expect(said(message({ kind: "file", text: "v.webm", file: { ...file, seconds: 7 } }))?.[1]).toBe("7 s");
   });
 
   test("a long text is cut between characters", () => {
@@ -106,7 +115,7 @@ describe("the notifier", () => {
       ask: async () => permission,
       registration: async () => registration,
       registered: async () => registration,
-      newMessages,
+      words,
     });
     const view = new View(db, new Numbers("FR"), { typing: new Set(), reach: new Map() }, shared.now);
     const made = new Notifier(shared, db, view, notifications);
@@ -253,7 +262,7 @@ describe("the notifier", () => {
       ask: async () => permission,
       registration: async () => registration,
       registered: async () => registration,
-      newMessages,
+      words,
     }).forget();
     expect(screen).toEqual([]);
   });
@@ -268,7 +277,7 @@ describe("the notifier", () => {
       ask: async () => permission,
       registration: () => new Promise(() => {}),
       registered: async () => known,
-      newMessages,
+      words,
     });
     await notifications.forget();
     expect(unsubscribed).toBe(1);

@@ -74,7 +74,7 @@ export class Locks {
 
   request = ((name: string, run: () => Promise<unknown> | undefined) => {
     const before = this.#queues.get(name) ?? Promise.resolve();
-    const mine = before.then(() => run());
+    const mine = before.catch(() => {}).then(() => run());
     this.#queues.set(name, mine);
     return mine;
   }) as unknown as LockManager["request"];
@@ -107,6 +107,8 @@ export function environment(parts: Partial<Environment> & { clock: Clock }): Env
     },
     openChannel: () => undefined,
     locks: undefined,
+    storage: undefined,
+    saves: () => false,
     database: database(),
     language: "en-GB",
     ...rest,

@@ -25,9 +25,12 @@ CLIENT_PATHS: Final = ("/", "/c/{tail:.*}", "/calls", "/contacts", "/settings{ta
 """What the client shows by itself (design §2): all are index.html."""
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-    "font-src 'self'; connect-src 'self'{sockets}{files}; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-src {frames}; frame-ancestors {ancestors}"
+    "media-src blob:; font-src 'self'; connect-src 'self'{sockets}{files}; worker-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-src {frames}; frame-ancestors {ancestors}"
 )
+# A voice message is recorded and a place is told when somebody presses for it; a photo is taken by the phone's own
+# camera, which asks for no permission of the page.
+_PERMISSIONS: Final = "camera=(), geolocation=({who}), microphone=({who})"
 _MISSING: Final = (
     "<!doctype html><meta charset=utf-8><title>joyn</title><p>The web client was not built. "
     "<code>make web</code> builds it, and a wheel holds it."
@@ -94,7 +97,7 @@ class PageDoor:
                 files=f" {self._files()}".rstrip(),
             ),
             "Cross-Origin-Opener-Policy": "same-origin",
-            "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+            "Permissions-Policy": _PERMISSIONS.format(who=_trusted(frames)),
         }
         if self._ancestors == "'none'":
             headers["X-Frame-Options"] = "DENY"
@@ -130,6 +133,12 @@ class PageDoor:
             return web.FileResponse(file, headers=headers)
 
         return serve
+
+
+def _trusted(frames: str) -> str:
+    """Who may ask for the microphone and the place: the page, and what it shows in frames, which asks for itself."""
+    origins = () if frames == "'none'" else frames.split()
+    return " ".join(("self", *(f'"{origin}"' for origin in origins)))
 
 
 def _sockets(origin: str) -> str:

@@ -123,7 +123,7 @@ class Reassembler:
             return None
         partial = self._partial.get(message_id)
         try:
-            start = self._start(chunk)
+            start = position(chunk, self._max_size)
             body = chunk.body or b""
             if chunk.continuation == "#":
                 self._partial.pop(message_id, None)
@@ -138,23 +138,6 @@ class Reassembler:
             if chunk.continuation == "+":
                 self._remember(message_id, rejected)
             raise
-
-    def _start(self, chunk: Request) -> int:
-        """Where the chunk begins, from 0; raises Rejected for a range that cannot be, or is too far out."""
-        if not chunk.message_id:
-            raise Rejected(400, "Message-ID missing")
-        first, end, total = chunk.byte_range or (1, None, None)
-        length = 0 if chunk.body is None else len(chunk.body)
-        last = first + length - 1
-        if chunk.continuation == "#":
-            # RFC 4975 §7.1.1: an interrupted chunk may end before the end it promised.
-            return first - 1
-        # A piece of a longer chunk carries its own end; only the last one the sender's (connection.Framer).
-        if first < 1 or (end is not None and end != last) or (total is not None and last > total):
-            raise Rejected(400, "Bad Byte-Range")
-        if max(last, total or 0) > self._max_size:
-            raise Rejected(413, "Message too long")
-        return first - 1
 
     def _begin(self, message_id: str) -> _Partial:
         if len(self._partial) >= self._max_messages:
@@ -206,6 +189,24 @@ class Reassembler:
             del self._refused[chunk.message_id]
         if chunk.continuation != "#":
             raise Rejected(refused.status, refused.comment)
+
+
+def position(chunk: Request, max_size: int) -> int:
+    """Where a chunk begins, from 0. Raises Rejected: 400 for a range that cannot be, 413 for one too far out."""
+    if not chunk.message_id:
+        raise Rejected(400, "Message-ID missing")
+    first, end, total = chunk.byte_range or (1, None, None)
+    length = 0 if chunk.body is None else len(chunk.body)
+    last = first + length - 1
+    if chunk.continuation == "#":
+        # RFC 4975 §7.1.1: an interrupted chunk may end before the end it promised.
+        return first - 1
+    # A piece of a longer chunk carries its own end; only the last one the sender's (connection.Framer).
+    if first < 1 or (end is not None and end != last) or (total is not None and last > total):
+        raise Rejected(400, "Bad Byte-Range")
+    if max(last, total or 0) > max_size:
+        raise Rejected(413, "Message too long")
+    return first - 1
 
 
 def _is_whole(chunk: Request, body: bytes) -> bool:

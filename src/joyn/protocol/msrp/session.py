@@ -9,15 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from joyn.protocol.errors import ParseError, ProtocolError
+from joyn.protocol.errors import ParseError
 from joyn.protocol.msrp.chunk import (
     COMMENTS,
     ByteRange,
     FailureReport,
     Request,
     Response,
-    free_transaction_id,
     make_response,
+)
+from joyn.protocol.msrp.intake import REFUSED_MAX, Intake, Piece
+from joyn.protocol.msrp.outbox import (
+    CHUNK_SIZE,
+    Bound,
+    Delivered,
+    Failed,
+    Outbox,
+    Outgoing,
+    Progress,
+    Transmit,
+    Wanted,
 )
 from joyn.protocol.msrp.reassembly import MESSAGES_MAX, RANGES_MAX, Message, Reassembler, Rejected
 from joyn.protocol.msrp.uri import MsrpUri, parse_path
@@ -25,30 +36,11 @@ from joyn.protocol.msrp.uri import MsrpUri, parse_path
 TIMEOUT: Final = 30.0
 """Seconds until an unanswered request has failed (RFC 4975 §7.1.1)."""
 
-CHUNK_SIZE: Final = 10_240
-"""Bytes of body in one chunk: what deployed clients send (facts §4.3)."""
-
 WINDOW: Final = 32
 """Unanswered chunks on their way at once."""
 
-SILENT_MAX: Final = 256
-"""Chunks with Failure-Report 'partial' remembered in case an error comes for them."""
-
 QUEUED_MAX: Final = 8 * 1024 * 1024
-"""Bytes waiting to be sent; one message counts QUEUED_OVERHEAD on top of its body."""
-
-QUEUED_OVERHEAD: Final = 512
-
-
-class QueueFull(Exception):
-    """The session holds as much unsent as it may: nothing was queued, try again when something was delivered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transmit:
-    """Write `data`, one frame, to the connection (one WebSocket message, RFC 7977)."""
-
-    data: bytes
+"""Bytes waiting to be sent; one message counts QUEUED_OVERHEAD on top of its body, a streamed one nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +51,15 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
-    """The peer answered 200 to every chunk, or was not asked to answer."""
+class Arrived:
+    """Some bytes of a message came; keep them, then call `Session.take` or `refuse`, once for each, in order."""
 
-    message_id: str
+    piece: Piece
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """The peer refused a chunk with `status`, or did not answer in time (408)."""
+class Stopped:
+    """Nothing more comes of a message that pieces have come of: we answered `status`, or its sender gave it up (0)."""
 
     message_id: str
     status: int
@@ -82,30 +74,7 @@ class Reported:
     byte_range: ByteRange | None
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """An empty SEND was answered 200, by us or to us: the session now belongs to this connection (RFC 4975 §5.4)."""
-
-
-Action = Transmit | Received | Delivered | Failed | Reported | Bound
-
-
-@dataclass(slots=True, eq=False)
-class _Outgoing:
-    message_id: str
-    content_type: str
-    body: bytes
-    success_report: bool
-    failure_report: FailureReport
-    chunk_size: int
-    binding: bool = False
-    offset: int = 0
-    sent: bool = False
-    unanswered: int = 0
-
-    @property
-    def cost(self) -> int:
-        return len(self.body) - self.offset + QUEUED_OVERHEAD
+Action = Transmit | Wanted | Progress | Received | Arrived | Stopped | Delivered | Failed | Reported | Bound
 
 
 class Session:
@@ -113,25 +82,11 @@ class Session:
 
     `local` is the URI we gave in SDP, `remote_path` the peer's `a=path`, nearest hop first; `make_id` gives a fresh
     transaction id at each call; `timeout` is in seconds, `max_size` in bytes per received message, `max_queued` in
-    bytes not yet sent. Messages go out one after the other, never interleaved (facts §4.3).
+    bytes not yet sent. Messages go out one after the other, never interleaved (facts §4.3). When it is `streaming`,
+    what comes is handed up in pieces (Arrived) and not as whole messages (Received).
     """
 
-    __slots__ = (
-        "_answered",
-        "_local",
-        "_local_text",
-        "_make_id",
-        "_max_queued",
-        "_outgoing",
-        "_queue",
-        "_queued",
-        "_reassembler",
-        "_remote_path",
-        "_silent",
-        "_timeout",
-        "_waiting",
-        "_window",
-    )
+    __slots__ = ("_answered", "_intake", "_local", "_local_text", "_make_id", "_outbox", "_reassembler", "_refused")
 
     def __init__(
         self,
@@ -145,50 +100,49 @@ class Session:
         max_queued: int = QUEUED_MAX,
         max_messages: int = MESSAGES_MAX,
         max_ranges: int = RANGES_MAX,
+        streaming: bool = False,
     ) -> None:
         self._local = local
         self._local_text = str(local)
-        self._remote_path = remote_path
         self._make_id = make_id
-        self._timeout = timeout
-        self._window = window
-        self._max_queued = max_queued
+        self._outbox = Outbox(
+            self._local_text, remote_path, make_id=make_id, timeout=timeout, window=window, max_queued=max_queued
+        )
         self._reassembler = Reassembler(max_size, max_messages, max_ranges)
+        self._intake = Intake(max_size) if streaming else None
         self._answered = ""  # the transaction refused while pieces of its chunk still come
-        self._outgoing: dict[str, _Outgoing] = {}
-        self._queue: deque[_Outgoing] = deque()
-        self._queued = 0
-        # By transaction id, oldest first: all wait equally long, so the first is the first to expire.
-        self._waiting: dict[str, tuple[_Outgoing, float]] = {}
-        self._silent: dict[str, tuple[_Outgoing, float]] = {}
+        # Those refused last: of their chunks pieces may have been handed up before, which are not answered again.
+        self._refused: deque[str] = deque(maxlen=REFUSED_MAX)
 
     @property
     def unsettled(self) -> tuple[str, ...]:
         """Message-IDs of which neither Delivered nor Failed was said, in the order they were sent."""
-        return tuple(self._outgoing)
+        return self._outbox.unsettled
 
     @property
     def queued(self) -> int:
         """Bytes waiting to be sent, QUEUED_OVERHEAD for each message included."""
-        return self._queued
+        return self._outbox.queued
 
     @property
     def outstanding(self) -> int:
         """Transactions waiting for their answer."""
-        return len(self._waiting)
+        return self._outbox.outstanding
 
     def receive(self, frame: Request | Response, now: float) -> list[Action]:
         """Take one frame of this session. Raises nothing for whatever the peer sent."""
         if type(frame) is Response:
-            return self._on_response(frame, now)
+            return [*self._outbox.on_response(frame, now)]
         assert isinstance(frame, Request)
         if frame.to_path != self._local_text and (status := self._misdirected(frame.to_path)):
             return self._refuse(frame, status)
         if frame.method == "SEND":
-            return self._on_send(frame)
+            return self._on_send(frame) if self._intake is None else self._on_stream(frame, self._intake)
         if frame.method == "REPORT":
             return _on_report(frame)
         return self._refuse(frame, 501)
+
+    # Sending
 
     def send(
         self,
@@ -205,39 +159,104 @@ class Session:
 
         Raises QueueFull when the bytes unsent would pass `max_queued`, ProtocolError for a Message-ID still unsettled.
         """
-        if chunk_size < 1:
-            raise ProtocolError("a chunk holds one byte at least")
-        return self._enqueue(_Outgoing(message_id, content_type, body, success_report, failure_report, chunk_size), now)
+        size = len(body)
+        outgoing = Outgoing(message_id, content_type, body, size, success_report, failure_report, chunk_size)
+        return [*self._outbox.add(outgoing, now)]
+
+    def stream(
+        self,
+        message_id: str,
+        content_type: str,
+        size: int,
+        now: float,
+        *,
+        success_report: bool = False,
+        chunk_size: int = CHUNK_SIZE,
+    ) -> list[Action]:
+        """Queue a message of `size` bytes that are asked for as they can go out: each Wanted wants a `supply`.
+
+        Progress tells how far it has come, Delivered or Failed that it is over. Only answers tell how fast it may go,
+        so they are wanted (Failure-Report 'yes'). Raises as `send` does.
+        """
+        outgoing = Outgoing(message_id, content_type, None, size, success_report, "yes", chunk_size)
+        return [*self._outbox.add(outgoing, now)]
+
+    def supply(self, message_id: str, data: bytes, now: float) -> list[Action]:
+        """The bytes of a Wanted, or the first of them. Nothing happens when the message was given up meanwhile.
+
+        Raises ProtocolError for bytes that were not asked for, and for none.
+        """
+        return [*self._outbox.supply(message_id, data, now)]
 
     def send_empty(self, now: float) -> list[Action]:
         """The active side's first SEND (RFC 4975 §5.4), also good to keep a connection alive.
 
         Bound follows when the peer answers 200, else Failed with the Message-ID made for it.
         """
-        return self._enqueue(_Outgoing(self._make_id(), "", b"", False, "yes", CHUNK_SIZE, binding=True), now)
+        outgoing = Outgoing(self._make_id(), "", b"", 0, False, "yes", CHUNK_SIZE, binding=True)
+        return [*self._outbox.add(outgoing, now)]
+
+    def abort(self, message_id: str, now: float) -> list[Action]:
+        """Give up a message of which not all is sent: the peer is told by '#', and no Delivered or Failed follows.
+
+        Nothing happens to one that is sent to its end: its answer still comes.
+        """
+        return [*self._outbox.abort(message_id, now)]
+
+    def deadline(self) -> float | None:
+        """When `handle_deadline` is due, or None."""
+        return self._outbox.deadline()
+
+    def handle_deadline(self, now: float) -> list[Action]:
+        """Fail what was not answered in time; take silence for consent where only errors are reported."""
+        return [*self._outbox.handle_deadline(now)]
+
+    # Answering
 
     def answer(self, incoming: Message, status: int, comment: str = "") -> list[Action]:
         """Answer a Received message, once; 200 also reports success to a sender that asked (RFC 4975 §7.1.2)."""
-        actions: list[Action] = []
-        if _wants(incoming.failure_report, status):
-            actions.append(
-                Transmit(
-                    Response(
-                        incoming.transaction_id,
-                        status,
-                        comment or COMMENTS.get(status, ""),
-                        incoming.from_path.partition(" ")[0],
-                        self._local_text,
-                    ).emit()
-                )
-            )
+        actions = self._answer(incoming, status, comment)
         if status == 200 and incoming.success_report:
             actions += self.report(incoming)
         return actions
 
-    def report(self, incoming: Message, status: int = 200, comment: str = "") -> list[Action]:
+    def take(self, piece: Piece) -> list[Action]:
+        """These bytes are kept: their chunk is answered 200 when it ends with them, and the last also by a report."""
+        if piece.transaction_id in self._refused:
+            return []
+        actions = self._answer(piece, 200, "") if piece.ends_chunk else []
+        if piece.last and piece.success_report:
+            actions += self.report(piece)
+        return actions
+
+    def refuse(self, piece: Piece, status: int, comment: str = "") -> list[Action]:
+        """These bytes are not wanted, nor is what else comes of their message."""
+        assert self._intake is not None
+        comment = comment or COMMENTS.get(status, "")
+        self._intake.refuse(piece, status, comment)
+        if piece.transaction_id in self._refused:
+            return []
+        self._refused.append(piece.transaction_id)
+        return self._answer(piece, status, comment)
+
+    def _answer(self, incoming: Message | Piece, status: int, comment: str) -> list[Action]:
+        if not _wants(incoming.failure_report, status):
+            return []
+        return [
+            Transmit(
+                Response(
+                    incoming.transaction_id,
+                    status,
+                    comment or COMMENTS.get(status, ""),
+                    incoming.from_path.partition(" ")[0],
+                    self._local_text,
+                ).emit()
+            )
+        ]
+
+    def report(self, incoming: Message | Piece, status: int = 200, comment: str = "") -> list[Action]:
         """A REPORT about a whole message to its sender (RFC 4975 §7.1.2); `answer` sends it where it is due."""
-        size = len(incoming.body)
+        size = len(incoming.body) if isinstance(incoming, Message) else incoming.offset + len(incoming.data)
         text = comment or COMMENTS.get(status, "")
         request = Request(
             self._make_id(),
@@ -249,31 +268,6 @@ class Session:
             headers=(("Status", f"000 {status:03d} {text}".rstrip()),),
         )
         return [Transmit(request.emit())]
-
-    def abort(self, message_id: str, now: float) -> list[Action]:
-        """Give up a message of which not all is sent: the peer is told by '#', and no Delivered or Failed follows.
-
-        Nothing happens to one that is sent to its end: its answer still comes.
-        """
-        outgoing = self._outgoing.get(message_id)
-        if outgoing is None or outgoing.sent:
-            return []
-        return self._drop(outgoing, interrupt=True) + self._flush(now)
-
-    def deadline(self) -> float | None:
-        """When `handle_deadline` is due, or None."""
-        times = [next(iter(waiting.values()))[1] for waiting in (self._waiting, self._silent) if waiting]
-        return min(times, default=None)
-
-    def handle_deadline(self, now: float) -> list[Action]:
-        """Fail what was not answered in time; take silence for consent where only errors are reported."""
-        actions: list[Action] = []
-        while self._silent and (first := next(iter(self._silent.items())))[1][1] <= now:
-            actions += self._settle(first[0], self._silent)
-        while self._waiting and (late := next(iter(self._waiting.values())))[1] <= now:
-            # RFC 4975 §7.1.1: no answer within the time counts as 408.
-            actions += self._fail(late[0], 408, interrupt=False)
-        return actions + self._flush(now)
 
     # Receiving
 
@@ -288,8 +282,7 @@ class Session:
     def _on_send(self, request: Request) -> list[Action]:
         again = request.transaction_id == self._answered
         if not request.body and not request.content_type and request.message_id not in self._reassembler:
-            bound: list[Action] = [Bound()] if request.continuation == "$" else []
-            return self._respond(request, 200) + bound
+            return self._on_empty(request)
         try:
             message = self._reassembler.receive(request)
         except Rejected as rejected:
@@ -301,6 +294,31 @@ class Session:
         # One answer for one transaction: it waits for the last piece of its chunk.
         return [] if request.partial else self._respond(request, 200)
 
+    def _on_stream(self, request: Request, intake: Intake) -> list[Action]:
+        name, coming = request.message_id, intake.coming
+        if not request.body and not request.content_type and name != coming:
+            return self._on_empty(request)
+        try:
+            piece = intake.receive(request)
+        except Rejected as rejected:
+            stopped: list[Action] = [Stopped(name, rejected.status)] if name and name == coming else []
+            return self._reject(request, rejected) + stopped
+        if piece is None:
+            over: list[Action] = [Stopped(name, 0)] if name == coming else []
+            return ([] if request.transaction_id in self._refused else self._respond(request, 200)) + over
+        return [Arrived(piece)]
+
+    def _reject(self, request: Request, rejected: Rejected) -> list[Action]:
+        """A chunk is answered once, at the first piece of it that is refused."""
+        if request.transaction_id in self._refused:
+            return []
+        self._refused.append(request.transaction_id)
+        return self._respond(request, rejected.status, rejected.comment)
+
+    def _on_empty(self, request: Request) -> list[Action]:
+        bound: list[Action] = [Bound()] if request.continuation == "$" else []
+        return self._respond(request, 200) + bound
+
     def _refuse(self, request: Request, status: int, comment: str = "") -> list[Action]:
         """Answer at the first piece of a chunk, and let its other pieces pass unanswered."""
         again = request.transaction_id == self._answered
@@ -311,112 +329,6 @@ class Session:
         if not _wants(request.failure_report, status):
             return []
         return [Transmit(make_response(request, status, comment).emit())]
-
-    def _on_response(self, response: Response, now: float) -> list[Action]:
-        name = response.transaction_id
-        waiting = self._waiting if name in self._waiting else self._silent
-        entry = waiting.get(name)
-        if entry is None:
-            return []  # late, or to a message given up
-        if response.status == 200:
-            actions = self._settle(name, waiting)
-        else:
-            # RFC 4975 §7.1.1: an error ends the message. Where the session itself is gone, '#' would be in vain.
-            actions = self._fail(entry[0], response.status, interrupt=response.status not in (481, 506))
-        return actions + self._flush(now)
-
-    # Sending
-
-    def _enqueue(self, outgoing: _Outgoing, now: float) -> list[Action]:
-        if outgoing.message_id in self._outgoing:
-            raise ProtocolError("this Message-ID is being sent already")
-        if self._queued + outgoing.cost > self._max_queued:
-            raise QueueFull(f"{self._queued} bytes of {self._max_queued} wait to be sent")
-        self._outgoing[outgoing.message_id] = outgoing
-        self._queue.append(outgoing)
-        self._queued += outgoing.cost
-        return self._flush(now)
-
-    def _flush(self, now: float) -> list[Action]:
-        actions: list[Action] = []
-        while self._queue:
-            outgoing = self._queue[0]
-            if outgoing.failure_report == "yes" and len(self._waiting) >= self._window:
-                break
-            actions.append(Transmit(self._next_chunk(outgoing, now)))
-            if outgoing.sent:
-                self._queue.popleft()
-                self._queued -= outgoing.cost
-                if outgoing.unanswered == 0:
-                    actions += self._delivered(outgoing)
-            while len(self._silent) > SILENT_MAX:
-                actions += self._settle(next(iter(self._silent)), self._silent)
-        return actions
-
-    def _next_chunk(self, outgoing: _Outgoing, now: float) -> bytes:
-        start, total = outgoing.offset, len(outgoing.body)
-        # Deviates: RFC 4975 §7.1.1 wants a chunk above 2048 bytes to end in '*' and be interruptible; ours are handed
-        # over whole, are interrupted only between chunks, and name their end for the peers that read nothing else.
-        end = min(start + outgoing.chunk_size, total)
-        # A message in one chunk is not copied.
-        body = outgoing.body if end - start == total else outgoing.body[start:end]
-        name = free_transaction_id(self._make_id, body)
-        outgoing.sent = end == total
-        outgoing.offset = end
-        self._queued -= end - start
-        if outgoing.failure_report != "no":
-            outgoing.unanswered += 1
-            waiting = self._waiting if outgoing.failure_report == "yes" else self._silent
-            waiting[name] = (outgoing, now + self._timeout)
-        request = self._request(outgoing, name)
-        if not outgoing.binding:
-            request.byte_range = (start + 1, end, total)
-            request.body = body
-            request.continuation = "$" if outgoing.sent else "+"
-        return request.emit()
-
-    def _request(self, outgoing: _Outgoing, name: str) -> Request:
-        return Request(
-            name,
-            "SEND",
-            self._remote_path,
-            self._local_text,
-            outgoing.message_id,
-            content_type=outgoing.content_type,
-            success_report=outgoing.success_report,
-            failure_report=outgoing.failure_report,
-        )
-
-    def _settle(self, name: str, waiting: dict[str, tuple[_Outgoing, float]]) -> list[Action]:
-        outgoing = waiting.pop(name)[0]
-        outgoing.unanswered -= 1
-        return self._delivered(outgoing) if outgoing.sent and outgoing.unanswered == 0 else []
-
-    def _delivered(self, outgoing: _Outgoing) -> list[Action]:
-        del self._outgoing[outgoing.message_id]
-        return [Bound()] if outgoing.binding else [Delivered(outgoing.message_id)]
-
-    def _fail(self, outgoing: _Outgoing, status: int, *, interrupt: bool) -> list[Action]:
-        actions = self._drop(outgoing, interrupt=interrupt)
-        actions.append(Failed(outgoing.message_id, status))
-        return actions
-
-    def _drop(self, outgoing: _Outgoing, *, interrupt: bool) -> list[Action]:
-        """Forget a message; tell the peer by '#' if it has a part of it."""
-        del self._outgoing[outgoing.message_id]
-        for waiting in (self._waiting, self._silent):
-            for name in [name for name, entry in waiting.items() if entry[0] is outgoing]:
-                del waiting[name]
-        if outgoing.sent:
-            return []
-        self._queue.remove(outgoing)
-        self._queued -= outgoing.cost
-        if outgoing.offset == 0 or not interrupt:
-            return []
-        request = self._request(outgoing, self._make_id())
-        request.byte_range = (outgoing.offset + 1, None, len(outgoing.body))
-        request.continuation = "#"
-        return [Transmit(request.emit())]
 
 
 def _wants(failure_report: FailureReport, status: int) -> bool:

@@ -7,6 +7,7 @@ What has come of an upload stays when its connection breaks, and the client goes
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -90,9 +91,22 @@ class Receiving:
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        await self.end(error)
+
+    async def end(self, error: BaseException | None) -> None:
+        """It stops here; nothing of it stays when it was refused for what it is."""
         self.close()
         if isinstance(error, Refused) and error.reason not in _FOR_NOW:
-            await self._server.give_up(self.upload)
+            await self.give_up()
+
+    async def give_up(self) -> None:
+        """Nothing will come of it."""
+        await self._server.give_up(self.upload)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more comes this way: it stopped, was finished, or goes on elsewhere."""
+        return self._closed
 
     @property
     def received(self) -> int:
@@ -129,11 +143,14 @@ class Receiving:
             self._incoming.close()
             self._server.closed(self)
 
-    async def finish(self, size: int = 0) -> Sequence[FileInfo]:
-        """All has come: keep it, and say how it is sent on. `size` is what the client says it is, 0 when it does not.
+    async def finish(
+        self, size: int = 0, *, hashes: Sequence[tuple[str, str]] = (), tid: str = ""
+    ) -> Sequence[FileInfo]:
+        """All has come: keep it, and say how it is sent on. `size` is what the client says it is, 0 when it does not;
+        `hashes` are what it says of the content, `tid` another name for what it has become than that of the upload.
 
-        Raises Refused: MALFORMED when it is not as long as was announced, and for nothing at all; INFECTED, and
-        UNSCANNED while the virus scanner has not spoken.
+        Raises Refused: MALFORMED when it is not as long as was announced, for another content, and for nothing at
+        all; INFECTED, and UNSCANNED while the virus scanner has not spoken.
         """
         said = size or self.upload.size
         if not self.received or (said and said != self.received):
@@ -148,7 +165,7 @@ class Receiving:
         finally:
             self._incoming.close()
             self._server.closed(self)
-        return await self._server.keep(self.upload, content)
+        return await self._server.keep(replace(self.upload, tid=tid or self.upload.tid), content, hashes)
 
 
 class ContentServer:
@@ -272,6 +289,14 @@ class ContentServer:
             raise
         return self._receive(replace(upload, reserved=reserved), incoming)
 
+    async def go_on(self, owner: Aor, tid: str) -> Receiving | None:
+        """Go on with what this subscriber calls so, from wherever it stopped; None when there is no such upload."""
+        upload = await self._files.upload_of(owner, tid)
+        if upload is None:
+            return None
+        self._stop(upload.id)
+        return await self.resume(upload.id, await self._blobs.received(upload.id), 0)
+
     async def progress(self, owner: Aor, tid: str) -> tuple[Upload, int] | None:
         """An upload of this subscriber that is not complete, and the bytes that are here; None for no such one.
 
@@ -324,7 +349,9 @@ class ContentServer:
             await self._files.announce(upload.id, incoming.received)
             raise
 
-    async def keep(self, upload: Upload, content: Content) -> Sequence[FileInfo]:
+    async def keep(
+        self, upload: Upload, content: Content, hashes: Sequence[tuple[str, str]] = ()
+    ) -> Sequence[FileInfo]:
         """The upload is complete: it can be fetched.
 
         Raises Refused when it was given up meanwhile, or is not what it was called.
@@ -332,6 +359,8 @@ class ContentServer:
         path = await self._blobs.path(content.digest)
         if path is None or is_lie(upload.content_type, await asyncio.to_thread(_head, path)):
             raise Refused(Reason.UNSUPPORTED_CONTENT, "the file is not what it is called")
+        if not await asyncio.to_thread(_hashes_to, path, content, hashes):
+            raise Refused(Reason.MALFORMED, "the file hashes to something else than was announced")
         now = self._wall()
 
         def stored(kind: Kind, what: Content, name: str, content_type: str) -> StoredFile:
@@ -415,6 +444,20 @@ class ContentServer:
                     SWEPT.inc()
                     swept += 1
         return swept
+
+
+def _hashes_to(path: Path, content: Content, hashes: Sequence[tuple[str, str]]) -> bool:
+    """Whether a content has these hashes (function, hex); those of functions that we do not know are believed."""
+    for function, value in hashes:
+        if function == "sha-256" and value != content.digest:
+            return False
+        if function == "sha-1":
+            with path.open("rb") as file:
+                # RFC 5547 §6 has no other word; it shows what was damaged, and protects from nobody.
+                found = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False))
+            if value != found.hexdigest():
+                return False
+    return True
 
 
 def _head(path: Path) -> bytes:

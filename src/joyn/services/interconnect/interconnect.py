@@ -42,8 +42,8 @@ class Media(Protocol):
         """Whether an entry is too large for a MESSAGE."""
         ...
 
-    def begin(self, link: Link, flow: Flow, operator: str, entry: Entry, answer: Callable[[Answer], None]) -> None:
-        """Bring it, and say once what came of it."""
+    def begin(self, flow: Flow, operator: str, entry: Entry, done: Callable[[int, bool, str], None]) -> None:
+        """Bring it, and tell once what became of it: a SIP status, whether it was made here, and in words."""
         ...
 
 
@@ -137,6 +137,11 @@ class Interconnect:
         """Whether as much waits for an operator as may."""
         return self._waiting.get(operator, 0) >= self._queue
 
+    def reaches(self, operator: str) -> bool:
+        """Whether there is a way to an operator now."""
+        link = self._link_to(operator)
+        return link is not None and link.ready
+
     async def health(self, operator: str) -> Health | None:
         """How it stands with an operator; None for one we do not reach."""
         pump, peer = self._pumps.get(operator), self.peer_for(operator)
@@ -172,7 +177,7 @@ class Interconnect:
             operator,
             self._mailboxes,
             begin=lambda entry, answer: self._begin(operator, entry, answer),
-            ready=lambda: self._ready(operator),
+            ready=lambda: self.reaches(operator),
             wall=self._wall,
             random=self._random,
         )
@@ -217,10 +222,6 @@ class Interconnect:
         peer = self.peer_for(operator)
         return None if peer is None else self._links.get(peer.domain)
 
-    def _ready(self, operator: str) -> bool:
-        link = self._link_to(operator)
-        return link is not None and link.ready
-
     def _begin(self, operator: str, entry: Entry, answer: Callable[[Answer], None]) -> None:
         link = self._link_to(operator)
         flow = None if link is None else link.flow()
@@ -233,11 +234,12 @@ class Interconnect:
                 self._waiting[operator] = max(0, self._waiting[operator] - 1)
             answer(came)
 
-        if self.media is not None and self.media.wanted(entry):
-            self.media.begin(link, flow, operator, entry, counted)
-            return
         # What came from another operator is here because its recipient's number has moved: we forward it.
         own = not operator_of(entry.message.instance)
+        if own and self.media is not None and self.media.wanted(entry):
+            judge = link.judge_status
+            self.media.begin(flow, operator, entry, lambda *said: counted(judge(flow, *said)))
+            return
         request, key = self._requests.of_entry(entry, operator, flow, own=own)
         link.send(flow, request, key, counted)
 

@@ -101,17 +101,19 @@ class Link:
 
     def judge(self, flow: Flow, response: SipResponse) -> Answer:
         """What a final response says, of the request and of the link."""
-        local = isinstance(response, LocalResponse)
-        outcome = outcome_of(response.status, local=local)
-        if not local:
-            if response.status == 503:
-                self._rest(_retry_after(response))
-        elif response.status == 408:
+        if response.status == 503 and not isinstance(response, LocalResponse):
+            self._rest(_retry_after(response))
+        return self.judge_status(flow, response.status, isinstance(response, LocalResponse), response.reason)
+
+    def judge_status(self, flow: Flow, status: int, local: bool, words: str) -> Answer:
+        """The same of a status; `local` when it was made here."""
+        outcome = outcome_of(status, local=local)
+        if local and status == 408:
             # It may be this request alone that is not answered: whether anybody is there shows the probe.
             outcome = Outcome.LATER
             if flow in self._flows:
                 self._flows[flow].set()
-        reason = f"{'no answer' if local else response.status} {response.reason}".strip()
+        reason = f"{'no answer' if local else status} {words}".strip()
         if outcome is not Outcome.TAKEN:
             self.last_error = reason
         return Answer(outcome=outcome, reason=reason)

@@ -1,6 +1,6 @@
-"""How an entry goes to a device: pager mode or a session, by what the device registered and what is open.
+"""How an entry goes to a device: pager mode, a session or a file transfer, by what the device registered and is open.
 
-Spec: RCC.07 §3.2, §3.3 (facts §4.1, §4.5, §4.7, §4.8).
+Spec: RCC.07 §3.2, §3.3, §3.5 (facts §4.1, §4.5, §4.7, §4.8, §6.1).
 """
 
 from __future__ import annotations
@@ -12,20 +12,33 @@ from joyn.services.messaging.delivery import Attempt
 from joyn.services.messaging.inviting import Inviting
 from joyn.services.messaging.pager import Pager
 from joyn.services.messaging.sessions import Sessions
+from joyn.services.messaging.transferring import Transferring
 
 
 class Choosing:
-    """The delivery that picks between the two ways."""
+    """The delivery that picks between the ways. `transferring` is None where there is no content server."""
 
-    def __init__(self, pager: Pager, inviting: Inviting, sessions: Sessions, *, pager_limit: int) -> None:
+    def __init__(
+        self,
+        pager: Pager,
+        inviting: Inviting,
+        transferring: Transferring | None,
+        sessions: Sessions,
+        *,
+        pager_limit: int,
+    ) -> None:
         self._pager = pager
         self._inviting = inviting
+        self._transferring = transferring
         self._sessions = sessions
         self._pager_limit = pager_limit
 
     def begin(self, binding: Binding, entry: Entry, *, deferred: bool) -> Attempt:
         """See Delivery."""
-        if self._by_session(binding, entry, deferred) and self._sessions.available(web=binding.flow.startswith("ws")):
+        available = self._sessions.available(web=binding.flow.startswith("ws"))
+        if available and self._transferring is not None and self._transferring.is_for(binding, entry):
+            return self._transferring.begin(binding, entry)
+        if available and self._by_session(binding, entry, deferred):
             return self._inviting.begin(binding, entry, deferred=deferred)
         return self._pager.begin(binding, entry, deferred=deferred)
 

@@ -52,11 +52,18 @@ def outcome_of(status: int, *, local: bool) -> Outcome:
 
 
 class Attempt:
-    """An attempt under way. When `pipelined`, the next entry may be begun as soon as `room` is done."""
+    """An attempt under way. When `pipelined`, the next entry may be begun as soon as `room` is done.
 
-    __slots__ = ("done", "pipelined", "room")
+    One that goes `beside` its conversation holds back nothing of it, whatever comes of it; and the device says nothing
+    of what it brought, so that its acknowledgement is reported as delivery.
+    """
 
-    def __init__(self, done: asyncio.Future[Outcome], room: asyncio.Future[None] | None = None) -> None:
+    __slots__ = ("beside", "done", "pipelined", "room")
+
+    def __init__(
+        self, done: asyncio.Future[Outcome], room: asyncio.Future[None] | None = None, *, beside: bool = False
+    ) -> None:
+        self.beside = beside
         self.done = done
         self.pipelined = room is not None
         self.room = room if room is not None else done

@@ -21,7 +21,8 @@ class Device:
     """An attached instance and how far it has come.
 
     `outstanding` are the entries with an attempt in flight, `waiting` those whose attempt ended without a settlement:
-    their conversations are `held` until the next registration. `queue` is what is known to be next, complete up to the
+    their conversations are `held` until the next registration. Of the outstanding, those `beside` their conversations
+    hold back nothing. `queue` is what is known to be next, complete up to the
     mailbox's end when `complete`; `popped` the last entry taken from it. `unanswered` are those that the device has
     left without any answer before: they may be what it cannot stand.
     """
@@ -30,6 +31,7 @@ class Device:
         "again",
         "ahead",
         "aor",
+        "beside",
         "bindings",
         "busy",
         "complete",
@@ -57,6 +59,7 @@ class Device:
         self.low = self.popped = self.read_to = low
         self.ahead = set(ahead)
         self.outstanding: dict[int, Entry] = {}
+        self.beside: set[int] = set()
         self.held: set[Aor] = set()
         self.queue: deque[Entry] = deque()
         self.complete = False
@@ -81,6 +84,11 @@ class Device:
         """Whether as much is settled or waiting beyond an unsettled entry as may be."""
         return len(self.ahead) + len(self.waiting) >= MAX_AHEAD and bool(self.outstanding or self.waiting)
 
+    @property
+    def clear(self) -> bool:
+        """Whether nothing is in flight that anything else has to wait for."""
+        return self.outstanding.keys() <= self.beside
+
     def renew(self, since: float, *, fresh: bool = False) -> None:
         """The device has come back at `since` (wall clock): nothing is held back any more.
 
@@ -90,6 +98,7 @@ class Device:
         if fresh and self.opened:
             self.generation += 1
             self.outstanding.clear()
+            self.beside.clear()
             self.busy = False
         self.held.clear()
         self.unanswered = {seq for seq in self.unanswered if seq > self.low}
@@ -108,6 +117,7 @@ class Device:
     def settle(self, seq: int, now: float) -> Cursor:
         """The entry is over for this device; returns the cursor as it stands now (wall clock)."""
         self.outstanding.pop(seq, None)
+        self.beside.discard(seq)
         self.waiting.pop(seq, None)
         self.unanswered.discard(seq)
         if not self.outstanding and not self.waiting:

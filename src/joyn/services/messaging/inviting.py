@@ -17,16 +17,13 @@ from joyn.model.message import Entry, Kind
 from joyn.model.refused import Refused
 from joyn.model.tags import CPM_LARGE, CPM_SESSION, SIMPLE_IM, tags_of, takes_sessions, traits_of
 from joyn.protocol.cpim import CpimMessage
-from joyn.protocol.errors import ParseError
-from joyn.protocol.msrp.setup import connects
 from joyn.protocol.multipart import Part, build
-from joyn.protocol.sip.dialog import Dialog
-from joyn.protocol.sip.message import SipRequest, SipResponse
-from joyn.protocol.sip.transaction import build_cancel
+from joyn.protocol.sip.message import SipRequest
+from joyn.services.messaging.calling import Calling
 from joyn.services.messaging.delivery import Attempt, Attempts, Outcome, outcome_of
 from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.lane import WINDOW, Lane
-from joyn.services.messaging.sessions import Leg, Offer, Sessions, offered_setup
+from joyn.services.messaging.sessions import Leg, Sessions
 from joyn.transport.sip import Endpoint, Flow, LocalResponse
 
 LINGER = 0.5
@@ -66,6 +63,7 @@ class Inviting:
     ) -> None:
         self._endpoint = endpoint
         self._sessions = sessions
+        self._calling = Calling(endpoint, sessions)
         self._identity = identity
         self._attempts = attempts
         self._flow_of = flow_of
@@ -212,13 +210,13 @@ class Inviting:
             leg.in_flight += 1
         else:
             self._send(leg, attempt)
-        response, rang = await self._ring(leg, request)
+        response, rang = await self._calling.ring(leg, request)
         outcome = outcome_of(response.status, local=isinstance(response, LocalResponse) and not rang)
         what = f"INVITE {response.status} {response.reason}".strip()
         if outcome is Outcome.TAKEN:
             if carried:
                 self._end(attempt, what, outcome)
-            if not self._accept(leg, request, response):
+            if self._calling.accept(leg, request, response) is None:
                 self._sessions.end(leg)
         else:
             # When the chat was taken up another way meanwhile, the device refuses what we have cancelled ourselves.
@@ -226,53 +224,6 @@ class Inviting:
             self._sessions.end(leg, bye=False)
         if carried:
             self._one_less(leg)
-
-    async def _ring(self, leg: Leg, invite: SipRequest) -> tuple[SipResponse, bool]:
-        """The final response to an INVITE, and whether the device rang before: then it is there, whatever comes."""
-        answered: asyncio.Future[SipResponse] = asyncio.get_running_loop().create_future()
-        rang = False
-
-        def cancel() -> None:
-            if rang:
-                self._endpoint.send_request(leg.flow, build_cancel(invite), lambda _response: None)
-
-        def on_response(response: SipResponse) -> None:
-            nonlocal rang
-            if response.status < 200:
-                rang = True
-                if leg.closed:
-                    cancel()
-            elif not answered.done():
-                answered.set_result(response)
-
-        leg.on_ended = cancel
-        self._endpoint.send_request(leg.flow, invite, on_response)
-        response = await answered
-        leg.on_ended = None
-        if isinstance(response, LocalResponse):
-            cancel()  # RFC 3261 §16.8: it has rung for as long as timer C allows
-        return response, rang
-
-    def _accept(self, leg: Leg, invite: SipRequest, response: SipResponse) -> bool:
-        """Take the device's 200: False when there is no session to be had with it."""
-        try:
-            dialog = Dialog.of_client(invite, response)
-            self._endpoint.acknowledge(invite, dialog.request("ACK", [("Via", self._sessions.via(leg.flow))]))
-        except ParseError:
-            return False
-        try:
-            offer = Offer.parse(response.body)
-        except ParseError:
-            offer = None
-        if leg.closed:
-            # It was ended while the device rang: RFC 3261 §15 wants a BYE now.
-            self._sessions.hang_up(leg.flow, dialog)
-            return True
-        self._sessions.confirm(leg, dialog)
-        if offer is None:
-            return False
-        self._sessions.join(leg, offer.media, connects(offered_setup(leg), offer.media.setup) == "offerer")
-        return True
 
     def _request(self, leg: Leg, binding: Binding, entry: Entry, *, carried: bool) -> SipRequest:
         message = entry.message
@@ -294,21 +245,10 @@ class Inviting:
         else:
             identity = self._identity.of(message.sender)
         lines = [
-            f"INVITE {binding.contact} SIP/2.0",
-            f"Via: {self._sessions.via(leg.flow)}",
-            "Max-Forwards: 70",
-            *([f"Route: {binding.path}"] if binding.path else []),
             identity.removesuffix("\r\n"),
             f"To: <{entry.mailbox}>",
-            f"Call-ID: {self._endpoint.make_call_id()}",
-            "CSeq: 1 INVITE",
-            f"Contact: {self._sessions.contact(leg.flow, accept[2:])}",
-            f"Accept-Contact: {accept}",
             *([f"P-Asserted-Service: {service}"] if service else []),
             *([f"Referred-By: <{message.sender}>"] if leg.deferred and not notifications else []),
             *(message.headers.split("\n") if message.headers else []),
-            "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, MESSAGE, OPTIONS",
-            f"Content-Type: {content_type}",
-            f"Content-Length: {len(body)}",
         ]
-        return SipRequest("\r\n".join(lines), body, "INVITE", binding.contact)
+        return self._calling.request(leg, binding.contact, binding.path, accept, lines, content_type, body)

@@ -7,20 +7,22 @@ An INVITE with `m=message` is answered at once and anchored; the other side is i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.errors import ParseError
+from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.protocol.msrp.setup import Setup, answer_setup, connects
 from joyn.protocol.msrp.uri import parse_path
 from joyn.protocol.sdp import Direction, MsrpMedia, SessionDescription, build_msrp
 from joyn.protocol.sip.dialog import Dialog, DialogId
 from joyn.protocol.sip.message import SipRequest
-from joyn.transport.msrp import Handler, MsrpEndpoint, MsrpLeg
+from joyn.transport.msrp import Handler, MsrpEndpoint, MsrpLeg, Receiver
 from joyn.transport.sip import Endpoint, Flow, Inbound
 
 ACCEPT_TYPES = ("message/cpim", COMPOSING)
@@ -40,17 +42,21 @@ class Leg:
     `device` is (AOR, instance); `peer` the other party, empty for the stored notifications' session; `key` tells the
     device's legs apart: the peer, or for a large message's own session something unique. `deferred` says that the leg
     was opened to bring what had been stored (facts §4.8). `headers` are the Conversation-ID and its like of the INVITE,
-    which every message of the chat carries on. `username` is that of the device's credentials. `on_ended` is called
-    when it ends.
+    which every message of the chat carries on. `username` is that of the device's credentials. `accept_types` and
+    `attributes` are what our description of it says besides the path. `on_ended` is called when it ends; `hung_up`
+    says that the device, or its flow, has ended it.
     """
 
     __slots__ = (
+        "accept_types",
+        "attributes",
         "closed",
         "deferred",
         "device",
         "dialog",
         "flow",
         "headers",
+        "hung_up",
         "in_flight",
         "key",
         "media",
@@ -77,34 +83,51 @@ class Leg:
         self.in_flight = 0
         self.used_at = 0.0
         self.closed = False
+        self.hung_up = False
+        self.accept_types: Sequence[str] = ACCEPT_TYPES
+        self.attributes: Sequence[tuple[str, str | None]] = ()
         self.on_ended: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The MSRP part of a received session description."""
+    """The MSRP part of a received session description, and the file that it is about, if it is."""
 
     media: MsrpMedia
+    file: FileOffer | None = None
 
     @classmethod
     def parse(cls, sdp: bytes) -> Offer | None:
         """The first MSRP medium, or None when the description has none that is offered. Raises ParseError."""
-        media = SessionDescription.parse(sdp).msrp()
-        if media is None or not media.path or not (media.port or media.setup == "active"):
+        description = SessionDescription.parse(sdp)
+        medium = description.messages()
+        media = None if medium is None else description.msrp_of(medium)
+        if medium is None or media is None or not media.path or not (media.port or media.setup == "active"):
             return None
         parse_path(" ".join(media.path))
-        return cls(media)
+        return cls(media, FileOffer.parse(medium.attributes))
 
 
 class Sessions:
     """All session legs of this node, by device, by dialog and by MSRP session.
 
-    `on_opened(device, peer)` is called when a device has opened a chat itself.
+    `on_opened(device, peer)` is called when a device has opened a chat itself. Media are connected to where the
+    signalling comes from; with `elsewhere` to the address in the description, secured as `context(leg)` says: between
+    operators the signalling may come through a hub.
     """
 
     def __init__(
-        self, endpoint: Endpoint, msrp: MsrpEndpoint, *, session_id: Callable[[], int], now: Callable[[], float]
+        self,
+        endpoint: Endpoint,
+        msrp: MsrpEndpoint,
+        *,
+        session_id: Callable[[], int],
+        now: Callable[[], float],
+        elsewhere: bool = False,
+        context: Callable[[Leg], ssl.SSLContext | None] = lambda _leg: None,
     ) -> None:
+        self._elsewhere = elsewhere
+        self._context = context
         self._endpoint = endpoint
         self._msrp = msrp
         self._session_id = session_id
@@ -155,12 +178,22 @@ class Sessions:
     # A device opens a chat.
 
     def prepare(
-        self, inbound: Inbound, device: tuple[Aor, str], peer: Aor, offer: Offer, *, standalone: bool = False
+        self,
+        inbound: Inbound,
+        device: tuple[Aor, str],
+        peer: Aor,
+        offer: Offer,
+        *,
+        standalone: bool = False,
+        receiver: Receiver | None = None,
+        max_size: int = 0,
+        idle: float = 0.0,
     ) -> Leg:
         """Our leg for an INVITE, with all done that can be refused: now it is to be answered, or its media closed.
 
         Raises ParseError, and Refused(NOT_ACCEPTABLE) when there is no MSRP listener for the offer.
-        A `standalone` session brings one large message (facts §4.7) and stands beside the chat with the same peer.
+        A `standalone` session brings one large message (facts §4.7) or a file and stands beside the chat with the same
+        peer; the others are those of MsrpEndpoint.session.
         """
         web = inbound.flow.listener.web
         if not self._msrp.listens(tls=offer.media.secure, web=web):
@@ -170,7 +203,9 @@ class Sessions:
             raise Refused(Reason.NOT_ACCEPTABLE, "over WebSocket the client connects")
         session_timer(inbound.request)
         dialog = Dialog.of_server(inbound.request, self._endpoint.make_tag())
-        media = self._msrp.session(self.handler, tls=offer.media.secure, web=web)
+        media = self._msrp.session(
+            self.handler, tls=offer.media.secure, web=web, receiver=receiver, max_size=max_size, idle=idle
+        )
         leg = Leg(device, peer, inbound.flow, media, key=media.local_path if standalone else "")
         leg.dialog = dialog
         return leg
@@ -180,7 +215,7 @@ class Sessions:
         assert leg.dialog is not None
         setup = answer_setup(offer.media.setup)
         direction = ANSWERED.get(offer.media.direction, "sendrecv")
-        leg.sdp = self._describe(leg.media, setup, direction).emit()
+        leg.sdp = self._describe(leg, setup, direction).emit()
         self._add(leg)
         headers = [
             ("Contact", self.contact(inbound.flow)),
@@ -197,7 +232,7 @@ class Sessions:
         """Bind the MSRP session: wait for the peer, or connect to it."""
         path = " ".join(remote.path)
         if active and not leg.flow.listener.web:
-            # The address is the peer's claim: connect nowhere but where its signalling comes from.
+            # A device's address is its claim: connect nowhere but where its signalling comes from.
             task = asyncio.get_running_loop().create_task(self._connect(leg, path, remote))
             self._connecting.add(task)
             task.add_done_callback(self._connecting.discard)
@@ -205,31 +240,33 @@ class Sessions:
             leg.media.expect(path)
 
     async def _connect(self, leg: Leg, path: str, remote: MsrpMedia) -> None:
-        host = leg.flow.remote[0]
+        host = remote.address if self._elsewhere else leg.flow.remote[0]
+        context = self._context(leg)
         try:
-            await leg.media.connect(path, host=host, port=remote.port, fingerprint=remote.fingerprint)
+            await leg.media.connect(path, host=host, port=remote.port, ssl=context, fingerprint=remote.fingerprint)
         except (OSError, TimeoutError, ParseError):
             self.end(leg, reason="")
 
     def describe(self, leg: Leg, direction: Direction = "sendrecv") -> bytes:
         """Our offer for a session we open. A browser cannot be connected to: there we wait."""
-        return self._describe(leg.media, offered_setup(leg), direction).emit()
+        return self._describe(leg, offered_setup(leg), direction).emit()
 
-    def _describe(self, media: MsrpLeg, setup: Setup | None, direction: Direction) -> SessionDescription:
-        listener = media.listener
+    def _describe(self, leg: Leg, setup: Setup | None, direction: Direction) -> SessionDescription:
+        media, listener = leg.media, leg.media.listener
         assert listener is not None
         return build_msrp(
             address=listener.advertise or listener.host,
             port=9 if setup == "active" else listener.port,
             path=[media.local_path],
             session_id=self._session_id(),
-            accept_types=ACCEPT_TYPES,
-            accept_wrapped_types=WRAPPED_TYPES,
+            accept_types=leg.accept_types,
+            accept_wrapped_types=WRAPPED_TYPES if leg.accept_types is ACCEPT_TYPES else (),
             setup=setup,
             direction=direction,
             # A browser checks the certificate itself, by the page's own origin.
             fingerprint=listener.fingerprint if listener.transport == "TLS" else None,
             secure=media.local.secure,
+            attributes=leg.attributes,
         )
 
     def contact(self, flow: Flow, tags: str = "+g.oma.sip-im") -> str:
@@ -239,15 +276,25 @@ class Sessions:
 
     # A leg of ours towards a device.
 
-    def open(self, device: tuple[Aor, str], peer: str, flow: Flow, *, deferred: bool) -> Leg:
+    def open(
+        self,
+        device: tuple[Aor, str],
+        peer: str,
+        flow: Flow,
+        *,
+        deferred: bool,
+        standalone: bool = False,
+        idle: float = 0.0,
+    ) -> Leg:
         """A new leg that we are about to invite a device to, its media as safe as its signalling if they can be.
 
-        Raises Refused(OVERLOADED) when there are too many.
+        A `standalone` one stands beside the chat with the same peer. Raises Refused(OVERLOADED) for too many.
         """
         web = flow.listener.web
         secure = flow.listener.transport in ("TLS", "WSS") or not self._msrp.listens(tls=False, web=web)
         tls = secure and self._msrp.listens(tls=True, web=web)
-        leg = Leg(device, peer, flow, self._msrp.session(self.handler, tls=tls, web=web), deferred=deferred)
+        media = self._msrp.session(self.handler, tls=tls, web=web, idle=idle)
+        leg = Leg(device, peer, flow, media, deferred=deferred, key=media.local_path if standalone else "")
         self._add(leg)
         return leg
 
@@ -280,6 +327,7 @@ class Sessions:
         if leg.closed:
             return
         leg.closed = True
+        leg.hung_up = not bye
         CLOSED.inc()
         self._forget(leg)
         if leg.dialog is not None:

@@ -305,6 +305,8 @@ class Terminating:
         deferred = entry.message.accepted_at < device.since
         generation, binding = device.generation, device.bindings[index]
         attempt = self._delivery.begin(binding, entry, deferred=deferred)
+        if attempt.beside:
+            device.beside.add(entry.seq)
         if attempt.pipelined:
 
             def done_in_line(done: asyncio.Future[Outcome]) -> None:
@@ -365,28 +367,31 @@ class Terminating:
             self._spawn(self._fail_if_nobody_is_left(entry))
         else:
             self._put_off(device, entry, outcome)
-        if device.restarting and not device.outstanding:
+        if device.restarting and device.clear:
             device.rewind()
             self._pump(device)
 
     def _taken(self, device: Device, entry: Entry) -> None:
         DELIVERED.inc()
+        silent = entry.seq in device.beside or (device.bindings and device.plain)
         self._settle(device, entry, State.ACKNOWLEDGED)
-        if entry.kind is EntryKind.INCOMING and entry.message.kind is Kind.CHAT and device.bindings and device.plain:
+        if entry.kind is EntryKind.INCOMING and entry.message.kind is Kind.CHAT and silent:
             # RFC 5438 §11: a gateway to a client without IMDN answers in its place.
             self.report(entry.message, device.aor, State.DELIVERED)
 
     def _put_off(self, device: Device, entry: Entry, outcome: Outcome) -> None:
         DEFERRED.inc()
         del device.outstanding[entry.seq]
+        beside = entry.seq in device.beside
+        device.beside.discard(entry.seq)
         device.waiting[entry.seq] = entry
         if outcome is Outcome.AGAIN and device.again < MAX_AGAIN:
             # Order: nothing later is begun until all that was in flight has ended; then from the first unsettled one.
             device.again += not device.restarting
             device.restarting = True
             return
-        if entry.message.kind is Kind.CHAT:
-            # A receipt that was put off holds back nothing but itself.
+        if entry.message.kind is Kind.CHAT and not beside:
+            # A receipt that was put off holds back nothing but itself, nor does a file that goes beside its chat.
             device.held.add(peer_of(entry))
         if outcome is Outcome.GONE:
             # A device that leaves this one unanswered a second time is there: it is the message that it cannot stand.

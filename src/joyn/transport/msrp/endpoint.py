@@ -18,7 +18,8 @@ from joyn.protocol.msrp.session import Session
 from joyn.protocol.msrp.uri import MsrpUri, parse_path
 from joyn.transport.http import open_websocket
 from joyn.transport.msrp.connection import MsrpConnection
-from joyn.transport.msrp.leg import Handler, MsrpLeg
+from joyn.transport.msrp.handlers import Handler, Receiver
+from joyn.transport.msrp.leg import MsrpLeg
 from joyn.transport.msrp.settings import MsrpLimits, MsrpListener
 from joyn.transport.msrp.websocket import WebSocketConnection
 from joyn.transport.wheel import TimerWheel
@@ -72,6 +73,10 @@ class MsrpEndpoint:
         self._listeners.append(bound)
         return bound
 
+    def announce(self, fingerprint: tuple[str, str]) -> None:
+        """Sessions that begin from now on are described with this certificate: the listeners show another one now."""
+        self._listeners = [replace(one, fingerprint=fingerprint) if one.tls else one for one in self._listeners]
+
     def listen_on_web(self, listener: MsrpListener) -> None:
         """Take WebSockets too (RFC 7977), upgraded by an HTTP listener; `transport` is `WS` or `WSS`."""
         self._listeners.append(listener)
@@ -95,9 +100,20 @@ class MsrpEndpoint:
         """Whether there is a listener of that kind."""
         return any(one.transport == _TRANSPORTS[web, tls] for one in self._listeners)
 
-    def session(self, handler: Handler, *, tls: bool = False, web: bool = False) -> MsrpLeg:
+    def session(
+        self,
+        handler: Handler,
+        *,
+        tls: bool = False,
+        web: bool = False,
+        receiver: Receiver | None = None,
+        max_size: int = 0,
+        idle: float = 0.0,
+    ) -> MsrpLeg:
         """A new session with an unguessable URI on a listener of that kind; without one it can only `connect`.
 
+        With a `receiver` what comes is handed up in pieces as it comes, up to `max_size` bytes in a message. `idle` is
+        in the place of the endpoint's `session_idle`.
         Raises Refused(OVERLOADED) when there are too many.
         """
         if len(self._legs) >= self.limits.max_sessions:
@@ -111,17 +127,20 @@ class MsrpEndpoint:
             session_id=self._make_token() + self._make_token(),
             transport="ws" if web else "tcp",
         )
-        leg = MsrpLeg(self, handler, local, listener, self.now())
+        size = max_size or self.limits.max_message
+        leg = MsrpLeg(self, handler, local, listener, self.now(), receiver=receiver, max_size=size)
+        leg.idle = idle or self.limits.session_idle
         self._legs[local.session_id] = leg
-        self.watch(leg, leg.last_used + self.limits.session_idle)
+        self.watch(leg, leg.last_used + leg.idle)
         return leg
 
-    def machine(self, local: MsrpUri, remote_path: str) -> Session:
+    def machine(self, leg: MsrpLeg, remote_path: str) -> Session:
         """The state machine of one session."""
         return Session(
-            local,
+            leg.local,
             remote_path,
-            max_size=self.limits.max_message,
+            max_size=leg.max_size,
+            streaming=leg.receiver is not None,
             make_id=self.make_id,
             timeout=self.limits.timeout,
             window=self._window,

@@ -8,12 +8,32 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from joyn.protocol.msrp.chunk import FailureReport, Request, Response
-from joyn.protocol.msrp.reassembly import Message
-from joyn.protocol.msrp.session import Action, Bound, Delivered, Failed, QueueFull, Received, Session, Transmit
-from joyn.protocol.msrp.uri import MsrpUri, parse_path
+from joyn.protocol.msrp import (
+    Action,
+    Arrived,
+    Bound,
+    Delivered,
+    Failed,
+    Message,
+    MsrpUri,
+    Piece,
+    Progress,
+    QueueFull,
+    Received,
+    Request,
+    Response,
+    Session,
+    Stopped,
+    Transmit,
+    Wanted,
+    parse_path,
+)
+from joyn.protocol.msrp.chunk import FailureReport
+from joyn.transport.msrp.handlers import Handler, Receiver
+from joyn.transport.msrp.streams import ABORTED, PIECE_OVERHEAD, Outflow, Source
 
 if TYPE_CHECKING:
     from joyn.transport.msrp.connection import MsrpConnection
@@ -34,27 +54,16 @@ MSRP_PORT = 2855
 _Outgoing = tuple[str, str, bytes, bool, FailureReport]
 
 
-class Handler(Protocol):
-    """Receives what happens on a session."""
-
-    def on_message(self, leg: MsrpLeg, message: Message) -> None:
-        """A whole message; its completing chunk is unanswered until `leg.answer`, which is due once per message."""
-        ...
-
-    def on_bound(self, leg: MsrpLeg) -> None:
-        """The session has its connection."""
-        ...
-
-    def on_closed(self, leg: MsrpLeg, reason: str) -> None:
-        """The session has ended, not by `close`: the connection went, the peer refused it, or it was idle too long."""
-        ...
+def _unheeded(_taken: int) -> None:
+    """Nobody asked how far it has come."""
 
 
 class MsrpLeg:
     """A session of ours. Made by `MsrpEndpoint.session`; then `expect` or `connect`.
 
     `bound` says that the peer has used or confirmed its connection; `last_used` is the time of the last frame from it
-    or message to it, in the endpoint's clock.
+    or message to it, in the endpoint's clock. With a `receiver` it streams: what comes goes there in pieces, up to
+    `max_size` bytes in a message, and `on_message` is never called.
     """
 
     __slots__ = (
@@ -62,6 +71,8 @@ class MsrpLeg:
         "_endpoint",
         "_futures",
         "_handler",
+        "_held",
+        "_outflows",
         "_pausing",
         "_session",
         "_unanswered",
@@ -71,18 +82,31 @@ class MsrpLeg:
         "closed",
         "connection",
         "due_at",
+        "idle",
         "last_used",
         "listener",
         "local",
         "local_path",
+        "max_size",
+        "receiver",
         "remote",
     )
 
     def __init__(
-        self, endpoint: MsrpEndpoint, handler: Handler, local: MsrpUri, listener: MsrpListener | None, now: float
+        self,
+        endpoint: MsrpEndpoint,
+        handler: Handler,
+        local: MsrpUri,
+        listener: MsrpListener | None,
+        now: float,
+        *,
+        receiver: Receiver | None = None,
+        max_size: int,
     ) -> None:
         self._endpoint = endpoint
         self._handler = handler
+        self.receiver = receiver
+        self.max_size = max_size
         self.local = local
         self.local_path = str(local)
         self.listener = listener
@@ -92,13 +116,16 @@ class MsrpLeg:
         self.closed = False
         self.last_used = now
         self.due_at = 0.0
+        self.idle = endpoint.limits.session_idle
         self._session: Session | None = None
         self._futures: dict[str, asyncio.Future[int]] = {}
         # An idle session holds neither of these: most of them are idle.
-        self._waiting: deque[_Outgoing] | None = None
+        self._waiting: deque[_Outgoing | Outflow] | None = None
+        self._outflows: dict[str, Outflow] | None = None
         self._ahead: list[Request | Response] | None = None
         self._waiting_bytes = 0
         self._unanswered = 0
+        self._held = 0  # bytes of pieces handed up and not taken
         self._pausing = False
 
     # Getting bound.
@@ -109,7 +136,7 @@ class MsrpLeg:
         A peer that was quicker is heard now: `on_bound` and `on_message` may be called before this returns.
         """
         self.remote = parse_path(remote_path)[-1]
-        self._session = self._endpoint.machine(self.local, remote_path)
+        self._session = self._endpoint.machine(self, remote_path)
         connection, ahead = self.connection, self._ahead
         if ahead is not None and connection is not None:
             # The connection shows them again to whoever may have them: us, when From-Path is the announced one.
@@ -203,7 +230,36 @@ class MsrpLeg:
             return
         self._unanswered -= 1
         self.run(self._session.answer(message, status, comment))
-        if self._pausing and self._unanswered * 2 < self._endpoint.limits.max_unanswered:
+        if self._unanswered * 2 < self._endpoint.limits.max_unanswered:
+            self._resume()
+
+    def take(self, piece: Piece) -> None:
+        """The bytes that `on_piece` handed up are kept. Nothing is sent when the session has ended."""
+        if self._let_go(piece):
+            assert self._session is not None
+            self.run(self._session.take(piece))
+
+    def refuse(self, piece: Piece, status: int, comment: str = "") -> None:
+        """They are not, nor will be what else comes of their message; what was handed up of it is due to be refused."""
+        if self._let_go(piece):
+            assert self._session is not None
+            self.run(self._session.refuse(piece, status, comment))
+
+    def _hand_up(self, receiver: Receiver, piece: Piece) -> None:
+        self._held += len(piece.data) + PIECE_OVERHEAD
+        if self._held > self._endpoint.limits.max_held:
+            self._pause()
+        receiver.on_piece(self, piece)
+
+    def _let_go(self, piece: Piece) -> bool:
+        """Whether there is still somebody to answer."""
+        self._held -= len(piece.data) + PIECE_OVERHEAD
+        if self._held * 2 < self._endpoint.limits.max_held:
+            self._resume()
+        return not self.closed
+
+    def _resume(self) -> None:
+        if self._pausing:
             self._pausing = False
             if self.connection is not None:
                 self.connection.resume()
@@ -245,10 +301,55 @@ class MsrpLeg:
             future.set_result(QUEUE_FULL)
         return future
 
-    def _enqueue(self, message: _Outgoing) -> bool:
+    def stream(
+        self,
+        message_id: str,
+        content_type: str,
+        size: int,
+        read: Source,
+        *,
+        progress: Callable[[int], None] = _unheeded,
+    ) -> asyncio.Future[int]:
+        """Send a message of `size` bytes that are read as they can go out; the future becomes its status, as in `send`.
+
+        `progress` is called with the number of bytes that the peer has taken, from the first one on. Besides the
+        statuses of `send` there is ABORTED.
+        """
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        outflow = Outflow(message_id, content_type, size, read, progress)
+        if self.closed:
+            future.set_result(CONNECTION_LOST)
+        elif message_id in self._futures or not self._enqueue(outflow):
+            future.set_result(QUEUE_FULL)
+        else:
+            self._futures[message_id] = future
+            self.flush()
+        return future
+
+    def abort(self, message_id: str) -> None:
+        """Give up a streamed message: ABORTED, unless all of it is sent already and waits for its last answers."""
+        outflow = (self._outflows or {}).get(message_id)
+        if outflow is None:
+            waiting = [one for one in self._waiting or () if isinstance(one, Outflow) and one.message_id == message_id]
+            if waiting and self._waiting is not None:
+                self._waiting.remove(waiting[0])
+                self._settle(message_id, ABORTED)
+        elif self._session is not None:
+            self.run(self._session.abort(message_id, self._endpoint.now()))
+            if message_id not in self._session.unsettled:
+                self._settle(message_id, ABORTED)
+
+    def supply(self, message_id: str, data: bytes) -> None:
+        """The bytes that a streamed message wanted have been read."""
+        if self._session is not None and not self.closed:
+            now = self.last_used = self._endpoint.now()
+            self.run(self._session.supply(message_id, data, now))
+            self._endpoint.watch(self, now + self._endpoint.limits.timeout)
+
+    def _enqueue(self, message: _Outgoing | Outflow) -> bool:
         if self._waiting is None:
             self._waiting = deque()
-        size = self._waiting_bytes + len(message[2])
+        size = self._waiting_bytes + (0 if isinstance(message, Outflow) else len(message[2]))
         if self._waiting and (len(self._waiting) >= MAX_WAITING or size > MAX_WAITING_BYTES):
             return False
         self._waiting.append(message)
@@ -259,10 +360,30 @@ class MsrpLeg:
         """Send what waits, as far as the peer keeps up."""
         while self._waiting and self.bound and self.connection is not None and not self.connection.full:
             message = self._waiting.popleft()
-            self._waiting_bytes -= len(message[2])
-            self._send_now(*message)
+            if isinstance(message, Outflow):
+                self._stream_now(message)
+            else:
+                self._waiting_bytes -= len(message[2])
+                self._send_now(*message)
         if not self._waiting:
             self._waiting = None
+        for outflow in (self._outflows or {}).values():
+            outflow.wake()
+
+    def _stream_now(self, outflow: Outflow) -> None:
+        assert self._session is not None
+        now = self.last_used = self._endpoint.now()
+        if self._outflows is None:
+            self._outflows = {}
+        self._outflows[outflow.message_id] = outflow
+        outflow.begin(self)
+        try:
+            actions = self._session.stream(outflow.message_id, outflow.content_type, outflow.size, now)
+        except QueueFull:
+            self._settle(outflow.message_id, QUEUE_FULL)
+            return
+        self.run(actions)
+        self._endpoint.watch(self, now + self._endpoint.limits.timeout)
 
     def _send_now(
         self, message_id: str, content_type: str, body: bytes, success_report: bool, failure_report: FailureReport
@@ -317,7 +438,7 @@ class MsrpLeg:
             self.run(session.handle_deadline(now))
         if self.closed:
             return
-        idle = self.last_used + self._endpoint.limits.session_idle
+        idle = self.last_used + self.idle
         if now >= idle:
             self.end("idle")
             return
@@ -335,12 +456,29 @@ class MsrpLeg:
                 if self._unanswered > self._endpoint.limits.max_unanswered:
                     self._pause()
                 self._handler.on_message(self, action.message)
+            elif isinstance(action, Arrived):
+                if self.receiver is not None:
+                    self._hand_up(self.receiver, action.piece)
+            elif isinstance(action, Stopped):
+                if self.receiver is not None:
+                    self.receiver.on_stopped(self, action.message_id, action.status)
+            elif isinstance(action, Wanted | Progress):
+                self._on_stream(action)
             elif isinstance(action, Delivered):
                 self._settle(action.message_id, 200)
             elif isinstance(action, Failed):
                 self._failed(action.message_id, action.status)
             elif isinstance(action, Bound):
                 self._become_bound()
+
+    def _on_stream(self, action: Wanted | Progress) -> None:
+        outflow = (self._outflows or {}).get(action.message_id)
+        if outflow is None:
+            return
+        if isinstance(action, Wanted):
+            outflow.want(action)
+        else:
+            outflow.progress(action.taken)
 
     def _failed(self, message_id: str, status: int) -> None:
         if message_id in self._futures:
@@ -350,6 +488,8 @@ class MsrpLeg:
             self.end(f"refused {status}")
 
     def _settle(self, message_id: str, status: int) -> None:
+        if self._outflows is not None and (outflow := self._outflows.pop(message_id, None)) is not None:
+            outflow.end()
         future = self._futures.pop(message_id, None)
         if future is not None and not future.done():
             future.set_result(status)

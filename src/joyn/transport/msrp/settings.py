@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from joyn.protocol.msrp.session import CHUNK_SIZE, WINDOW
+from joyn.protocol.msrp.outbox import CHUNK_SIZE
+from joyn.protocol.msrp.session import WINDOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class MsrpLimits:
     until it reads, and is disconnected when it does not within `timeout`, or when the whole of it is full. A session
     unused for `session_idle` ends; a chunk unanswered for `timeout` fails with 408; with more than `max_unanswered`
     messages handed up and not answered, its connection is not read until half of them are (what had been read before is
-    still handed up); over `max_sessions` no more are made.
+    still handed up), nor with more than `max_held` bytes of streamed messages handed up and not taken; over
+    `max_sessions` no more are made.
     """
 
     max_message: int = 1 << 20
@@ -45,6 +47,7 @@ class MsrpLimits:
     timeout: float = 30.0
     max_sessions: int = 100_000
     max_unanswered: int = 64
+    max_held: int = 256 << 10
 
     @property
     def hold_write_buffer(self) -> int:

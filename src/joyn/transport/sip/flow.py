@@ -145,13 +145,15 @@ class Datagrams(asyncio.DatagramProtocol):
 class StreamFlow(Flow, asyncio.Protocol):
     """One TCP or TLS connection."""
 
-    __slots__ = ("_endpoint", "_framer", "_paused", "_timer", "_transport", "_used_at", "keep_alive")
+    __slots__ = ("_endpoint", "_framer", "_gathered", "_paused", "_timer", "_transport", "_used_at", "keep_alive")
 
     def __init__(self, endpoint: Endpoint, listener: Listener) -> None:
         super().__init__(endpoint.new_flow_id(listener.transport.lower()), listener, ("", 0))
         self._endpoint = endpoint
         self._framer = StreamFramer(endpoint.limits.max_body)
         self._transport: asyncio.Transport | None = None
+        # TLS: what is sent in one turn of the loop is one record, and one write. None where each message is its own.
+        self._gathered: list[bytes] | None = [] if listener.transport == "TLS" else None
         self._paused = False
         self._used_at = 0.0
         self.keep_alive: float | None = endpoint.limits.idle_timeout
@@ -220,11 +222,24 @@ class StreamFlow(Flow, asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write one message."""
-        if not self.closed and self._transport is not None:
+        if self.closed or self._transport is None:
+            return
+        if self._gathered is None:
+            self._transport.write(data)
+            return
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._write_gathered)
+        self._gathered.append(data)
+
+    def _write_gathered(self) -> None:
+        if self._gathered and self._transport is not None and not self.closed:
+            data = b"".join(self._gathered)
+            self._gathered.clear()
             self._transport.write(data)
 
     def close(self) -> None:
         """Flush what was written, then close."""
+        self._write_gathered()
         if self._transport is not None:
             self._transport.close()
 
