@@ -12,7 +12,7 @@ from typing import Any, Final
 from joyn.cli.demo.cast import ALICE, BOB, NAMES
 from joyn.cli.demo.operator import Company
 from joyn.cli.demo.scene import Scene, Screen
-from joyn.phone import Phone, Received, Rejected
+from joyn.phone import Phone, Received, Rejected, Unanswered
 from joyn.phone.chat import Chat
 from joyn.phone.pager import make_message_id
 
@@ -87,9 +87,14 @@ class Actor:
         """Send a message and show how far it comes. Raises Rejected."""
         message_id = message_id or make_message_id()
         self._scene.write(self.number, recipient, text, message_id)
-        if self.chat is not None and self.chat.open and self.chat.peer == recipient:
-            await self.chat.send(text, message_id=message_id)
-        else:
+        try:
+            if self.chat is not None and self.chat.open and self.chat.peer == recipient:
+                await self.chat.send(text, message_id=message_id)
+            else:
+                await self.phone.send(recipient, text, message_id=message_id)
+        except Unanswered:
+            # The network ends the session that brought what had waited; whether it took this just before is unknown.
+            # With the same id it is the same message.
             await self.phone.send(recipient, text, message_id=message_id)
         self._scene.progress(message_id, "sent")
 
