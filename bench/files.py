@@ -36,6 +36,10 @@ PAGE = 18484
 """The port where the browser signs in."""
 FRONT = 18493
 """The port of the nginx that stands before us."""
+DOWNLOADS = 5
+"""Of each file: one costs some 20 ms, which is too little to be told from what goes on beside it."""
+SETTLING = 0.5
+"""Seconds after an upload in which a server ends what it had begun."""
 STARTING = 20.0
 """Seconds a server may take until it listens."""
 BOUNDARY = "----WebKitFormBoundaryjB7f0c3kQx2mTz9L"
@@ -98,18 +102,25 @@ def _data() -> Path:
 
 
 def _round(server: Server, scheme: str, number: int) -> dict[str, tuple[float, float]]:
-    """Seconds of CPU per GB and MB/s, up and down."""
-    at = [_now(server)]
+    """Seconds of CPU per GB and MB/s, up and down. What an upload still costs after its answer is counted with it."""
+    begun = _now(server)
     with _connected(server, scheme) as connection:
         path = server.upload(connection, number)
-    at.append(_now(server))
-    with _connected(server, scheme) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
-        _read_file(connection)
-    at.append(_now(server))
+    answered = _now(server)
+    time.sleep(SETTLING)
+    settled = _now(server)
+    for _ in range(DOWNLOADS):
+        with _connected(server, scheme) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+            _read_file(connection)
+    ended = _now(server)
+    size = SIZE / 1e9
     return {
-        way: (cpu.delta(begun[0], ended[0]) / (SIZE / 1e9), SIZE / 1e6 / (ended[1] - begun[1]))
-        for way, begun, ended in zip(("up", "down"), at, at[1:], strict=False)
+        "up": (cpu.delta(begun[0], settled[0]) / size, size * 1e3 / (answered[1] - begun[1])),
+        "down": (
+            cpu.delta(settled[0], ended[0]) / (DOWNLOADS * size),
+            DOWNLOADS * size * 1e3 / (ended[1] - settled[1]),
+        ),
     }
 
 

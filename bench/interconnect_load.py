@@ -1,7 +1,8 @@
 """interconnect_load.py FROM TO: pairs of phones, one at each address, that send messages and wait for their receipts.
 
 Prints "ready", and for each line of input, which is a number of seconds, a round of that length as one JSON object:
-`units`, and the seconds from sending to the message being `there` and to its receipt being `back`. FROM and TO are `host:port/domain/prefix`; the phones' numbers are prefix00, prefix01 …
+`units`, and the seconds from sending to the message being `there` and to its receipt being `back`. FROM and TO are
+`host:port/domain/prefix`; the phones' numbers are prefix00, prefix01 …
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from contextlib import AsyncExitStack
 
 from joyn.phone import Phone
 
-PAIRS = 32
-"""Each has one message in flight."""
+PAIRS = 64
+"""Each has one message in flight: as many together as in the other cases."""
 PASSWORD = "correct horse"
 
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import errno
-import hashlib
 import os
 import subprocess
 import sys
 import threading
 
 import pytest
+from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from joyn.model.refused import Reason, Refused
 NAME = "an-upload-of-alice"
 DATA = os.urandom(300_000)
 ROOT = sys.platform == "linux" and os.geteuid() == 0
-DIGEST = hashlib.sha256(DATA).hexdigest()
+DIGEST = blake3(DATA).hexdigest()
 
 
 @pytest.fixture(params=["directory"])
@@ -311,7 +311,7 @@ def test_however_it_comes_it_is_the_same(make_blobs, pieces):
                 incoming.close()
                 incoming = await blobs.resume(NAME)
         whole = b"".join(data for data, _ in pieces)
-        assert (await incoming.finish()).digest == hashlib.sha256(whole).hexdigest()
+        assert (await incoming.finish()).digest == blake3(whole).hexdigest()
 
     asyncio.run(story())
 
@@ -320,7 +320,7 @@ def test_what_has_come_can_be_read_and_named_before_it_is_a_blob(make_blobs):
     async def story():
         incoming = await make_blobs().resume(NAME)
         incoming.write(DATA[:1000])
-        assert incoming.digest == hashlib.sha256(DATA[:1000]).hexdigest()
+        assert incoming.digest == blake3(DATA[:1000]).hexdigest()
         incoming.write(DATA[1000:])
         assert incoming.digest == DIGEST
         with incoming.read() as file:

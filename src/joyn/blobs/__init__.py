@@ -1,4 +1,4 @@
-"""Blobs: contents too large for the store, each kept once under the SHA-256 of what it is.
+"""Blobs: contents too large for the store, each kept once under the BLAKE3 hash of what it is (ADR 10).
 
 Implementations stand beside this file and pass `tests/contracts/test_blobs.py`. An incoming blob has a name of the
 caller's choice until it is finished; nothing that is not finished can be read.
@@ -32,7 +32,7 @@ class Incoming(Protocol):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 (hex) of what has come."""
+        """The BLAKE3 (hex) of what has come."""
         ...
 
     def read(self) -> BinaryIO:

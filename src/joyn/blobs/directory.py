@@ -1,4 +1,4 @@
-"""Blobs in a directory: `incoming/<name>` while they come, `blobs/ab/abcdef…` under their SHA-256 when they are whole.
+"""Blobs in a directory: `incoming/<name>` while they come, `blobs/ab/abcdef…` under their BLAKE3 when they are whole.
 
 Nothing is kept back in our memory, so a killed process loses nothing that was written; what is finished is synced and
 renamed, so a machine that loses power loses no finished blob. For one process, and one event loop of it.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import threading
@@ -17,6 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
+
+from blake3 import blake3
 
 from joyn.model.file import Content
 from joyn.model.refused import Reason, Refused
@@ -144,9 +145,7 @@ class DirectoryBlobs:
 class DirectoryIncoming:
     """See joyn.blobs.Incoming."""
 
-    def __init__(
-        self, blobs: DirectoryBlobs, name: str, path: Path, file: int, digest: hashlib._Hash, received: int
-    ) -> None:
+    def __init__(self, blobs: DirectoryBlobs, name: str, path: Path, file: int, digest: blake3, received: int) -> None:
         self._blobs = blobs
         self._name = name
         self._path = path
@@ -162,7 +161,7 @@ class DirectoryIncoming:
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what has come."""
+        """The BLAKE3 of what has come."""
         return self._digest.hexdigest()
 
     def read(self) -> BinaryIO:
@@ -257,9 +256,9 @@ async def _in_thread(work: Callable[..., Result], *arguments: object) -> Result:
     return doing.result()
 
 
-def _read_again(file: int) -> tuple[hashlib._Hash, int]:
+def _read_again(file: int) -> tuple[blake3, int]:
     """What has come, hashed anew: a hash that was not finished cannot be kept."""
-    digest, received = hashlib.sha256(), 0
+    digest, received = blake3(), 0
     while piece := os.read(file, _PIECE):
         digest.update(piece)
         received += len(piece)

@@ -15,7 +15,7 @@ Kind = Literal["file", "thumbnail", "shown"]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes that are kept once, whoever sent them: named by the SHA-256 (hex) of what they are."""
+    """Bytes that are kept once, whoever sent them: named by a 256-bit hash (hex) of what they are."""
 
     digest: str
     size: int

@@ -2,11 +2,11 @@
 
 import asyncio
 import base64
-import hashlib
 import os
 
 import aiohttp
 import pytest
+from blake3 import blake3
 
 from edge.http.browser import Office, at_office, open_office
 from edge.http.files_door import FORM, JPEG, PNG, Sender, at_content, make_form, only
@@ -124,7 +124,7 @@ def test_the_same_content_is_kept_once_and_counted_twice() -> None:
     async def story(sender: Sender) -> None:
         first, second = only((await sender.upload(DATA))[1]), only((await sender.upload(DATA, tid="t2"))[1])
         assert first.url != second.url
-        assert (await sender.stored(first)).digest == hashlib.sha256(DATA).hexdigest()
+        assert (await sender.stored(first)).digest == blake3(DATA).hexdigest()
         assert await sender.office.node.store.files.usage(ALICE_AOR) == FileUsage(2 * len(DATA), 2 * len(DATA))
         blobs = sender.office.node.settings.files_directory / "blobs"
         assert len([path for path in blobs.rglob("*") if path.is_file()]) == 1
@@ -193,7 +193,7 @@ def test_only_a_proxy_that_is_trusted_is_pointed_at_a_file_instead_of_being_sent
             info = only((await sender.upload(DATA))[1])
             said = {"X-Forwarded-For": "127.0.0.1", "X-Accel-Redirect": "/etc/passwd"}
             status, body, headers = await sender.fetch(info.url, **said)
-            digest = hashlib.sha256(DATA).hexdigest()
+            digest = blake3(DATA).hexdigest()
             wanted = f"/joyn-blobs/{digest[:2]}/{digest}" if pointed else None
             assert (status, body, headers.get("X-Accel-Redirect")) == (200, b"" if pointed else DATA, wanted)
             assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
