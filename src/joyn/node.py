@@ -316,6 +316,7 @@ class Node:
             ancestors=h.frame_ancestors,
             root=self.setting_up.root,
             files=lambda: (self.content.url, *self.interconnect.direct_origins()),
+            theme=self.settings.operator.theme,
         )
         caller = self.setting_up.caller
         leave = self.content.leave_door(caller, self.interconnect.direct_origins)

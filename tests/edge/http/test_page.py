@@ -198,6 +198,30 @@ def test_a_demo_may_show_the_page_in_its_frames(built: Path) -> None:
     at_site(story, built, ancestors=("http://localhost:8080",))
 
 
+def test_pages_are_painted_in_the_operator_s_brand_from_the_first(built: Path) -> None:
+    (built / "index.html").write_text('<!doctype html><html lang="en"><title>joyn</title>')
+
+    async def story(site: Site) -> None:
+        answer = await site.get("/")
+        assert await answer.text() == '<!doctype html><html data-operator="sfr" lang="en"><title>joyn</title>'
+        tag = answer.headers["ETag"]
+        assert (await site.get("/", headers={"If-None-Match": tag})).status == 304
+        async with TestClient(TestServer(application([PageDoor(built)], trusted_proxies=()))) as unbranded:
+            assert (await unbranded.get("/", headers={"If-None-Match": tag})).status == 200
+
+    at_site(story, built, theme="sfr")
+
+
+def test_a_theme_cannot_leave_its_attribute(built: Path) -> None:
+    (built / "index.html").write_text('<!doctype html><html lang="en">')
+
+    async def story(site: Site) -> None:
+        text = await (await site.get("/")).text()
+        assert text == '<!doctype html><html data-operator="&quot;&gt;&lt;script&gt;" lang="en">'
+
+    at_site(story, built, theme='"><script>')
+
+
 def test_a_client_that_was_not_built_says_so() -> None:
     async def story(site: Site) -> None:
         answer = await site.get("/")

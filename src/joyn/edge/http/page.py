@@ -6,6 +6,7 @@ Assets have their hash in their name and never change; index.html is asked for a
 from __future__ import annotations
 
 import hashlib
+import html
 import mimetypes
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -49,6 +50,7 @@ class PageDoor:
 
     `root` may take a request for / to itself: on the configuration hosts it is a phone's. `files` are the origins of
     content servers that the page may ask: ours, and those of peers whose files devices fetch themselves.
+    `theme` is the brand that pages are painted in first.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class PageDoor:
         ancestors: Sequence[str] = (),
         root: Callable[[web.Request], Awaitable[web.StreamResponse] | None] = lambda _request: None,
         files: Callable[[], Sequence[str]] = lambda: (),
+        theme: str = "",
     ) -> None:
         self._folder = folder
         self._root = root
         self._files = files
         self._ancestors = " ".join(ancestors) or "'none'"
+        self._theme = html.escape(theme).encode()
         self._pages: dict[str, tuple[bytes, str]] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -110,6 +114,8 @@ class PageDoor:
         if name not in self._pages:
             assert self._folder is not None
             data = (self._folder / name).read_bytes()
+            if self._theme:
+                data = data.replace(b"<html ", b'<html data-operator="%b" ' % self._theme, 1)
             self._pages[name] = (data, hashlib.sha256(data).hexdigest()[:16])
         return self._pages[name]
 
