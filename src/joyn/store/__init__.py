@@ -1,6 +1,7 @@
 """The store: subscribers, bindings, mailboxes. The truth of the node; everything else can be rebuilt from it.
 
-Implementations stand beside this file and pass `tests/contracts/test_store*.py`. All promises below are tested there.
+The interfaces of files and of other operators have files of their own here; implementations have folders, and pass
+`tests/contracts/test_store*.py`. All promises below are tested there.
 Methods are coroutines; one that can be answered from memory or the page cache returns without suspending.
 """
 
@@ -12,14 +13,12 @@ from typing import Protocol
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import CodeLimits, CodeWait, Device, SentCode, TriedCode
-from joyn.model.file import FileUsage, ForeignFile, Kind, StoredFile, Upload
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
-from joyn.model.peer import Peer
-from joyn.model.ported import PortedNumber
 from joyn.model.push import PushTarget
-from joyn.model.route import Operator
 from joyn.model.subscriber import Subscriber
+from joyn.store.files import GONE_FOR, MAX_FOREIGN, Files, ForeignFiles
+from joyn.store.operators import MAX_PEERS, MAX_PORTED, Peers, PortedNumbers
 
 __all__ = [
     "GONE_FOR",
@@ -41,14 +40,6 @@ __all__ = [
     "Subscribers",
 ]
 
-MAX_PORTED = 5_000
-"""Ported numbers that are handed in at once: more than that holds up the messages of the same commit."""
-GONE_FOR = 30 * 86400.0
-"""Seconds for which a file that is over is said to be gone, before it is unknown."""
-MAX_FOREIGN = 10_000
-"""Files of one peer operator that may be waited for at a time."""
-MAX_PEERS = 2000
-"""Peer operators: more than there are in the world. All are in memory, and looked through for each connection."""
 SETTLE_DELAY = 0.25
 """Seconds that a cursor's move may wait for a commit to ride on."""
 
@@ -342,169 +333,6 @@ class Devices(Protocol):
 
     async def forget_codes(self, before: float) -> int:
         """Forget codes that had expired by then and limit nothing any more; how many."""
-        ...
-
-
-class Files(Protocol):
-    """Uploads on their way and files that can be fetched. They go with their subscriber."""
-
-    async def begin(self, upload: Upload) -> Upload | None:
-        """Note that an upload begins; durable when it returns. Another of the same owner with the same tid is replaced
-        and returned, as what came of it is to be thrown away.
-
-        Raises Refused: UNKNOWN_RECIPIENT for no subscriber, SUBSCRIBER_BLOCKED.
-        """
-        ...
-
-    async def upload(self, upload_id: str) -> Upload | None:
-        """The upload with this id."""
-        ...
-
-    async def upload_of(self, owner: Aor, tid: str) -> Upload | None:
-        """The upload that its owner calls so."""
-        ...
-
-    async def announce(self, upload_id: str, size: int) -> bool:
-        """Note the size that an upload will have, said only now; durable. False when the upload is gone."""
-        ...
-
-    async def reserve(self, upload_id: str, size: int, most: FileUsage) -> bool:
-        """Count so many bytes for an upload, in place of what was counted; durable when it returns.
-
-        False, and nothing has changed, when its owner's would be more than is `allowed`, or all together more than
-        `most`, or the upload is gone. Several at once are no more than one after another.
-        """
-        ...
-
-    async def finish(self, upload_id: str, files: Sequence[StoredFile]) -> bool:
-        """An upload has become these files, in one commit; durable when it returns. False, and nothing is kept, when it
-        is none any more. Files of the same owner with the same tid are replaced."""
-        ...
-
-    async def drop(self, upload_id: str) -> None:
-        """Forget an upload."""
-        ...
-
-    async def get(self, file_id: str) -> StoredFile | None:
-        """The file with this id, expired or not, until `expire` has forgotten it. Of one that `expire` has found to be
-        over, the digest and the name are empty and the size is 0."""
-        ...
-
-    async def of(self, owner: Aor, tid: str) -> list[StoredFile]:
-        """What an upload has become, the thumbnail first; without the form for browsers, which is sent to nobody."""
-        ...
-
-    async def beside(self, file: StoredFile, kind: Kind) -> StoredFile | None:
-        """What has been made of a file, of this kind."""
-        ...
-
-    async def add(self, file_id: str, made: StoredFile, most: FileUsage) -> bool:
-        """Keep what has been made of a file beside it, in the place of what there was of its kind; durable when it
-        returns. False, and nothing has changed, when the file is gone or over, or its owner's or all together would be
-        more than `allowed` of `most`."""
-        ...
-
-    async def usage(self, owner: Aor) -> FileUsage:
-        """What is taken of the quotas by what is reserved for uploads, and by files until `expire` finds them over."""
-        ...
-
-    async def allowed(self, owner: Aor, most: FileUsage) -> FileUsage:
-        """`most` with the owner's own quota in its place, where they have one."""
-        ...
-
-    async def expire(self, now: float, *, uploads_before: float, limit: int = 1000) -> list[Upload]:
-        """Let go of files that are over, forget those that were so for GONE_FOR, and uploads begun before
-        `uploads_before`, which are returned: up to `limit` of each."""
-        ...
-
-    async def used(self, digests: Sequence[str], now: float) -> set[str]:
-        """Which of these contents a file that is not over, or a thumbnail of an upload, still has."""
-        ...
-
-
-class ForeignFiles(Protocol):
-    """Files of peer operators' subscribers that our links lead to and that are not here yet; what is, is in `Files`.
-
-    They count as the peer's own, which has no row of a subscriber.
-    """
-
-    async def add(self, files: Sequence[ForeignFile]) -> dict[str, float]:
-        """Remember these, unless a file or a foreign file with the id is known; durable when it returns. Until when
-        each can be fetched: of a known one, what was said first. One that is not among the answer is not remembered:
-        MAX_FOREIGN of its owner's are waited for."""
-        ...
-
-    async def get(self, file_id: str) -> ForeignFile | None:
-        """The one with this id, while it is not here."""
-        ...
-
-    async def reserve(self, file_id: str, most: FileUsage) -> bool:
-        """Count its size for its owner, once; durable. False, and nothing has changed, when that is more than `most`
-        has room for, or it is not waited for."""
-        ...
-
-    async def arrive(self, file: StoredFile) -> bool:
-        """It is here, and a file like any other from now on; durable. False, and nothing is kept, when it is not waited
-        for."""
-        ...
-
-    async def lose(self, file_id: str) -> None:
-        """It will never be here; durable. Nothing is counted for it any more."""
-        ...
-
-    async def waiting(self, now: float) -> list[tuple[Aor, str]]:
-        """Owner and id of all that are waited for and not over."""
-        ...
-
-    async def expire(self, now: float, limit: int = 1000) -> int:
-        """Lose those that are over, and forget those that were so for GONE_FOR: up to `limit` of each. How many were
-        lost."""
-        ...
-
-
-class Peers(Protocol):
-    """Peer operators. What is due to one lies in its mailbox and does not go with it: it waits for the peer to be
-    accepted again, and expires."""
-
-    async def list(self) -> list[Peer]:
-        """All of them, in order of domain."""
-        ...
-
-    async def get(self, domain: str) -> Peer | None:
-        """The peer with this domain, or None."""
-        ...
-
-    async def put(self, peer: Peer) -> None:
-        """Add, or replace by domain; durable when it returns.
-
-        Raises ValueError, and nothing has changed, when a certificate is another peer's, or there are MAX_PEERS.
-        """
-        ...
-
-    async def remove(self, domain: str) -> bool:
-        """Forget a peer; durable when it returns. False when there was none."""
-        ...
-
-
-class PortedNumbers(Protocol):
-    """The numbers whose operator is not the one that their range says."""
-
-    async def get(self, number: str) -> PortedNumber | None:
-        """The row of an E.164 number, or None. Every message asks: what was asked for last is answered from memory."""
-        ...
-
-    async def put(self, ported: Sequence[PortedNumber]) -> None:
-        """Add, or replace by number, and remove those without an operator, in one commit; durable when it returns, and
-        what is asked from then on is answered by it. Raises ValueError for more than MAX_PORTED, Refused(STORAGE_FULL),
-        Refused(OVERLOADED)."""
-        ...
-
-    async def counts(self) -> dict[Operator, int]:
-        """How many numbers have been ported to each operator."""
-        ...
-
-    async def of_subscribers(self) -> list[PortedNumber]:
-        """Rows of numbers that are subscribers' here: who has come, and who has left."""
         ...
 
 
