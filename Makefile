@@ -40,7 +40,7 @@ src/joyn/webdist/index.html: web/node_modules/.synced web/vite.config.ts $(shell
 	$(NPM) run --silent build
 	@touch $@
 
-demo: setup web ## One operator on this machine: phones that chat, a page to join them, and how else
+demo: setup web ## Two operators on this machine: phones that chat across their border, a page to join them
 	$(BIN)/joyn demo
 
 check: setup ## Format, lint, strict types, import contracts

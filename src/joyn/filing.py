@@ -93,6 +93,14 @@ class Filing:
         """The file behind a link of ours."""
         return await self._there(self._open(url.removeprefix(f"{self._url()}/file/")))
 
+    async def here(self, url: str) -> bool:
+        """Wait a little for the file behind a link of ours."""
+        try:
+            await self._there(self._server().find(url.removeprefix(f"{self._url()}/file/")))
+        except Refused as refused:
+            return refused.reason is not Reason.AWAITED
+        return True
+
     async def _open(self, file_id: str) -> Leaving | None:
         found = await self._server().find(file_id)
         if found is None:

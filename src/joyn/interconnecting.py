@@ -63,6 +63,7 @@ class InterconnectService:
 
     It is the node's `Destinations`. `tell(message, recipient, state)` reports to a sender, `failure(entry)` makes what
     they get with a failure. `on_left(aor)` is called when a subscriber's number is no longer ours.
+    `localise(peer, sender, message)` gives a message links of our content server.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class InterconnectService:
         self._moved: set[Aor] | None = set()
         self._speaks_for: dict[Flow, str] = {}
         self.names: dict[Aor, str] = {}
+        self.localise: Callable[[Peer, Aor, bytes], Awaitable[bytes]] = _as_it_is
         self.on_left: Callable[[Aor], Awaitable[None]] = _nothing
         self.door: BorderDoor | None = None
         self.trust: PeerTrust | None = None
@@ -172,6 +174,7 @@ class InterconnectService:
             rate=self._settings.rate,
             now=time.monotonic,
             names=self.names,
+            localise=self._localised,
         )
         self.endpoint.on_request = self.door.on_request
         self.crossing = CrossingDoor(
@@ -335,6 +338,24 @@ class InterconnectService:
             return None
         return _due_to(entry, mailbox_of(home) if home else recipient)
 
+    # Files.
+
+    async def _localised(self, operator: str, sender: Aor, message: bytes) -> bytes:
+        """See BorderDoor. Who is behind a hub has no content server that we know of."""
+        peer = self.links.peers.get(operator)
+        if peer is None or peer.file_policy != "localise":
+            return message
+        return await self.localise(peer, sender, message)
+
+    def files_of(self, operator: str) -> str:
+        """The origin of a peer's content server, empty when nothing is to be fetched from it. Any thread may ask."""
+        peer = self.links.peers.get(operator)
+        return "" if peer is None or peer.paused else peer.files
+
+    def direct_origins(self) -> list[str]:
+        """Where devices fetch the files of peers themselves."""
+        return sorted({one.files for one in self.links.peers.values() if one.files and one.file_policy == "direct"})
+
     # Bridges.
 
     def _context(self, peer: Peer) -> ssl.SSLContext:
@@ -370,6 +391,10 @@ class InterconnectService:
         self._speaks_for.pop(flow, None)
         self._sessions.flow_lost(flow)
         self.links.flow_lost(flow)
+
+
+async def _as_it_is(_peer: Peer, _sender: Aor, message: bytes) -> bytes:
+    return message
 
 
 async def _nothing(_aor: Aor) -> None:

@@ -312,10 +312,14 @@ class Node:
             max_message=self.settings.msrp.max_message,
         )
         self.page = PageDoor(
-            built_client(), ancestors=h.frame_ancestors, root=self.setting_up.root, files=lambda: self.content.url
+            built_client(),
+            ancestors=h.frame_ancestors,
+            root=self.setting_up.root,
+            files=lambda: (self.content.url, *self.interconnect.direct_origins()),
+            theme=self.settings.operator.theme,
         )
         caller = self.setting_up.caller
-        leave = self.content.leave_door(caller)
+        leave = self.content.leave_door(caller, self.interconnect.direct_origins)
         own = own_data(self.store, self.past, self.push, self.numbering, caller, [*self.setting_up.described(), leave])
         providers = (*self._pages, self.websockets, *self.setting_up.providers(), leave, *own, self.page)
         limits = http_limits(self.settings)
@@ -329,6 +333,7 @@ class Node:
         self.originating.wants_copies = self.terminating.wants_copies
         self.interconnect.introduce(self.originating, self.terminating, self.sessions)
         self.interconnect.on_left = self._gone
+        self.interconnect.localise, self.content.origin_of = self.content.localise, self.interconnect.files_of
         self.originating.on_receipt = self.terminating.acknowledged
         self.terminating.report = self._report
         self.push.waking.report = self.reporting.tell

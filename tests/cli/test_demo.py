@@ -1,24 +1,29 @@
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from joyn.cli import main
-from joyn.cli.demo.operator import ALICE, BOB, GUESTS, running
+from joyn.cli.demo.cast import ALICE, BOB, CAMILLE, DENIS, Cast, one_operator, two_operators
+from joyn.cli.demo.operator import running
 from joyn.cli.demo.scene import Scene, Screen
 from joyn.cli.demo.screen import frame
-from joyn.cli.trouble import UNABLE, Trouble
+from joyn.cli.trouble import CONFIG, UNABLE, Trouble
+from joyn.model.peer_file import parse
 
 MESSAGES = 6
+BOUND = 120
+"""Seconds for six operators from nothing to the end of their message round, on a busy machine."""
 KEPT = ("Which cinema was it?", "And who has the tickets?")
 
 
@@ -26,7 +31,7 @@ KEPT = ("Which cinema was it?", "And who has the tickets?")
 def usual_ports_taken() -> Iterator[None]:
     """Somebody has the usual ports, so that demos of other tests do not meet on them."""
     with contextlib.ExitStack() as stack:
-        for port in (5060, 2855, 8080):
+        for port in (5060, 2855, 8080, 5070):
             with contextlib.suppress(OSError):  # they are taken already
                 stack.enter_context(socket.create_server(("127.0.0.1", port)))
         yield
@@ -60,7 +65,8 @@ def test_every_message_of_the_conversation_goes_through_every_state(
     for state in ("sent", "delivered", "displayed"):
         assert len(re.findall(rf"sees {state}: ", out)) == MESSAGES
     assert max(map(len, out.splitlines())) <= 100
-    assert "port 5060 is taken by another program: SIP listens on " in out
+    assert "port 5060 is taken by another program: SIP of Orange listens on " in out
+    assert "port 5070 is taken by another program: SIP of SFR listens on " in out
     assert "is typing" in out
 
 
@@ -78,20 +84,104 @@ def test_what_is_written_to_a_phone_that_is_away_waits_and_comes_in_order(
 def test_a_second_run_goes_on_with_the_same_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo(tmp_path / "demo") == 0
     assert "kept for the next run" in capsys.readouterr().out
-    password = (tmp_path / "demo" / "passwords" / GUESTS[0]).read_text()
+    kept = [tmp_path / "demo" / "sfr" / one for one in (f"passwords/{DENIS}", "data/interconnect/current.pem")]
+    before = [file.read_text() for file in kept]
     assert demo(tmp_path / "demo") == 0
     out = capsys.readouterr().out
     assert "kept from the last run" in out
     assert len(re.findall("sees displayed: ", out)) == MESSAGES
-    assert (tmp_path / "demo" / "passwords" / GUESTS[0]).read_text() == password
+    assert [file.read_text() for file in kept] == before
+
+
+def test_either_operator_has_the_other_s_file_and_no_secret_is_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert demo(tmp_path / "demo") == 0
+    capsys.readouterr()
+    for name, other in (("orange", "sfr"), ("sfr", "orange")):
+        text = (tmp_path / "demo" / "exchanged" / f"{name}.example.joyn-peer.toml").read_text()
+        peer = parse(text).peer
+        assert "PRIVATE" not in text
+        passwords = [file.read_text().strip() for file in (tmp_path / "demo" / name / "passwords").iterdir()]
+        assert len(passwords) == 2
+        assert not any(password in text for password in passwords)
+        assert main(["peer", "list", "--json", "--config", str(tmp_path / "demo" / other / "joyn.toml")]) == 0
+        known = json.loads(capsys.readouterr().out)
+        assert [one["domain"] for one in known] == [peer.domain]
+        assert [one["fingerprint"] for one in known[0]["certificates"]] == [
+            one.fingerprint for one in peer.certificates
+        ]
+        assert known[0]["ranges"] == list(peer.ranges)
 
 
 def test_the_other_commands_read_the_demo_s_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert demo(tmp_path / "demo") == 0
-    capsys.readouterr()
-    assert main(["subscriber", "list", "--config", str(tmp_path / "demo" / "joyn.toml")]) == 0
+    for name, numbers, others in (("orange", (ALICE, CAMILLE), (BOB, DENIS)), ("sfr", (BOB, DENIS), (ALICE, CAMILLE))):
+        capsys.readouterr()
+        assert main(["subscriber", "list", "--config", str(tmp_path / "demo" / name / "joyn.toml")]) == 0
+        out = capsys.readouterr().out
+        assert all(number in out for number in numbers)
+        assert not any(number in out for number in others)
+
+
+def test_one_operator_alone_has_all_four_and_no_border(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo(tmp_path / "demo", "--topology", "none") == 0
     out = capsys.readouterr().out
-    assert all(number in out for number in (ALICE, BOB, *GUESTS))
+    assert len(re.findall("sees displayed: ", out)) == MESSAGES
+    assert not (tmp_path / "demo" / "exchanged").exists()
+    assert main(["subscriber", "list", "--config", str(tmp_path / "demo" / "joyn" / "joyn.toml")]) == 0
+    out = capsys.readouterr().out
+    assert all(number in out for number in (ALICE, BOB, CAMILLE, DENIS))
+
+
+def test_everybody_in_a_topology_s_file_writes_to_everybody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "three.toml"
+    file.write_text(three_operators())
+    for _ in range(2):  # other ports the second time, of which the files tell
+        assert demo(tmp_path / "demo", "--topology", str(file)) == 0
+        out = capsys.readouterr().out
+        assert out.count("2 of 2") == 3
+        assert "6 of 6 messages were delivered, shown, and both receipts came back." in out
+    exchanged = sorted(one.name for one in (tmp_path / "demo" / "three" / "exchanged").iterdir())
+    assert exchanged == [f"{one}.example.joyn-peer.toml" for one in ("blue", "green", "red")]
+
+
+def three_operators() -> str:
+    operators = "".join(
+        f'[[operators]]\ndomain = "{one}.example"\nname = "{one}"\n' for one in ("red", "green", "blue")
+    )
+    networks = "".join(
+        f'[[networks]]\ncountry = "FR"\noperator = "{one}.example"\n'
+        f'demo = "+3363998{digit}"\nsubscribers = ["+3363998{digit}001"]\n'
+        for digit, one in enumerate(("red", "green", "blue"))
+    )
+    return f'{operators}[[countries]]\ncode = "FR"\nname = "France"\ncalling = "+33"\nmcc = ["208"]\n{networks}'
+
+
+def test_a_topology_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for topology in ("atlantis", str(tmp_path / "none.toml")):
+        assert demo(tmp_path / "demo", "--topology", topology) == CONFIG
+        assert "--topology takes france, none, europe, or a topology's file" in capsys.readouterr().err
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.scenario
+@pytest.mark.timeout(180)
+def test_six_operators_of_forty_countries_write_to_each_other(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "joyn", "demo", "--once", "--topology", "europe", "--directory", "demo"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            out, _ = process.communicate(timeout=BOUND)
+        finally:
+            process.kill()
+    assert process.returncode == 0, out
+    assert out.count("5 of 5") == 6
+    assert "30 of 30 messages were delivered, shown, and both receipts came back." in out
+    files = list((tmp_path / "demo" / "europe" / "exchanged").iterdir())
+    assert len(files) == 6
+    assert not any("PRIVATE" in file.read_text() for file in files)
 
 
 def test_a_frame_keeps_to_its_columns_and_lines() -> None:
@@ -140,10 +230,13 @@ def test_it_goes_on_until_it_is_stopped_and_bob_answers_whoever_joins(tmp_path: 
         try:
             shown = ""
             while "Ctrl-C" not in shown:
-                shown += next(lines)
+                line = next(lines, "")
+                assert line, (shown, process.communicate(timeout=45)[1])
+                shown += line
             assert max(map(len, shown.splitlines())) <= 100
             server = re.findall(r"proxy +sip:([\d.:]+);", shown)[0]
-            account = ["--number", GUESTS[0], "--server", server, "--password-file", f"demo/passwords/{GUESTS[0]}"]
+            account = ["--number", CAMILLE, "--server", server, "--domain", "orange.example"]
+            account += ["--password-file", f"demo/orange/passwords/{CAMILLE}"]
             joined = subprocess.run(
                 [*command, "phone", "send", BOB, "salut", *account], cwd=tmp_path, capture_output=True, timeout=45
             )
@@ -157,9 +250,10 @@ def test_it_goes_on_until_it_is_stopped_and_bob_answers_whoever_joins(tmp_path: 
     assert "Stopped." in rest
 
 
-def test_a_second_demo_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("casts", [one_operator, two_operators])
+def test_a_second_demo_in_the_same_directory_is_refused(tmp_path: Path, casts: Callable[[], list[Cast]]) -> None:
     async def both() -> None:
-        async with running(tmp_path / "demo", "127.0.0.1"), running(tmp_path / "demo", "127.0.0.1"):
+        async with running(casts(), tmp_path / "demo", "127.0.0.1"), running(casts(), tmp_path / "demo", "127.0.0.1"):
             pass
 
     with pytest.raises(Trouble) as refused:

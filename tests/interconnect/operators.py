@@ -2,13 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from joyn.config import (
+    HttpListener,
     InterconnectListener,
     InterconnectMedia,
     InterconnectSettings,
@@ -16,6 +17,7 @@ from joyn.config import (
     Settings,
     SipListener,
 )
+from joyn.edge.http.files import PATH as CONTENT
 from joyn.model.peer import Peer, PeerAddress
 from joyn.node import Node
 from joyn.phone import Phone
@@ -50,7 +52,10 @@ class Operator:
     def phone(self, number: str, **settings: Any) -> Phone:
         """A phone of one of its subscribers."""
         server = f"127.0.0.1:{self.settings.sip.listeners[0].port}"
-        return Phone(number, domain=self.domain, password=PASSWORD, server=server, transport="tcp", **settings)
+        values = {"domain": self.domain, "password": PASSWORD, "server": server, "transport": "tcp"}
+        if self.settings.files_url:
+            values["content_server"] = f"{self.settings.files_url}{CONTENT}"
+        return Phone(number, **(values | settings))
 
     def as_peer(self, **fields: Any) -> Peer:
         """What its file says."""
@@ -60,6 +65,7 @@ class Operator:
             "addresses": (PeerAddress(host="127.0.0.1", port=self.border),),
             "certificates": self.identity.exchanged,
             "ranges": self.settings.interconnect.own_ranges,
+            "files": self.settings.files_url,
         }
         return Peer(**(values | fields))
 
@@ -74,8 +80,15 @@ class Operator:
         await self.node.interconnect.update()
 
 
-def settings_of(domain: str, directory: Path, border: int, own: tuple[str, ...] = (), **fields: Any) -> Settings:
-    """An operator's settings, its store in memory."""
+def settings_of(
+    domain: str,
+    directory: Path,
+    border: int,
+    own: tuple[str, ...] = (),
+    files: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Settings:
+    """An operator's settings, its store in memory. With `files` (settings of that section) it has a content server."""
     defaults = Settings()
     return replace(
         defaults,
@@ -83,7 +96,11 @@ def settings_of(domain: str, directory: Path, border: int, own: tuple[str, ...] 
         sip=replace(defaults.sip, listeners=(SipListener(name="tcp", transport="tcp", port=free_port()),)),
         msrp=replace(defaults.msrp, listeners=(MsrpListener(port=free_port()),)),
         http=replace(defaults.http, listeners=()),
-        files=replace(defaults.files, listeners=()),
+        files=replace(
+            defaults.files,
+            **{"listeners": () if files is None else (HttpListener(name="files", port=free_port()),)}
+            | dict(files or {}),
+        ),
         store=replace(defaults.store, path=":memory:"),
         interconnect=InterconnectSettings(
             listeners=(InterconnectListener(port=border),),

@@ -173,3 +173,17 @@ def test_a_header_block_does_not_begin_folded():
 )
 def test_the_worst_messages_take_linear_time(make):
     assert growth(CpimMessage.parse, make, cpim.MAX_HEAD // 16) < 30
+
+
+@given(st.binary(max_size=50), st.sampled_from([b"Content-length: 3\r\n", b"content-LENGTH :3\r\n", b""]))
+def test_another_body_changes_nothing_but_itself_and_its_length(body, length):
+    lines = b"Content-type: a/b\r\n%sContent-length-of-mine: 3\r\n"
+    head = b"From: <sip:a@x>\r\nContent-length: 3\r\n\r\n"
+    rewritten = CpimMessage.parse(head + lines % length + b"\r\nabc").with_body(body)
+    assert bytes(rewritten) == head + lines % length.replace(b"3", b"%d" % len(body)) + b"\r\n" + body
+
+
+def test_another_body_is_in_base64_where_the_former_was():
+    head = b"From: <sip:a@x>\r\n\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    rewritten = CpimMessage.parse(head + b"YWJj").with_body(b"\x00abc")
+    assert (rewritten.body, rewritten.decoded_body) == (b"AGFiYw==", b"\x00abc")

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from joyn.protocol import file_info
 from joyn.protocol.errors import ParseError
-from joyn.protocol.file_info import FileInfo, ResumeInfo, emit, parse
+from joyn.protocol.file_info import FileInfo, ResumeInfo, emit, parse, relink
 from protocol.body_samples import growth, load, value_or_error
 
 XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=30).map(str.strip)
@@ -106,3 +108,31 @@ def test_the_worst_documents_take_linear_time(filler):
 def test_a_voice_message_is_sound_to_be_played_whose_length_is_said(said, voice):
     fields = {"content_type": "audio/amr", "disposition": "render", "playing_length": 12}
     assert FileInfo(size=1, url="http://h/f", **{**fields, **said}).voice is voice
+
+
+@given(URLS, XML_TEXT, XML_TEXT, st.booleans(), st.booleans())
+def test_other_links_change_nothing_else(url, until, name, first, second):
+    infos = (make_info(type="thumbnail", branded_url=name), make_info(name=name, until=until, file_hash=name))
+    links = [("https://ours.example/1", "2026-01-01T00:00:00Z") if changed else None for changed in (first, second)]
+    expected = tuple(
+        info if link is None else replace(info, url=link[0], until=link[1])
+        for info, link in zip(infos, links, strict=True)
+    )
+    assert parse(relink(emit(infos), links)) == expected
+
+
+def test_what_nobody_knows_stays_in_a_document_with_other_links():
+    wire = (
+        b'<file xmlns="urn:a" xmlns:z="urn:z"><file-info type="other"><data url="u"/></file-info>'
+        b'<z:more a="1">x &amp; y</z:more><file-info type="file" z:b="2"><file-size>1</file-size>'
+        b'<content-type>a/b</content-type><data url="http://theirs/1" z:c="3"/><z:hash>q</z:hash></file-info></file>'
+    )
+    _, _, changed = relink(wire, [("https://ours/1", "t")]).partition(b"\r\n")
+    assert changed == wire.replace(b'url="http://theirs/1" z:c="3"', b'url="https://ours/1" z:c="3" until="t"')
+
+
+def test_a_document_that_other_links_make_too_long_is_refused():
+    wire = emit([make_info(name="x" * (file_info.MAX_FILE_INFO - 500))])
+    parse(wire)
+    with pytest.raises(ParseError):
+        relink(wire, [("https://ours.example/" + "x" * 500, "")])

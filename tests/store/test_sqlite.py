@@ -310,7 +310,7 @@ def test_a_full_disk_refuses_the_deposit_and_keeps_all_others(path):
         assert acknowledged
         assert await read_ids(store) == acknowledged
 
-    play(scenario, path, max_pages=60)
+    play(scenario, path, max_pages=70)
 
 
 def test_on_a_full_disk_cursors_move_and_pruning_makes_room(path):
@@ -331,7 +331,7 @@ def test_on_a_full_disk_cursors_move_and_pruning_makes_room(path):
         assert not (await store.mailboxes.accept(make_deposit("again"))).duplicate
         assert await read_ids(store) == ["again"]
 
-    play(scenario, path, max_pages=60)
+    play(scenario, path, max_pages=70)
 
 
 def test_cursors_that_find_no_room_wait_in_memory(path):
@@ -348,7 +348,7 @@ def test_cursors_that_find_no_room_wait_in_memory(path):
         await store.mailboxes.flush()
         assert query(path, "SELECT count(*) FROM cursor") == [(400,)]
 
-    play(scenario, path, max_pages=60, settle_delay=HOUR)
+    play(scenario, path, max_pages=70, settle_delay=HOUR)
 
 
 def test_an_operators_tool_that_holds_the_database_makes_us_refuse_not_fail(path):

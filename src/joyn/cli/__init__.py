@@ -20,7 +20,7 @@ COMMANDS: Final = {
     "init": ("joyn.cli.init:init", "Write a configuration, a development CA and a certificate."),
     "check": ("joyn.cli.check:check", "Is everything as it should be?"),
     "run": ("joyn.cli.run:run", "Run the node."),
-    "demo": ("joyn.cli.demo:demo", "See it work: an operator and two phones on this machine."),
+    "demo": ("joyn.cli.demo:demo", "See it work: two operators on this machine, and a phone of each."),
     "config": ("joyn.cli.config:app", "The configuration."),
     "subscriber": ("joyn.cli.subscriber:app", "Subscribers: who they are and how their devices prove it."),
     "binding": ("joyn.cli.binding:app", "Contact bindings: the devices that are registered."),

@@ -40,11 +40,10 @@ def invite(
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Write this operator's own file, for another operator. There is no secret in it, but it must arrive unchanged."""
-    from joyn.model.peer_file import check_code, written
+    from joyn.model.peer_file import check_code
 
     settings = settings_of(config)
-    own = own_peer(settings, _identity(settings))
-    text = written(own, time.time())
+    own, text = own_file(settings)
     if for_:
         text = f"# For {plain(for_)}.\n{text}"
     # On standard error, so that the file alone is in a pipe.
@@ -53,7 +52,7 @@ def invite(
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
-        told = [f"{_write(file, settings, text)} is written.", *told]
+        told = [f"{place_file(file, settings, text)} is written.", *told]
     print("\n".join(told), file=sys.stderr)
 
 
@@ -69,7 +68,7 @@ def accept(
     from joyn.model.peer_file import check_code
 
     settings = settings_of(config)
-    text, read = _read(settings, file)
+    text, read = read_file(settings, file)
     domain = read.peer.domain
 
     async def look(access: Access) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -92,7 +91,7 @@ def accept(
     if not _agreed(f"Does {plain(read.peer.name)} read you the same code, by telephone, and shall it be accepted", yes):
         print("Nothing has changed.")
         return NO
-    _with(settings, lambda access: access.put_peer(domain, {"file": text}))
+    take_file(settings, domain, text)
     if known is None:
         print(f"{domain} is a peer now. Undo it with `joyn peer remove {domain}`.")
         print(
@@ -234,6 +233,14 @@ def remove(domain: Domain, *, yes: Yes = False, config: ConfigPath = DEFAULT_CON
     return 0
 
 
+def own_file(settings: Settings) -> tuple[Peer, str]:
+    """What this operator tells others of itself, and the file that says it. Raises Trouble."""
+    from joyn.model.peer_file import written
+
+    own = own_peer(settings, _identity(settings))
+    return own, written(own, time.time())
+
+
 def own_peer(settings: Settings, identity: Identity) -> Peer:
     """What this operator tells others of itself. Raises Trouble when there is nothing yet that they could reach."""
     from joyn.model.peer import Peer, PeerAddress
@@ -300,8 +307,8 @@ def _told(settings: Settings, own: Peer, code: str, reader: str) -> list[str]:
     return told
 
 
-def _write(file: Path, settings: Settings, text: str) -> Path:
-    """Write our file, in the place of an older one of ours and of nothing else."""
+def place_file(file: Path, settings: Settings, text: str) -> Path:
+    """Write our file, in the place of an older one of ours and of nothing else. Raises Trouble."""
     from joyn.model.peer_file import PeerFileError, parse
 
     domain = settings.operator.domain.lower()
@@ -318,8 +325,8 @@ def _write(file: Path, settings: Settings, text: str) -> Path:
     return file
 
 
-def _read(settings: Settings, file: Path) -> tuple[str, PeerFile]:
-    """The text of another operator's file, and what it says."""
+def read_file(settings: Settings, file: Path) -> tuple[str, PeerFile]:
+    """The text of another operator's file, and what it says. Raises Trouble."""
     from joyn.model.peer_file import MAX_FILE, PeerFileError, parse
 
     operator = settings.operator
@@ -338,6 +345,11 @@ def _read(settings: Settings, file: Path) -> tuple[str, PeerFile]:
         raise Trouble(
             f"{file}: {error}", "Ask them for another; docs/howto/interconnect-operators.md has each key."
         ) from None
+
+
+def take_file(settings: Settings, domain: str, text: str) -> None:
+    """What an operator's file says holds from now on, at the running node at once. Raises Trouble."""
+    _with(settings, lambda access: access.put_peer(domain, {"file": text}))
 
 
 def _tell_rotation(identity: Identity, peers: list[str], *, fresh: bool) -> None:

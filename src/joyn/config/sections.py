@@ -244,6 +244,9 @@ class InterconnectSettings(_Section):
     file_policy: Literal["localise", "direct"] = documented(
         "localise", "Of new peers. localise: their files come through our content server. direct: devices fetch them."
     )
+    files_quota: Size = documented(20 << 30, "Room in our content server for the files of one peer's subscribers.")
+    fetches: Count = documented(16, "Files that are fetched from peers at a time.")
+    fetches_per_peer: Count = documented(4, "Of these, from one peer.")
     certificate_for: Duration = documented(397 * 86400.0, "How long a certificate that is made for peers holds.")
     topology: Path | None = documented(
         None, "TOML file of operators, countries and their number ranges, relative to this file (joyn topology show)."

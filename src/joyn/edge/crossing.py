@@ -16,7 +16,7 @@ from joyn.edge.interconnect import BorderDoor
 from joyn.edge.msrp import MsrpDoor
 from joyn.edge.sip import riding_headers
 from joyn.model.peer import Peer, mailbox_of, operator_of
-from joyn.services.messaging.originating import Originating
+from joyn.services.messaging.originating import Originating, Submission
 from joyn.services.messaging.sessions import Offer, Sessions
 from joyn.transport.msrp import MsrpLeg
 from joyn.transport.sip import Inbound
@@ -73,6 +73,10 @@ class CrossingDoor(MsrpDoor):
 
     async def _cancel(self, inbound: Inbound, _peer: Peer) -> None:
         inbound.respond(200 if inbound.cancels_known() else 481)
+
+    async def accept(self, submission: Submission) -> None:
+        """Take what came. Raises Refused."""
+        await super().accept(await self._border.localised(submission))
 
     def on_bound(self, leg: MsrpLeg) -> None:
         """A connection that came to us has to be the peer's: a session's name alone could have been overheard."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -15,9 +16,10 @@ from joyn import telemetry
 from joyn.edge.serving import Serving
 from joyn.edge.sip import ALLOW, SERVER, Unserved, aimed_at, check, refuse, riding_headers
 from joyn.model.aor import Aor
-from joyn.model.peer import Peer, mailbox_of
+from joyn.model.peer import Peer, mailbox_of, operator_of
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.errors import ParseError
+from joyn.protocol.file_info import CONTENT_TYPE as FILE_INFO
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.protocol.sip.headers import parse_name_addr
 from joyn.protocol.sip.message import SipRequest, split_commas
@@ -35,6 +37,8 @@ PAUSED_FOR: Final = 60
 """Seconds that a paused peer is asked to wait."""
 MAX_ASSERTED: Final = 2
 """Identities in P-Asserted-Identity (RFC 3325 §9.1: one SIP URI, one tel URI)."""
+FILES: Final = FILE_INFO.encode()
+"""Of every message that leads to files, whatever else is written in it."""
 MAX_NAMES: Final = 16_384
 """Names of peers' subscribers that are remembered."""
 
@@ -78,7 +82,8 @@ class BorderDoor:
     ours.
 
     `names` is what peers' subscribers are called, by their peers; `rate` what a peer may send in a second unless it was
-    agreed otherwise.
+    agreed otherwise. `localise(operator, sender, message)` is the message with our links to the sender's files, if so
+    agreed with their operator.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class BorderDoor:
         rate: int,
         now: Callable[[], float],
         names: dict[Aor, str],
+        localise: Callable[[str, Aor, bytes], Awaitable[bytes]],
     ) -> None:
         self._peer_of = peer_of
         self._homes = homes
@@ -101,6 +107,7 @@ class BorderDoor:
         self._rate = rate
         self._now = now
         self._names = names
+        self._localise = localise
         self._budgets: dict[str, Budget] = {}
         self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options}
         self._serving = Serving()
@@ -201,8 +208,21 @@ class BorderDoor:
     async def _message(self, inbound: Inbound, peer: Peer) -> None:
         """A message, a notification, a revocation; 202 once it is on disk."""
         submission = await self.submission(inbound.request, peer, inbound.request.body)
-        await self._originating.accept(submission)
+        await self._originating.accept(await self.localised(submission))
         inbound.respond(202)
+
+    async def localised(self, submission: Submission) -> Submission:
+        """The same with our links to files, where they are files of its sender's operator. Raises Refused.
+
+        What goes on to another operator keeps its links: they are not that one's to fetch from us.
+        """
+        if submission.content_type != CPIM or FILES not in submission.body.lower():
+            return submission
+        operator = operator_of(submission.instance)
+        ours = await self._homes.of(Aor(submission.to)) == ""
+        if not ours or await self._homes.of(submission.sender) != operator:
+            return submission
+        return replace(submission, body=await self._localise(operator, submission.sender, submission.body))
 
     async def parties(self, request: SipRequest, peer: Peer) -> tuple[Aor, Aor, str, bool]:
         """Whom a request is for, whom it is from, the operator that is reached through, and whether it is forwarded.

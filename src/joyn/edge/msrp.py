@@ -72,7 +72,7 @@ class MsrpDoor:
             transaction=f"msrp {leg.local_path} {message.message_id}",
         )
         try:
-            await self._originating.accept(submission)
+            await self.accept(submission)
         except Refused as refused:
             leg.answer(message, STATUS.get(refused.reason, 403), refused.detail)
         except Exception:  # the loop that owns a message: a bug of ours must not leave the peer waiting
@@ -80,6 +80,10 @@ class MsrpDoor:
             leg.answer(message, 408)
         else:
             leg.answer(message, 200)
+
+    async def accept(self, submission: Submission) -> None:
+        """Take what came. Raises Refused."""
+        await self._originating.accept(submission)
 
     async def close(self) -> None:
         """Let what is being accepted end."""

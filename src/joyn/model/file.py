@@ -7,7 +7,7 @@ from typing import Literal
 
 from joyn.model.aor import Aor
 
-__all__ = ["Content", "FileUsage", "Kind", "StoredFile", "Upload"]
+__all__ = ["Content", "FileUsage", "ForeignFile", "Kind", "StoredFile", "Upload"]
 
 Kind = Literal["file", "thumbnail", "shown"]
 """What was uploaded; what is shown before it is fetched; and the form of it that every browser draws."""
@@ -61,6 +61,26 @@ class StoredFile:
     content_type: str
     stored_at: float
     until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignFile:
+    """A file that a link of ours leads to while its bytes are still on a peer operator's content server.
+
+    `id` is that link's, and the file's when it is here. `owner` is the peer's mailbox (`model.peer.mailbox_of`), `path`
+    where it lies at that peer's origin; what else is said of it was said by its sender. It is `lost` when it will never
+    be here: the peer has it no more, or it is not what was said.
+    """
+
+    id: str
+    owner: Aor
+    path: str
+    kind: Kind
+    size: int
+    name: str
+    content_type: str
+    until: float
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Reason(Enum):
     OUT_OF_ORDER = "an older request of the same registration"
     INFECTED = "the virus scanner found something in the file"
     UNSCANNED = "the virus scanner has not said what it thinks of the file"
+    AWAITED = "the file is still on its way from the operator it comes from"
     QUOTA_PASSED = "the files of this subscriber, or of all, take as much room as they may"
     BUSY = "somebody else is doing just that"
     OVERLOADED = "too much is waiting to be written"

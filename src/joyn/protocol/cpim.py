@@ -35,6 +35,7 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)")
 _BLANKS = " \t\r"
 # One ordinary line; what it does not match is read with more patience. Possessive, so always linear.
 _PLAIN_LINE = re.compile("^([^:\x00-\x20\x7f]++): *+([^\x00-\x1f\x7f]*+)\r?$", re.MULTILINE)
+_LENGTH = re.compile(rb"(?im)^(content-length[ \t]*:[ \t]*)[0-9]+")
 _SHORT = 128
 _NS = frozenset(("NS", "Ns", "ns", "nS"))
 _MESSAGE_ID = (IMDN_NAMESPACE, "message-id")
@@ -204,6 +205,13 @@ class CpimMessage:
             elif key in missing:
                 kept.append(missing.pop(key))
         return CpimMessage.parse(b"".join((*missing.values(), *kept, self.data[self._content_start :])))
+
+    def with_body(self, body: bytes) -> "CpimMessage":
+        """The same message with another content, in base64 if it was so; of the headers only Content-length changes."""
+        if _content(self.content_headers)[1]:
+            body = binascii.b2a_base64(body, newline=False)
+        head = _LENGTH.sub(rb"\g<1>%d" % len(body), self.data[self._content_start : self.body_start])
+        return CpimMessage.parse(self.data[: self._content_start] + head + body)
 
     def _value(self, key: tuple[str, str]) -> str:
         position = self._layout.get(key)

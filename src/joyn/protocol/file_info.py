@@ -62,21 +62,47 @@ def parse(data: bytes) -> tuple[FileInfo, ...]:
 
     Elements that are neither file nor thumbnail are left out, as later versions may have more.
     """
+    infos = tuple(info for _, info in _elements(_root(data)))
+    if not any(info.type == "file" for info in infos):
+        raise ParseError("file-info without a file")
+    return infos
+
+
+def relink(data: bytes, links: Sequence[tuple[str, str] | None]) -> bytes:
+    """The document with other links: the URL and `until` of each file and thumbnail, in the order of `parse`; None
+    leaves one as it is, and so is all else but comments. Raises ParseError, also when it becomes too long."""
+    root = _root(data)
+    for (element, _), link in zip(_elements(root), links, strict=True):
+        place = xml.child(element, "data")
+        if link is not None and place is not None:
+            url, until = link
+            place.set("url", url)
+            place.set("until", until)
+    document = xml.emit(root)
+    if len(document) > MAX_FILE_INFO:
+        raise ParseError("too long with other links", MAX_FILE_INFO)
+    return document
+
+
+def _root(data: bytes) -> xml.Element:
     root = xml.parse(data, max_bytes=MAX_FILE_INFO)
     if xml.local_name(root) != "file":
         raise ParseError("not a file-info document")
-    infos: list[FileInfo] = []
+    return root
+
+
+def _elements(root: xml.Element) -> list[tuple[xml.Element, FileInfo]]:
+    """The files and thumbnails, and what they say."""
+    found: list[tuple[xml.Element, FileInfo]] = []
     for element in root:
         if xml.local_name(element) != "file-info":
             continue
-        if len(infos) == MAX_FILES:
+        if len(found) == MAX_FILES:
             raise ParseError(f"more than {MAX_FILES} files")
         info = _info(element)
         if info is not None:
-            infos.append(info)
-    if not any(info.type == "file" for info in infos):
-        raise ParseError("file-info without a file")
-    return tuple(infos)
+            found.append((element, info))
+    return found
 
 
 def emit(infos: Sequence[FileInfo]) -> bytes:

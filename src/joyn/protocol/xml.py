@@ -61,6 +61,11 @@ def parse(data: bytes, *, max_bytes: int = MAX_DOCUMENT) -> Element:
     return root
 
 
+def emit(root: Element) -> bytes:
+    """Write a tree that was parsed, and perhaps changed, as a document."""
+    return b'<?xml version="1.0" encoding="UTF-8"?>\r\n' + etree.tostring(root, encoding="utf-8", xml_declaration=False)
+
+
 def local_name(element: Element) -> str:
     """The name without its namespace: in the field namespaces vary where names do not."""
     tag = element.tag

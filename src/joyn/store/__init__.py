@@ -12,7 +12,7 @@ from typing import Protocol
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.device import CodeLimits, CodeWait, Device, SentCode, TriedCode
-from joyn.model.file import FileUsage, Kind, StoredFile, Upload
+from joyn.model.file import FileUsage, ForeignFile, Kind, StoredFile, Upload
 from joyn.model.history import HistoryPage
 from joyn.model.message import Accepted, Cursor, Deposit, Entry, State, Trace
 from joyn.model.peer import Peer
@@ -23,12 +23,14 @@ from joyn.model.subscriber import Subscriber
 
 __all__ = [
     "GONE_FOR",
+    "MAX_FOREIGN",
     "MAX_PEERS",
     "MAX_PORTED",
     "SETTLE_DELAY",
     "Bindings",
     "Devices",
     "Files",
+    "ForeignFiles",
     "History",
     "Mailboxes",
     "Peers",
@@ -43,6 +45,8 @@ MAX_PORTED = 5_000
 """Ported numbers that are handed in at once: more than that holds up the messages of the same commit."""
 GONE_FOR = 30 * 86400.0
 """Seconds for which a file that is over is said to be gone, before it is unknown."""
+MAX_FOREIGN = 10_000
+"""Files of one peer operator that may be waited for at a time."""
 MAX_PEERS = 2000
 """Peer operators: more than there are in the world. All are in memory, and looked through for each connection."""
 SETTLE_DELAY = 0.25
@@ -418,6 +422,46 @@ class Files(Protocol):
         ...
 
 
+class ForeignFiles(Protocol):
+    """Files of peer operators' subscribers that our links lead to and that are not here yet; what is, is in `Files`.
+
+    They count as the peer's own, which has no row of a subscriber.
+    """
+
+    async def add(self, files: Sequence[ForeignFile]) -> dict[str, float]:
+        """Remember these, unless a file or a foreign file with the id is known; durable when it returns. Until when
+        each can be fetched: of a known one, what was said first. One that is not among the answer is not remembered:
+        MAX_FOREIGN of its owner's are waited for."""
+        ...
+
+    async def get(self, file_id: str) -> ForeignFile | None:
+        """The one with this id, while it is not here."""
+        ...
+
+    async def reserve(self, file_id: str, most: FileUsage) -> bool:
+        """Count its size for its owner, once; durable. False, and nothing has changed, when that is more than `most`
+        has room for, or it is not waited for."""
+        ...
+
+    async def arrive(self, file: StoredFile) -> bool:
+        """It is here, and a file like any other from now on; durable. False, and nothing is kept, when it is not waited
+        for."""
+        ...
+
+    async def lose(self, file_id: str) -> None:
+        """It will never be here; durable. Nothing is counted for it any more."""
+        ...
+
+    async def waiting(self, now: float) -> list[tuple[Aor, str]]:
+        """Owner and id of all that are waited for and not over."""
+        ...
+
+    async def expire(self, now: float, limit: int = 1000) -> int:
+        """Lose those that are over, and forget those that were so for GONE_FOR: up to `limit` of each. How many were
+        lost."""
+        ...
+
+
 class Peers(Protocol):
     """Peer operators. What is due to one lies in its mailbox and does not go with it: it waits for the peer to be
     accepted again, and expires."""
@@ -508,6 +552,11 @@ class Store(Protocol):
     @property
     def files(self) -> Files:
         """What they send that is too large for a message."""
+        ...
+
+    @property
+    def foreign_files(self) -> ForeignFiles:
+        """What other operators' subscribers send that is too large for a message, and is still there."""
         ...
 
     @property

@@ -147,12 +147,16 @@ def test_the_page_runs_its_own_scripts_and_speaks_with_us_alone(
     at_site(story, built)
 
 
-def test_the_page_speaks_with_the_content_server_too(built: Path) -> None:
-    async def story(site: Site) -> None:
-        policy = (await site.get("/")).headers["Content-Security-Policy"]
-        assert "/ws https://files.joyn.example;" in policy
+def test_the_page_speaks_with_content_servers_too_those_that_there_are_now(built: Path) -> None:
+    servers = ["https://files.joyn.example"]
 
-    at_site(story, built, files=lambda: "https://files.joyn.example")
+    async def story(site: Site) -> None:
+        assert "/ws https://files.joyn.example;" in (await site.get("/")).headers["Content-Security-Policy"]
+        servers.append("https://files.peer.example:8444")
+        told = (await site.get("/")).headers["Content-Security-Policy"]
+        assert "/ws https://files.joyn.example https://files.peer.example:8444;" in told
+
+    at_site(story, built, files=lambda: servers)
 
 
 def test_a_host_that_is_none_adds_nothing_to_what_the_page_may(built: Path) -> None:
@@ -192,6 +196,30 @@ def test_a_demo_may_show_the_page_in_its_frames(built: Path) -> None:
         assert "X-Frame-Options" not in answer.headers
 
     at_site(story, built, ancestors=("http://localhost:8080",))
+
+
+def test_pages_are_painted_in_the_operator_s_brand_from_the_first(built: Path) -> None:
+    (built / "index.html").write_text('<!doctype html><html lang="en"><title>joyn</title>')
+
+    async def story(site: Site) -> None:
+        answer = await site.get("/")
+        assert await answer.text() == '<!doctype html><html data-operator="sfr" lang="en"><title>joyn</title>'
+        tag = answer.headers["ETag"]
+        assert (await site.get("/", headers={"If-None-Match": tag})).status == 304
+        async with TestClient(TestServer(application([PageDoor(built)], trusted_proxies=()))) as unbranded:
+            assert (await unbranded.get("/", headers={"If-None-Match": tag})).status == 200
+
+    at_site(story, built, theme="sfr")
+
+
+def test_a_theme_cannot_leave_its_attribute(built: Path) -> None:
+    (built / "index.html").write_text('<!doctype html><html lang="en">')
+
+    async def story(site: Site) -> None:
+        text = await (await site.get("/")).text()
+        assert text == '<!doctype html><html data-operator="&quot;&gt;&lt;script&gt;" lang="en">'
+
+    at_site(story, built, theme='"><script>')
 
 
 def test_a_client_that_was_not_built_says_so() -> None:

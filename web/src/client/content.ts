@@ -192,8 +192,8 @@ export class ContentServer {
 export async function readLimits(http: Pick<Http, "files">, db: Database): Promise<void> {
   const session = await db.session();
   try {
-    const { url, max_file: max, warn_above: warnAbove } = await http.files();
-    await db.during(session, () => db.setFact("files", { url, max, warnAbove }));
+    const { url, max_file: max, warn_above: warnAbove, others } = await http.files();
+    await db.during(session, () => db.setFact("files", { url, max, warnAbove, others }));
   } catch (error) {
     const none = error instanceof HttpProblem && error.status === 404;
     if (none) await db.during(session, () => db.facts.delete("files"));

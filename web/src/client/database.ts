@@ -194,7 +194,7 @@ export interface Facts {
   newestAt: number;
   blocked: Aor[];
   /** What the operator's content server takes, and where it is; undefined when there is none. */
-  files: FileLimits & { url: string };
+  files: FileLimits & { url: string; others?: string[] };
   /** Signed out here, and the node does not know yet. */
   leaving: true;
 }

@@ -141,7 +141,8 @@ export class Downloads {
   async #fetchable({ url, until }: FileRow): Promise<boolean> {
     const server = await this.#db.fact("files");
     if (server === undefined || until <= this.#environment.now()) return false;
-    return URL.canParse(url) && new URL(url).origin === new URL(server.url).origin;
+    const origins = [server.url, ...(server.others ?? [])].map((one) => new URL(one).origin);
+    return URL.canParse(url) && origins.includes(new URL(url).origin);
   }
 
   /** Whether a file is fetched without being asked for. What only the shown form is drawn of is not needed here. */

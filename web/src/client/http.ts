@@ -73,6 +73,8 @@ export interface FileLeave {
   until: number;
   max_file: number;
   warn_above: number;
+  /** Origins of other operators' content servers, which files are fetched from. */
+  others: string[];
 }
 
 export interface HistoryAnswer {

@@ -48,16 +48,21 @@ export class ScriptedContent {
   /** Held until it resolves. */
   gate: Promise<void> = Promise.resolve();
   ticket = "t1";
+  /** Origins of other operators' content servers, which serve what `served` has of them. */
+  others: string[] = [];
   /** The thumbnail that it makes of what came without one. */
   thumbnails: Blob | undefined;
 
   constructor(node: ScriptedNode, until = Date.UTC(2027, 0, 1) / 1000) {
     node.routes.set("GET /api/files", () => ({
       status: 200,
-      body: { url: FILES, ticket: this.ticket, until, max_file: 100 << 20, warn_above: 10 << 20 },
+      body: { url: FILES, ticket: this.ticket, until, max_file: 100 << 20, warn_above: 10 << 20, others: this.others },
     }));
     const { fetch } = node;
-    node.fetch = async (path, init) => (path.startsWith(FILES) ? this.#serve(path, init) : fetch(path, init));
+    node.fetch = async (path, init) =>
+      [FILES, ...this.others].some((origin) => path.startsWith(`${origin}/`))
+        ? this.#serve(path, init)
+        : fetch(path, init);
   }
 
   send: Environment["send"] = async (request, onMoved) => {

@@ -324,6 +324,20 @@ describe("receiving", () => {
     await only(client, ({ file }) => file?.state === "gone");
   });
 
+  test("a peer operator's content server is asked where the operator says so, without a ticket", async () => {
+    const origin = "https://files.peer.example";
+    content.others = [origin];
+    const client = await online();
+    content.served.set(`${origin}/file/1`, bytes(5000));
+    await receives([fileInfo({ size: 5000, url: `${origin}/file/1` })]);
+    await only(client, () => true);
+    await client.fetchFile(PEER, "f1");
+    await only(client, ({ file }) => file?.state === "here");
+    expect(content.requests.map(({ url, headers }) => [url, headers.authorization])).toEqual([
+      [`${origin}/file/1`, undefined],
+    ]);
+  });
+
   test("nobody but the operator is asked for anything", async () => {
     const client = await online();
     const url = "https://elsewhere.example/pixel.png";

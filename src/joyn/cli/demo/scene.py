@@ -34,11 +34,12 @@ class Bubble:
 
 @dataclass(slots=True)
 class Screen:
-    """One phone as its owner sees it."""
+    """One phone as its owner sees it. `operator` is whose it is, empty when there is one alone."""
 
     name: str
     number: str
     kind: str
+    operator: str = ""
     online: bool = False
     typing: str = ""
     bubbles: deque[Bubble] = field(default_factory=lambda: deque(maxlen=MAX_BUBBLES))

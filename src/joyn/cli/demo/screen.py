@@ -47,7 +47,11 @@ def _phone(screen: Screen, width: int, rows: int) -> Panel:
     return Panel(
         Group(*lines),
         box=box.ROUNDED,
-        title=Text.assemble((f" {screen.name} ", "not dim bold"), f"{screen.number} "),
+        title=Text.assemble(
+            (f" {screen.name} ", "not dim bold"),
+            f"{screen.number} ",
+            (f"{screen.operator} " if screen.operator else "", "not dim"),
+        ),
         title_align="left",
         subtitle=Text.assemble(" ", presence, (f" · {screen.kind} ", "dim")),
         subtitle_align="right",

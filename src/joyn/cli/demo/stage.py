@@ -7,7 +7,7 @@ machine by themselves and call plain HTTP a secure context (RFC 6761 §6.3).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -18,18 +18,20 @@ from joyn.edge.http.page import PageDoor, built_client
 from joyn.sms import outbox
 
 PATH: Final = "/demo"
-LETTERS: Final = "ab"
-"""Each phone's host is one of them before the operator's domain."""
+SHOWN: Final = 50
+"""Text messages on the page."""
 _NUMBER: Final = re.compile(r"(\+\d\d)(\d)(\d\d)(\d\d)(\d\d)(\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class StagePhone:
-    """One phone of the page."""
+    """One phone of the page. `operator` and `theme` are whose it is, empty when there is one operator alone."""
 
     name: str
     number: str
     url: str
+    operator: str = ""
+    theme: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +40,26 @@ class Friend:
 
     name: str
     number: str
-    what: str
+    operator: str = ""
+    theme: str = ""
 
 
 class Stage:
-    """Serves the page, and what there is to show on it."""
+    """Serves the page at `host` (with its port), and what there is to show on it; `outboxes` by operator."""
 
     def __init__(
-        self, domain: str, port: int, texts: Path, guests: Sequence[tuple[str, str]], friends: Sequence[Friend]
+        self, host: str, outboxes: Mapping[str, Path], phones: Sequence[StagePhone], friends: Sequence[Friend]
     ) -> None:
-        self.origin = f"http://{domain}:{port}"
-        self._texts = texts
-        self._phones = [
-            StagePhone(name, spaced(number), f"http://{letter}.{domain}:{port}/")
-            for letter, (name, number) in zip(LETTERS, guests, strict=True)
-        ]
+        self._host = host
+        self._outboxes = outboxes
+        self._phones = phones
         self._friends = friends
         self._page = PageDoor(built_client())
 
     @property
     def url(self) -> str:
         """What to open."""
-        return f"{self.origin}{PATH}"
+        return f"http://{self._host}{PATH}"
 
     def routes(self) -> list[web.RouteDef]:
         """The page and its data."""
@@ -70,18 +70,23 @@ class Stage:
         return self._page.page(request, "demo.html", frames=frames)
 
     async def _tell(self, request: web.Request) -> web.Response:
-        if request.host != self.origin.removeprefix("http://"):
+        if request.host != self._host:
             # Codes are in it: for the stage's own page alone, on this machine.
             return web.json_response({"error": "not-here"}, status=404)
-        texts = [
-            {"id": one.id, "to": spaced(one.to.removeprefix("tel:")), "text": one.text, "at": one.at}
-            for one in outbox.read(self._texts)[-50:]
+        texts = sorted(
+            (one.at, f"{operator} {one.id}", one)
+            for operator, outbox_file in self._outboxes.items()
+            for one in outbox.read(outbox_file)[-SHOWN:]
+        )
+        shown = [
+            {"id": name, "to": spaced(one.to.removeprefix("tel:")), "text": one.text, "at": at}
+            for at, name, one in texts[-SHOWN:]
         ]
         return web.json_response(
             {
                 "phones": [asdict(phone) for phone in self._phones],
                 "friends": [asdict(friend) for friend in self._friends],
-                "texts": texts,
+                "texts": shown,
             },
             headers={"Cache-Control": "no-store"},
         )

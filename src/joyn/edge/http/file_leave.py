@@ -16,7 +16,8 @@ __all__ = ["FileLeaveDoor"]
 class Leave(msgspec.Struct, frozen=True):
     """Where files go: uploads to `url` and /content, with the ticket as a bearer token, good until then (Unix seconds).
 
-    Sizes are in bytes; above `warn_above` people are asked first.
+    Sizes are in bytes; above `warn_above` people are asked first. `others` are the origins of other operators' content
+    servers, which files are fetched from without a ticket.
     """
 
     url: str
@@ -24,6 +25,7 @@ class Leave(msgspec.Struct, frozen=True):
     until: float
     max_file: int
     warn_above: int
+    others: list[str]
 
 
 LEAVE: Final = Operation(
@@ -37,13 +39,21 @@ LEAVE: Final = Operation(
 
 
 class FileLeaveDoor(Provider):
-    """The provider. `url` is where the content server is now, empty for none."""
+    """The provider. `url` is where the content server is now, empty for none; `others` are Leave's."""
 
     def __init__(
-        self, tickets: Tickets, url: Callable[[], str], caller: Caller, *, max_file: int, warn_above: int
+        self,
+        tickets: Tickets,
+        url: Callable[[], str],
+        caller: Caller,
+        *,
+        others: Callable[[], Sequence[str]],
+        max_file: int,
+        warn_above: int,
     ) -> None:
         self._tickets = tickets
         self._url = url
+        self._others = others
         self._max_file = max_file
         self._warn_above = warn_above
         super().__init__(caller)
@@ -58,4 +68,11 @@ class FileLeaveDoor(Provider):
         if not url:
             return None
         ticket, until = self._tickets.make(asked.aor, asked.device)
-        return Leave(url=url, ticket=ticket, until=until, max_file=self._max_file, warn_above=self._warn_above)
+        return Leave(
+            url=url,
+            ticket=ticket,
+            until=until,
+            max_file=self._max_file,
+            warn_above=self._warn_above,
+            others=list(self._others()),
+        )

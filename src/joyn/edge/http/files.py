@@ -65,6 +65,7 @@ UNDECODABLE: Final = Problem(422, "undecodable", "The picture is broken or too l
 MAKERS_BUSY: Final = Problem(503, "makers-busy", "Too many pictures wait to be made.")
 NO_ROOM: Final = Problem(507, "quota", "There is no room left for what would be made of the file.")
 BUSY: Final = Problem(503, "busy", "The upload goes on elsewhere.")
+AWAITED: Final = Problem(503, "awaited", "The file is on its way from another operator; come back in a moment.")
 _REFUSED: Final = {
     Reason.TOO_LARGE: TOO_LARGE,
     Reason.QUOTA_PASSED: QUOTA,
@@ -75,6 +76,7 @@ _REFUSED: Final = {
     Reason.INFECTED: INFECTED,
     Reason.UNSCANNED: UNSCANNED,
     Reason.BUSY: BUSY,
+    Reason.AWAITED: AWAITED,
     Reason.OVERLOADED: OVERLOADED,
     Reason.STORAGE_FULL: OVERLOADED,
     Reason.STOPPING: OVERLOADED,

@@ -6,6 +6,7 @@ Assets have their hash in their name and never change; index.html is asked for a
 from __future__ import annotations
 
 import hashlib
+import html
 import mimetypes
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,8 +48,9 @@ def built_client() -> Path | None:
 class PageDoor:
     """Serves the client's files. `ancestors` are the origins that may show the page in a frame (the demo's stage).
 
-    `root` may take a request for / to itself: on the configuration hosts it is a phone's. `files` is the origin of the
-    content server, which the page may ask; empty for none.
+    `root` may take a request for / to itself: on the configuration hosts it is a phone's. `files` are the origins of
+    content servers that the page may ask: ours, and those of peers whose files devices fetch themselves.
+    `theme` is the brand that pages are painted in first.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class PageDoor:
         *,
         ancestors: Sequence[str] = (),
         root: Callable[[web.Request], Awaitable[web.StreamResponse] | None] = lambda _request: None,
-        files: Callable[[], str] = lambda: "",
+        files: Callable[[], Sequence[str]] = lambda: (),
+        theme: str = "",
     ) -> None:
         self._folder = folder
         self._root = root
         self._files = files
         self._ancestors = " ".join(ancestors) or "'none'"
+        self._theme = html.escape(theme).encode()
         self._pages: dict[str, tuple[bytes, str]] = {}
 
     def routes(self) -> list[web.RouteDef]:
@@ -91,7 +95,7 @@ class PageDoor:
                 ancestors=self._ancestors,
                 frames=frames,
                 sockets=_sockets(origin_of(request)),
-                files=f" {self._files()}".rstrip(),
+                files="".join(f" {origin}" for origin in self._files() if origin),
             ),
             "Cross-Origin-Opener-Policy": "same-origin",
             "Permissions-Policy": _PERMISSIONS.format(who=_trusted(frames)),
@@ -110,6 +114,8 @@ class PageDoor:
         if name not in self._pages:
             assert self._folder is not None
             data = (self._folder / name).read_bytes()
+            if self._theme:
+                data = data.replace(b"<html ", b'<html data-operator="%b" ' % self._theme, 1)
             self._pages[name] = (data, hashlib.sha256(data).hexdigest()[:16])
         return self._pages[name]
 

@@ -21,6 +21,7 @@ from joyn.model.aor import Aor
 from joyn.model.file import Content, FileUsage, Kind, StoredFile, Upload
 from joyn.model.refused import Reason, Refused
 from joyn.protocol.file_info import FileInfo
+from joyn.services.files.fetching import Fetching
 from joyn.services.files.forms import Forms
 from joyn.services.files.scanning import Scanning
 from joyn.services.files.sniffing import HEAD, is_lie, served_as
@@ -171,7 +172,8 @@ class Receiving:
 
 class ContentServer:
     """All uploads and files. `url` says where clients reach it; `make_id` gives 128 random bits or more, in letters of
-    URLs. Without `forms` no picture is decoded, without `scanning` no file is scanned."""
+    URLs. Without `forms` no picture is decoded, without `scanning` no file is scanned, without `fetching` no link leads
+    to what is still elsewhere."""
 
     def __init__(
         self,
@@ -184,11 +186,13 @@ class ContentServer:
         make_id: Callable[[], str],
         forms: Forms | None = None,
         scanning: Scanning | None = None,
+        fetching: Fetching | None = None,
     ) -> None:
         self._files = files
         self._blobs = blobs
         self._forms = forms
         self._scanning = scanning
+        self._fetching = fetching
         self._policy = policy
         self._url = url
         self._wall = wall
@@ -412,8 +416,13 @@ class ContentServer:
     # Downloads.
 
     async def find(self, file_id: str) -> tuple[StoredFile, Path | None] | None:
-        """A file and where its content is: None instead of that when its time is over. None for what nobody knows."""
+        """A file and where its content is: None instead of that when its time is over. None for what nobody knows.
+
+        Raises Refused(AWAITED) while it is on its way from another operator.
+        """
         file = await self._files.get(file_id)
+        if file is None and self._fetching is not None:
+            file = await self._fetching.awaited(file_id)
         if file is None:
             return None
         return file, await self._blobs.path(file.digest) if file.until > self._wall() else None

@@ -14,6 +14,7 @@ from typing import Final
 
 from joyn import telemetry
 from joyn.blobs import Blobs, put
+from joyn.model.aor import Aor
 from joyn.model.file import FileUsage, Kind, StoredFile
 from joyn.model.refused import Reason, Refused
 from joyn.pictures import MADE, Form, Pictures
@@ -35,12 +36,12 @@ MAX_REMEMBERED: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormsPolicy:
-    """`thumbnail` is what they shall be; `room` is the operator's quotas: what is made counts as its file's owner's.
-    `patience` is how many seconds the answer to an upload waits for a thumbnail.
+    """`thumbnail` is what they shall be; `room` is what an owner of files may have of the quotas, as what is made
+    counts as its file's owner's. `patience` is how many seconds the answer to an upload waits for a thumbnail.
     """
 
     thumbnail: Form
-    room: FileUsage
+    room: Callable[[Aor], FileUsage]
     patience: float
 
 
@@ -132,6 +133,6 @@ class Forms:
             content_type=MADE,
             stored_at=self._wall(),
         )
-        if not await self._files.add(file.id, made, self._policy.room):
+        if not await self._files.add(file.id, made, self._policy.room(made.owner)):
             raise Refused(Reason.QUOTA_PASSED)
         return made

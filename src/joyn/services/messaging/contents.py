@@ -98,5 +98,10 @@ class Contents(Protocol):
         ...
 
     async def open(self, url: str) -> Leaving | None:
-        """The file behind a link of ours; None when its time is over, or it was removed."""
+        """The file behind a link of ours; None when its time is over, or it was removed. Raises Refused(AWAITED)
+        while it is on its way from another operator."""
+        ...
+
+    async def here(self, url: str) -> bool:
+        """Wait a little for the file behind a link of ours. False when it is still on its way."""
         ...

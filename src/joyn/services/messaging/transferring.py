@@ -39,6 +39,9 @@ WINDOW: Final = 16
 """Files of one device that its pump has begun; with so many it waits for one to end."""
 MAX_REMEMBERED: Final = 10_000
 """Transfers of which is remembered how far they came; the oldest begin anew. In memory: after a restart all do."""
+LOOKS: Final = 120
+"""Times that a file which is on its way from another operator is looked for, some seconds each; then it is tried again
+when the device registers."""
 MAX_ICON: Final = 32 << 10
 """Bytes of a thumbnail that goes in an INVITE; larger ones are left out."""
 ICON_ID: Final = "thumbnail@joyn"
@@ -80,6 +83,15 @@ class _Transfer:
     queue: _Queue
     leg: Leg | None = None
     task: asyncio.Task[None] | None = None
+
+
+def _infos(transfer: _Transfer) -> tuple[FileInfo, ...]:
+    """What the message says of its files. Raises ParseError."""
+    return parse(CpimMessage.parse(transfer.entry.message.cpim).decoded_body)
+
+
+def _file(infos: tuple[FileInfo, ...]) -> FileInfo:
+    return next(info for info in infos if info.type == "file")
 
 
 class Transferring:
@@ -148,8 +160,11 @@ class Transferring:
                 if before.leg is not None:
                     self._sessions.end(before.leg, reason="")
                 await asyncio.wait([before.task])
+            await self._here(transfer)
             async with transfer.queue.slots, self._slots:
                 outcome, what = await self._send(transfer)
+        except Refused as refused:
+            what = refused.detail
         except Exception:  # the loop that owns a transfer: a bug of ours must not leave the pump waiting
             log.exception("sending a file failed")
             what = "failed here"
@@ -166,15 +181,27 @@ class Transferring:
         if self._under_way.get(transfer.key) is transfer:
             del self._under_way[transfer.key]
 
+    async def _here(self, transfer: _Transfer) -> None:
+        """Let a file that is on its way from another operator come first, which holds up no other file."""
+        try:
+            file = _file(_infos(transfer))
+        except ParseError:
+            return
+        for _ in range(LOOKS):
+            if not self._contents.has(file.url) or self._flow_of(transfer.binding) is None:
+                return
+            if await self._contents.here(file.url):
+                return
+
     async def _send(self, transfer: _Transfer) -> Ended:
         flow = self._flow_of(transfer.binding)
         if flow is None:
             return Outcome.GONE, "no flow"
         try:
-            infos = parse(CpimMessage.parse(transfer.entry.message.cpim).decoded_body)
+            infos = _infos(transfer)
         except ParseError:
             return Outcome.REFUSED, "a message that names no file"
-        file = next(info for info in infos if info.type == "file")
+        file = _file(infos)
         if not self._contents.has(file.url):
             # Where another operator's content servers are known, their files come here first (IR.90).
             return Outcome.REFUSED, "a file of another content server"
@@ -192,7 +219,10 @@ class Transferring:
         info = next((info for info in infos if info.type == "thumbnail"), None)
         if info is None or not traits_of(binding.parameters).thumbnails or not self._contents.has(info.url):
             return None
-        leaving = await self._contents.open(info.url)
+        try:
+            leaving = await self._contents.open(info.url)
+        except Refused:
+            return None  # the file is not held for a picture of it that is not here yet
         if leaving is None:
             return None
         try:

@@ -22,6 +22,7 @@ from joyn.store import (
     Bindings,
     Devices,
     Files,
+    ForeignFiles,
     History,
     Mailboxes,
     Peers,
@@ -37,6 +38,7 @@ from joyn.store.sqlite.bindings import SqliteBindings
 from joyn.store.sqlite.connection import Lock, Locked, Reader, connect
 from joyn.store.sqlite.devices import SqliteDevices, forget_devices
 from joyn.store.sqlite.files import SqliteFiles, forget_files
+from joyn.store.sqlite.foreign_files import SqliteForeignFiles
 from joyn.store.sqlite.history import SqliteHistory, forget_owner
 from joyn.store.sqlite.mailboxes import SqliteMailboxes
 from joyn.store.sqlite.migration import Migration, NewerSchema, migrate, migrations
@@ -130,6 +132,7 @@ class SqliteStore:
         self.push_targets: PushTargets = SqlitePushTargets(writer, quick, self._in_thread)
         self.devices: Devices = SqliteDevices(writer, quick, self._in_thread)
         self.files: Files = SqliteFiles(writer, quick)
+        self.foreign_files: ForeignFiles = SqliteForeignFiles(writer, quick, self._in_thread)
         self.peers: Peers = SqlitePeers(writer, quick)
         self.ported: PortedNumbers = SqlitePortedNumbers(writer, quick, self._in_thread, limits.cached)
         self.secrets: Secrets = SqliteSecrets(writer, quick)

@@ -17,11 +17,11 @@ from joyn.store.sqlite.connection import Reader
 from joyn.store.sqlite.statements import fields_of
 from joyn.store.sqlite.writer import Writer
 
-__all__ = ["SqliteFiles", "forget_files"]
+__all__ = ["PUT_FILE", "SqliteFiles", "count", "fits", "forget_files", "row_of"]
 
 _FILE = fields_of(StoredFile)
 _FILES = f"SELECT {', '.join(_FILE)} FROM file"
-_PUT_FILE = f"INSERT INTO file ({', '.join(_FILE)}) VALUES ({', '.join('?' * len(_FILE))})"
+PUT_FILE = f"INSERT INTO file ({', '.join(_FILE)}) VALUES ({', '.join('?' * len(_FILE))})"
 _UPLOAD: Final = (
     "id",
     "owner",
@@ -66,7 +66,7 @@ class SqliteFiles:
             if before is not None:
                 _forget(connection, before)
             connection.execute(_PUT_UPLOAD, _row(upload))
-            _count(connection, upload.owner, upload.reserved)
+            count(connection, upload.owner, upload.reserved)
             return before
 
         return await self._writer.call(write)
@@ -97,10 +97,10 @@ class SqliteFiles:
             if row is None:
                 return False
             owner, more = row[0], size - row[1]
-            if not _fits(connection, owner, more, most):
+            if not fits(connection, owner, more, most):
                 return False
             connection.execute("UPDATE upload SET reserved = ? WHERE id = ?", (size, upload_id))
-            _count(connection, owner, more)
+            count(connection, owner, more)
             return True
 
         return await self._writer.call(write)
@@ -117,9 +117,9 @@ class SqliteFiles:
             there = connection.execute(
                 "DELETE FROM file WHERE owner = ? AND tid = ? RETURNING size", (upload.owner, upload.tid)
             ).fetchall()
-            connection.executemany(_PUT_FILE, [tuple(getattr(file, name) for name in _FILE) for file in files])
+            connection.executemany(PUT_FILE, [row_of(file) for file in files])
             added = sum(file.size for file in files) - sum(size for (size,) in there)
-            _count(connection, upload.owner, added)
+            count(connection, upload.owner, added)
             return True
 
         return await self._writer.call(write)
@@ -161,11 +161,11 @@ class SqliteFiles:
             same = "owner = ? AND tid = ? AND kind = ?", (made.owner, made.tid, made.kind)
             row = connection.execute(f"SELECT sum(size) FROM file WHERE {same[0]}", same[1]).fetchone()
             more = made.size - (row[0] or 0)
-            if not _fits(connection, made.owner, more, most):
+            if not fits(connection, made.owner, more, most):
                 return False
             connection.execute(f"DELETE FROM file WHERE {same[0]}", same[1])
-            connection.execute(_PUT_FILE, tuple(getattr(made, name) for name in _FILE))
-            _count(connection, made.owner, more)
+            connection.execute(PUT_FILE, row_of(made))
+            count(connection, made.owner, more)
             return True
 
         return await self._writer.call(write)
@@ -188,7 +188,7 @@ class SqliteFiles:
             for file_id, owner, size in over:
                 # What is left of it says that it is gone, and takes no room.
                 connection.execute("UPDATE file SET digest = '', size = 0, name = '' WHERE id = ?", (file_id,))
-                _count(connection, owner, -size)
+                count(connection, owner, -size)
             # Only what no longer counts: after a long stop of the node there may be more than one call takes.
             connection.execute(
                 "DELETE FROM file WHERE id IN (SELECT id FROM file WHERE until <= ? AND digest = '' LIMIT ?)",
@@ -218,7 +218,7 @@ def forget_files(connection: sqlite3.Connection, aor: Aor) -> None:
     """The subscriber is gone; what blobs are left of them is swept."""
     row = connection.execute("SELECT bytes FROM file_usage WHERE owner = ?", (aor,)).fetchone()
     if row is not None:
-        _count(connection, aor, -row[0])
+        count(connection, aor, -row[0])
     for table in ("upload", "file", "file_usage"):
         connection.execute(f"DELETE FROM {table} WHERE owner = ?", (aor,))
 
@@ -232,20 +232,26 @@ def _allowed(rows: Sequence[tuple[int]], most: FileUsage) -> FileUsage:
     return FileUsage(own=rows[0][0], all=most.all) if rows and rows[0][0] else most
 
 
-def _fits(connection: sqlite3.Connection, owner: Aor, more: int, most: FileUsage) -> bool:
+def row_of(file: StoredFile) -> tuple[Any, ...]:
+    """The parameters of PUT_FILE."""
+    return tuple(getattr(file, name) for name in _FILE)
+
+
+def fits(connection: sqlite3.Connection, owner: Aor, more: int, most: FileUsage) -> bool:
     """Whether so many bytes more are within the quotas."""
     allowed = _allowed(connection.execute(_QUOTA, (owner,)).fetchall(), most)
     taken = _usage(connection.execute(_TAKEN, (owner, _ALL)).fetchall(), owner)
     return taken.own + more <= allowed.own and taken.all + more <= allowed.all
 
 
-def _count(connection: sqlite3.Connection, owner: Aor, more: int) -> None:
+def count(connection: sqlite3.Connection, owner: Aor, more: int) -> None:
+    """Count so many bytes more for an owner, and for all together."""
     connection.executemany(_COUNT, [(owner, more), (_ALL, more)])
 
 
 def _forget(connection: sqlite3.Connection, upload: Upload) -> None:
     connection.execute("DELETE FROM upload WHERE id = ?", (upload.id,))
-    _count(connection, upload.owner, -upload.reserved)
+    count(connection, upload.owner, -upload.reserved)
 
 
 def _row(upload: Upload) -> tuple[Any, ...]:
