@@ -13,7 +13,7 @@ from scenarios.load import Account, settle, show, write
 from waiting import until
 
 PAUSE = 0.02
-"""Seconds between two messages of a conversation."""
+"""Seconds between two messages of a conversation, unless a test says otherwise."""
 DRAINING = 40.0
 """Seconds after the trouble in which nothing must be left that waits for a peer."""
 CHANCE = 0.5
@@ -22,7 +22,14 @@ PAIRS = ((ALICE, BOB, "cpm", "pager"), (ANNA, BEN, "cpm", "session"))
 """Who writes to whom, and back; with which kind of phone, and how."""
 
 
-async def cross(orange: Peering, sfr: Peering, trouble: Callable[[Account], Awaitable[None]], seed: int) -> Account:
+async def cross(
+    orange: Peering,
+    sfr: Peering,
+    trouble: Callable[[Account], Awaitable[None]],
+    seed: int,
+    *,
+    pause: float = PAUSE,
+) -> Account:
     """Write across both ways while there is trouble, let everything arrive, and judge it: nothing that was acknowledged
     is lost, nothing is shown twice, conversations are in order, and nothing is left in a queue."""
     account = Account()
@@ -38,7 +45,7 @@ async def cross(orange: Peering, sfr: Peering, trouble: Callable[[Account], Awai
         for one, other, style, mode in PAIRS:
             pair = await phone(orange, one, style), await phone(sfr, other, style)
             for sender, recipient in (pair, pair[::-1]):
-                work = write(account, sender, recipient.number, mode, stopped, pause=PAUSE)
+                work = write(account, sender, recipient.number, mode, stopped, pause=pause)
                 writing.append(asyncio.ensure_future(work))
         people = [number for one, other, *_ in PAIRS for number in (one, other)]
         # Only then is it the trouble that everything has to get through.

@@ -29,7 +29,9 @@ pytestmark = [
 SEED = int(os.environ.get("JOYN_SEED", "20261130"))
 SHORT = (1.0, 3.0)
 """Seconds of a partition that connections outlive."""
-GIVEN_UP = 45.0
+LONG_PAUSE = 0.2
+"""Seconds between two messages where so much time passes: conversations drain one message at a time."""
+GIVEN_UP = 60.0
 """Seconds in which connections that lead nowhere must have been given up: two requests' patience, and some."""
 
 
@@ -75,12 +77,12 @@ def test_a_partition_under_load_loses_and_doubles_nothing(tmp_path: Path, way: C
         asyncio.run(cross(orange, sfr, partition, SEED))
 
 
-@pytest.mark.parametrize("way", ["both ways", "the way back"])
-def test_connections_that_a_partition_leaves_dead_are_given_up_and_made_anew(tmp_path: Path, way: Cut) -> None:
+def test_connections_that_a_partition_leaves_dead_are_given_up_and_made_anew(tmp_path: Path) -> None:
     with two_networks(tmp_path) as (network, orange, sfr):
 
         async def partition(account: Account) -> None:
-            await asyncio.to_thread(network.cut, way)
+            # One way only: what Orange says still arrives, and nothing comes back.
+            await asyncio.to_thread(network.cut, "the way back")
 
             async def given_up() -> bool:
                 return not (await orange.health(SFR))["health"]["connected"]
@@ -88,7 +90,7 @@ def test_connections_that_a_partition_leaves_dead_are_given_up_and_made_anew(tmp
             await until(given_up, within=GIVEN_UP, pause=0.1)
             assert await orange.waits_for(SFR)
             await asyncio.to_thread(network.mend)
-            counted = len(account.shown[BOB])
-            await until(lambda: len(account.shown[BOB]) > counted, within=60)
+            counted = len(account.shown[ALICE])
+            await until(lambda: len(account.shown[ALICE]) > counted, within=60)
 
-        asyncio.run(cross(orange, sfr, partition, SEED))
+        asyncio.run(cross(orange, sfr, partition, SEED, pause=LONG_PAUSE))
