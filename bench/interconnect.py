@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,12 @@ from bench.yardstick import cpu
 from bench.yardstick.peer import CLIENT_CORE, DATA, PIN, free_port, wait_port
 from joyn.config import load
 from joyn.model.aor import Aor
+from joyn.model.peer import Peer, PeerAddress
+from joyn.model.peer_file import written
 from joyn.model.subscriber import Subscriber
 from joyn.node import open_store
 from joyn.protocol.sip.digest import ha1
+from joyn.transport.peer_tls import ensure_identity
 
 OPERATORS = {"orange.example": "+336399800", "sfr.example": "+336399801"}
 CONFIG = """
@@ -46,6 +50,8 @@ port = {border}
 [[interconnect.media]]
 port = {media}
 """
+DEAD_NUMBER = "+33639980299"
+"""One of an operator that is never there."""
 ROUND, QUICK_ROUND = 10.0, 3.0
 """Seconds of a round."""
 
@@ -73,6 +79,7 @@ def interconnect(bench: Bench, _peer: str) -> Measured:
         home = orange.place.rpartition("/")[0] + f"/{OPERATORS['orange.example']}5"
         within = stack.enter_context(_phones(f"{orange.place}0", home))
         across = stack.enter_context(_phones(f"{orange.place}1", f"{sfr.place}1"))
+        beside = stack.enter_context(_phones(f"{orange.place}2", f"{sfr.place}2", DEAD_NUMBER))
         _round(within, [orange.pid], 1.0)
         _round(across, [orange.pid, sfr.pid], 1.0)
         for _ in range(bench.scale.rounds):
@@ -82,6 +89,7 @@ def interconnect(bench: Bench, _peer: str) -> Measured:
             _note(measured, "across", outside)
             for name, pid in (("across, sender's side", 0), ("across, recipient's side", 1)):
                 measured.setdefault(name, Series("µs")).values.append(outside.each[pid])
+            _note(measured, "across, another peer is dead", _round(beside, [orange.pid, sfr.pid], seconds))
             ratio = sum(outside.each) / sum(inside.each)
             measured.setdefault("across × within", Series("×")).values.append(ratio)
     return measured
@@ -119,8 +127,8 @@ def _round(phones: subprocess.Popen[str], pids: list[int], seconds: float) -> Ro
 
 
 @contextmanager
-def _phones(sending: str, receiving: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "bench.interconnect_load", sending, receiving]
+def _phones(*places: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "bench.interconnect_load", *places]
     process = subprocess.Popen(
         ["taskset", "-c", CLIENT_CORE, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -147,7 +155,7 @@ async def _subscribe(config: Path, prefix: str) -> None:
     settings.operator.data.mkdir(parents=True, exist_ok=True)
     domain = settings.operator.domain
     async with open_store(settings) as store:
-        for number in (f"{prefix}{series}{pair:02d}" for series in "015" for pair in range(PAIRS)):
+        for number in (f"{prefix}{series}{pair:02d}" for series in "0125" for pair in range(PAIRS)):
             secret = {"MD5": ha1(number, domain, PASSWORD)}
             await store.subscribers.put(
                 Subscriber(aor=Aor(f"tel:{number}"), username=number, realm=domain, ha1=secret, algorithms=("MD5",))
@@ -162,6 +170,19 @@ def _exchange(place: Path) -> None:
     for domain, other in zip(OPERATORS, reversed(OPERATORS), strict=True):
         file = str(place / f"{other}.joyn-peer.toml")
         subprocess.run([*joyn, "accept", file, "--yes"], check=True, cwd=place / domain, stdout=subprocess.DEVNULL)
+    # A third one, at whose address nobody listens: what is due to it waits, and is tried again and again.
+    dead = Peer(
+        domain="dead.example",
+        name="Dead",
+        addresses=(PeerAddress(host="127.0.0.1", port=9),),
+        certificates=ensure_identity(place / "dead", "dead.example", now=time.time()).exchanged,
+        ranges=(DEAD_NUMBER[:-2],),
+    )
+    file = place / "dead.example.joyn-peer.toml"
+    file.write_text(written(dead))
+    subprocess.run(
+        [*joyn, "accept", str(file), "--yes"], check=True, cwd=place / "orange.example", stdout=subprocess.DEVNULL
+    )
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""interconnect_load.py FROM TO: pairs of phones, one at each address, that send messages and wait for their receipts.
+"""interconnect_load.py FROM TO [DEAD]: pairs of phones, one at each address, that send messages and wait for receipts.
 
 Prints "ready", and for each line of input, which is a number of seconds, a round of that length as one JSON object:
 `units`, and the seconds from sending to the message being `there` and to its receipt being `back`. FROM and TO are
-`host:port/domain/prefix`; the phones' numbers are prefix00, prefix01 …
+`host:port/domain/prefix`; the phones' numbers are prefix00, prefix01 … DEAD is a number whose operator is not there:
+each sender writes to it once in a round, all the same.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PAIRS = 64
 PASSWORD = "correct horse"
 
 
-async def main(sending: str, receiving: str) -> None:
+async def main(sending: str, receiving: str, dead: str = "") -> None:
     """Play rounds until there is no more input."""
     arrived: dict[str, float] = {}
     there: list[float] = []
@@ -34,6 +35,8 @@ async def main(sending: str, receiving: str) -> None:
 
         async def talk(pair: int, until: float) -> None:
             sender, recipient = pairs[pair]
+            if dead:
+                await sender.send(dead, "nobody is there to take this")
             while time.monotonic() < until:
                 began = time.monotonic()
                 sent = await sender.send(recipient.number, "a message of the usual length, more or less")
@@ -57,4 +60,4 @@ async def main(sending: str, receiving: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    asyncio.run(main(*sys.argv[1:]))
