@@ -30,7 +30,28 @@ THEME = TerminalTheme(
     [(72, 79, 88), (255, 123, 114), (86, 211, 100), (227, 179, 65), (121, 192, 255), (210, 168, 255), (86, 212, 221),
      (177, 186, 196)],
 )  # fmt: skip
-PAGE = {"width": 1340, "height": 820}
+PAGE = {"width": 1340, "height": 870}
+SEA = """async () => {
+    const canvas = new OffscreenCanvas(1200, 600), draw = canvas.getContext("2d");
+    const band = (from, to, colours) => {
+        draw.fillStyle = draw.createLinearGradient(0, from, 0, to);
+        colours.forEach((one, at) => draw.fillStyle.addColorStop(at / (colours.length - 1), one));
+        draw.fillRect(0, from, 1200, to - from);
+    };
+    band(0, 380, ["#5b7fb4", "#f2b98a", "#f8d9a8"]);
+    draw.fillStyle = "#fff3d0";
+    draw.beginPath(); draw.arc(860, 330, 60, 0, 7); draw.fill();
+    band(380, 600, ["#c98f6e", "#2c5673", "#173a52"]);
+    draw.fillStyle = "#fdfaf3";
+    draw.beginPath(); draw.moveTo(420, 130); draw.lineTo(420, 400); draw.lineTo(250, 400); draw.fill();
+    draw.beginPath(); draw.moveTo(440, 180); draw.lineTo(440, 400); draw.lineTo(560, 400); draw.fill();
+    draw.fillStyle = "#7a2f24";
+    draw.beginPath(); draw.moveTo(230, 415); draw.lineTo(590, 415); draw.lineTo(530, 475); draw.lineTo(290, 475);
+    draw.fill();
+    const blob = await canvas.convertToBlob({ type: "image/jpeg", quality: 0.9 });
+    return [...new Uint8Array(await blob.arrayBuffer())];
+}"""
+"""A photo: a boat before the sun."""
 CHAT = (
     (CAMILLE, "The boat leaves at nine, shall we?"),
     (DENIS, "I'll be at the quay at half past eight"),
@@ -60,6 +81,10 @@ async def photograph(company: Company, file: Path) -> None:
         phones = {number: await _signed_in(page, place, number) for place, number in enumerate((CAMILLE, DENIS))}
         for number, other in ((CAMILLE, DENIS), (DENIS, CAMILLE)):
             await phones[number].goto(f"{phones[number].url.partition('/sign-in')[0].rstrip('/')}/c/{other}")
+        photo = {"name": "boat.jpg", "mimeType": "image/jpeg", "buffer": bytes(await page.evaluate(SEA))}
+        await phones[CAMILLE].locator("input[type=file]").first.set_input_files(photo)
+        await phones[CAMILLE].get_by_role("dialog").get_by_role("button", name="Send ·").click()
+        await phones[DENIS].get_by_role("button", name="Open boat.jpg").wait_for()
         for number, text in CHAT:
             composer = phones[number].get_by_role("textbox", name="Message")
             await composer.fill(text)

@@ -104,3 +104,19 @@ def test_the_sign_in_page_is_in_the_operator_s_colours(stage: Any) -> None:
         phone = stage.locator("iframe").nth(place).element_handle().content_frame()
         phone.get_by_label("Mobile number").wait_for()
         assert phone.evaluate("document.documentElement.dataset.operator") == theme
+
+
+def test_a_photo_crosses_from_the_orange_phone_to_the_sfr_phone(stage: Any, tmp_path: Path) -> None:
+    stage.locator("iframe").nth(1).wait_for()
+    camille, denis = sign_in(stage, 0, CAMILLE), sign_in(stage, 1, DENIS)
+    write(camille, DENIS, "salut")
+    write(denis, CAMILLE, "bonjour")
+    camille.get_by_role("article", name="bonjour").wait_for()
+    # The stage's own look is as good a photo as any.
+    file = tmp_path / "coast.png"
+    stage.screenshot(path=file)
+    camille.locator("input[type=file]").first.set_input_files(str(file))
+    camille.get_by_role("dialog").get_by_role("button", name="Send ·").click()
+    shown = denis.locator("[role=article] img")
+    shown.first.wait_for()
+    assert shown.first.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
