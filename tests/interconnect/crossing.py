@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from interconnect.operators import ALICE, ANNA, BEN, BOB, ORANGE, SFR
 from interconnect.processes import Peering
-from joyn.phone import Phone
-from scenarios.load import Account, settle, show, write
+from joyn.phone import Phone, Sent
+from joyn.services.messaging.crossing import MESSAGE_LIMIT
+from scenarios.load import Account, settle, write
 from waiting import until
 
 PAUSE = 0.02
@@ -18,8 +20,22 @@ DRAINING = 40.0
 """Seconds after the trouble in which nothing must be left that waits for a peer."""
 CHANCE = 0.5
 """Seconds in which what would be shown twice has its chance."""
-PAIRS = ((ALICE, BOB, "cpm", "pager"), (ANNA, BEN, "cpm", "session"))
-"""Who writes to whom, and back; with which kind of phone, and how."""
+CARLA, CYRIL = "+33639980003", "+33639980103"
+PEOPLE = {ORANGE: (ALICE, ANNA, CARLA), SFR: (BOB, BEN, CYRIL)}
+"""The subscribers that either operator needs for this."""
+WORDS = MESSAGE_LIMIT + 1000
+"""Characters of what Carla and Cyril say: it crosses the border over MSRP."""
+PAIRS = ((ALICE, BOB, "pager", 0), (ANNA, BEN, "session", 0), (CARLA, CYRIL, "session", WORDS))
+"""Who writes to whom, and back; how, and at least how much."""
+
+
+class Wordy(Phone):
+    """Says all it says at length."""
+
+    async def send(self, number: str, content: str | bytes, **settings: Any) -> Sent:
+        """See Phone."""
+        assert isinstance(content, str)
+        return await super().send(number, content.ljust(WORDS), **settings)
 
 
 async def cross(
@@ -35,15 +51,15 @@ async def cross(
     account = Account()
     async with AsyncExitStack() as stack:
 
-        async def phone(operator: Peering, number: str, style: str) -> Phone:
-            made = operator.phone(number, style=style)
-            made.on_message = show(account, number)
+        async def phone(operator: Peering, number: str, words: int) -> Phone:
+            made = operator.phone(number, kind=Wordy if words else Phone)
+            made.on_message = lambda message: account.shown[number].append(message.text.rstrip())
             return await stack.enter_async_context(made)
 
         stopped = asyncio.Event()
         writing = []
-        for one, other, style, mode in PAIRS:
-            pair = await phone(orange, one, style), await phone(sfr, other, style)
+        for one, other, mode, words in PAIRS:
+            pair = await phone(orange, one, words), await phone(sfr, other, words)
             for sender, recipient in (pair, pair[::-1]):
                 work = write(account, sender, recipient.number, mode, stopped, pause=pause)
                 writing.append(asyncio.ensure_future(work))

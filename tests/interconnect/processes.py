@@ -50,10 +50,10 @@ class Peering(Operator):
         """Where `invite` writes this operator's file for the others."""
         return self.directory / f"{self.domain}.joyn-peer.toml"
 
-    def phone(self, number: str, **settings: Any) -> Phone:
+    def phone(self, number: str, *, kind: type[Phone] = Phone, **settings: Any) -> Phone:
         """A phone of one of its subscribers."""
         server = self.servers[settings.get("transport", "tcp")]
-        return Phone(number, domain=self.domain, password=self.password, server=server, **settings)
+        return kind(number, domain=self.domain, password=self.password, server=server, **settings)
 
     def joyn(self, *arguments: str) -> str:
         """Run `joyn …` in a process of its own, as who runs the operator does; what it printed."""

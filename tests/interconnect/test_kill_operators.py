@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from interconnect.crossing import cross
-from interconnect.operators import ALICE, ANNA, BEN, BOB, ORANGE, RANGES, SFR
+from interconnect.crossing import PEOPLE, cross
+from interconnect.operators import ALICE, BOB, ORANGE, RANGES, SFR
 from interconnect.processes import Peering, exchange_all, start_all, stop_all
 from scenarios.load import Account, disturb
 
@@ -25,8 +25,8 @@ SEED = int(os.environ.get("JOYN_SEED", "20261130"))
 
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[tuple[Peering, Peering]]:
-    orange = Peering(tmp_path / "orange", ORANGE, RANGES[ORANGE], (ALICE, ANNA))
-    sfr = Peering(tmp_path / "sfr", SFR, RANGES[SFR], (BOB, BEN))
+    orange = Peering(tmp_path / "orange", ORANGE, RANGES[ORANGE], PEOPLE[ORANGE])
+    sfr = Peering(tmp_path / "sfr", SFR, RANGES[SFR], PEOPLE[SFR])
     try:
         exchange_all((orange, sfr))  # before they run: the commands need no node
         start_all((orange, sfr))

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from interconnect.crossing import cross
+from interconnect.crossing import PEOPLE, cross
 from interconnect.namespaces import Cut, Network, networks, why_not
-from interconnect.operators import ALICE, ANNA, BEN, BOB, ORANGE, RANGES, SFR
+from interconnect.operators import ALICE, BOB, ORANGE, RANGES, SFR
 from interconnect.processes import Peering, exchange_all, start_all, stop_all
 from scenarios.load import Account
 from waiting import until
@@ -38,18 +38,17 @@ GIVEN_UP = 60.0
 @contextmanager
 def two_networks(directory: Path) -> Iterator[tuple[Network, Peering, Peering]]:
     with networks() as network:
-        places = ((ORANGE, (ALICE, ANNA)), (SFR, (BOB, BEN)))
         operators = [
             Peering(
                 directory / domain,
                 domain,
                 RANGES[domain],
-                numbers,
+                PEOPLE[domain],
                 border_host=network.border[place],
                 host=network.street[place],
                 before=network.inside(place),
             )
-            for place, (domain, numbers) in enumerate(places)
+            for place, domain in enumerate((ORANGE, SFR))
         ]
         try:
             exchange_all(operators)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from interconnect.crossing import cross
+from interconnect.crossing import PEOPLE, cross
 from interconnect.operators import ALICE, ANNA, BEN, BOB, ORANGE, RANGES, SFR
 from interconnect.processes import Peering, exchange, exchange_all, start_all, stop_all
 from joyn.config import InterconnectSettings
@@ -31,8 +31,8 @@ WITHIN = 30.0
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[tuple[Peering, Peering]]:
     """Orange and SFR run, and have exchanged their files while they did."""
-    orange = Peering(tmp_path / "orange", ORANGE, RANGES[ORANGE], (ALICE, ANNA))
-    sfr = Peering(tmp_path / "sfr", SFR, RANGES[SFR], (BOB, BEN))
+    orange = Peering(tmp_path / "orange", ORANGE, RANGES[ORANGE], PEOPLE[ORANGE])
+    sfr = Peering(tmp_path / "sfr", SFR, RANGES[SFR], PEOPLE[SFR])
     try:
         start_all((orange, sfr))
         exchange(orange, sfr)
