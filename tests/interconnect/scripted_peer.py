@@ -101,7 +101,6 @@ class ScriptedPeer:
             inbound.respond(503, headers=[("Retry-After", str(RETRY_AFTER))])
         else:
             inbound.flow.send(b"SIP/2.0 " + self._chance.randbytes(64) + b"\r\n\r\n")
-            inbound.flow.close()
 
     async def send(self, method: str, to: str, headers: Sequence[tuple[str, str]], body: bytes = b"") -> SipResponse:
         """Send a request and get its answer."""
