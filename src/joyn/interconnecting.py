@@ -5,6 +5,7 @@ Peers have an endpoint of their own: what one of them does cannot take anything 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import ssl
 import time
@@ -54,6 +55,8 @@ MAX_IN_FLIGHT: Final = 2_000
 """Requests of all peers that are being worked on at a time."""
 MAX_MOVED: Final = 100_000
 """Numbers that are remembered to have moved since the start; beyond that every entry's home is looked up."""
+BELIEVED_FOR: Final = 60.0
+"""Seconds until a connection's certificate is looked at again."""
 FORWARD_AT_ONCE: Final = 64
 """Entries of a mailbox whose owner has left that are read at a time."""
 
@@ -89,7 +92,8 @@ class InterconnectService:
         self._wall = wall
         self._started_at = wall()
         self._moved: set[Aor] | None = set()
-        self._speaks_for: dict[Flow, str] = {}
+        self._speaks_for: dict[Flow, tuple[str, float]] = {}  # and since when, by our clock
+        self._updating = asyncio.Lock()
         self.names: dict[Aor, str] = {}
         self.localise: Callable[[Peer, Aor, bytes], Awaitable[bytes]] = _as_it_is
         self.on_left: Callable[[Aor], Awaitable[None]] = _nothing
@@ -104,6 +108,7 @@ class InterconnectService:
             requests,
             context=self._context,
             resolve=self._resolve,
+            believed=lambda peer, flow: self._shows(flow) == peer.domain,
             wall=wall,
             random=random,
             connections=i.connections,
@@ -214,15 +219,16 @@ class InterconnectService:
 
     async def update(self, identity: Identity | None = None) -> None:
         """The peers are those of the store now; with `identity`, this is what we show them from now on."""
-        trust = self.trust or await self._open()
-        peers = await self._store.peers.list()
-        trust.update(peers, identity)
-        self._msrp.announce(trust.identity.sdp_fingerprint)
-        self._learn(peers)
-        for flow, domain in list(self._speaks_for.items()):
-            if trust.peer_of(flow.tls) != domain:
-                flow.close()
-        await self.links.update(peers)
+        async with self._updating:  # two at once would end with what the slower one had read
+            trust = self.trust or await self._open()
+            peers = await self._store.peers.list()
+            trust.update(peers, identity)
+            self._msrp.announce(trust.identity.sdp_fingerprint)
+            self._learn(peers)
+            for flow, (domain, _) in list(self._speaks_for.items()):
+                if self._shows(flow) != domain:
+                    flow.close()
+            await self.links.update(peers)
 
     async def home_of(self, aor: Aor) -> str | None:
         """Whose subscriber a number is; see Homes. Raises Refused(ROUTE_UNKNOWN)."""
@@ -378,14 +384,19 @@ class InterconnectService:
             raise OSError(str(error)) from None
 
     def _peer_of(self, flow: Flow) -> Peer | None:
-        assert self.trust is not None
-        domain = self._speaks_for.get(flow)
-        if domain is None:
-            domain = self.trust.peer_of(flow.tls)
-            if domain is None or flow.closed:
+        now = time.monotonic()
+        domain, since = self._speaks_for.get(flow, ("", 0.0))
+        if not domain or now - since > BELIEVED_FOR:
+            domain = self._shows(flow) or ""
+            if not domain or flow.closed:
                 return None
-            self._speaks_for[flow] = domain
+            self._speaks_for[flow] = domain, now
         return self.links.peers.get(domain)
+
+    def _shows(self, flow: Flow) -> str | None:
+        """Whose certificate a connection has shown, if that is good now."""
+        assert self.trust is not None
+        return self.trust.peer_of(flow.tls)
 
     def _flow_lost(self, flow: Flow) -> None:
         self._speaks_for.pop(flow, None)

@@ -197,6 +197,8 @@ def test_what_was_fetched_is_a_file_like_others(tmp_path: Path) -> None:
         (_, asked), *more = border.origin.requests
         assert not more
         assert not {"authorization", "cookie", "referer"} & set(asked)
+        # Sent again, as when our answer was lost: it is the same message still.
+        await border.sends(border.info("/file/1?k=v"))
 
     at_border(tmp_path, story)
 
@@ -221,11 +223,13 @@ def test_what_comes_over_a_session_of_the_peers_gets_our_links_too(tmp_path: Pat
 
 def test_what_was_forwarded_of_somebody_elses_keeps_its_links(tmp_path: Path) -> None:
     async def story(border: Border, alice: Any) -> None:
-        moved = [("P-Asserted-Identity", f"<sip:forward@{SFR}>"), ("Referred-By", f"<tel:{ANNA}>")]
+        other = ScriptedPeer(tmp_path, border.orange.border, domain="vodafone.example")
+        await border.orange.accept(border.peer.as_peer(files=border.origin.url), other.as_peer(ranges=("+4477009",)))
+        moved = [("P-Asserted-Identity", f"<sip:forward@{SFR}>"), ("Referred-By", "<tel:+447700900001>")]
         await border.orange.node.store.ported.put([PortedNumber(number=BEN, operator=HERE, at=0.0)])
         await border.orange.node.store.subscribers.put(make_subscriber(BEN, ORANGE))
         async with border.orange.phone(BEN) as ben:
-            # It was ours who sent it: the peer's content server is not that of her operator.
+            # Who sent it is another operator's: the peer's content server is not that one's.
             cpim = make_cpim("m1", emit([border.info()]), CONTENT_TYPE)
             assert (await border.peer.send("MESSAGE", BEN, moved, cpim)).status == 202
             (info,) = await received(ben)

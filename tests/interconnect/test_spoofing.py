@@ -10,8 +10,16 @@ import pytest
 
 from interconnect.operators import ALICE, ANNA, BOB, ORANGE, SFR, Operator, operator
 from interconnect.scripted_peer import ScriptedPeer, asserted, scripted_peer
+from joyn.model.aor import Aor
+from joyn.model.peer import mailbox_of
+from joyn.model.ported import PortedNumber
+from joyn.model.refused import Refused
+from joyn.model.route import Operator as Domain
 from joyn.protocol.imdn import Imdn
+from joyn.services.messaging.originating import CPIM as CPIM_TYPE
+from joyn.services.messaging.originating import Submission
 from joyn.telemetry import counters
+from phone.node import make_subscriber
 from services.scene import make_cpim
 from waiting import until
 
@@ -133,6 +141,78 @@ def test_a_hub_speaks_for_the_operators_behind_it_and_for_nobody_else(tmp_path: 
         assert (await hub.send("MESSAGE", ALICE, asserted("+447700900001"), CPIM)).status == 403
 
     play(tmp_path, story, domain="hub.example", transit=(SFR,), ranges=())
+
+
+def test_a_donor_returns_what_our_subscriber_gave_it_and_forges_nothing_in_their_name(tmp_path: Path) -> None:
+    """Bob's number was SFR's and has come to Orange: SFR may forward, which is no licence to write for Anna."""
+
+    async def story(orange: Operator, peer: ScriptedPeer) -> None:
+        returned = [("P-Asserted-Identity", f"<sip:forward@{SFR}>"), ("Referred-By", f"<tel:{ANNA}>")]
+        async with orange.phone(ANNA) as anna:
+            sent = await anna.send(BOB, "salut")
+            (trace,) = await orange.node.store.mailboxes.trace(sent.message_id)
+            await orange.node.store.subscribers.put(make_subscriber(BOB, ORANGE))
+            row = PortedNumber(number=BOB, operator=Domain(ORANGE), at=time.time())
+            await orange.node.store.ported.put([row])
+            async with orange.phone(BOB) as bob:
+                assert (await peer.send("MESSAGE", BOB, returned, make_cpim("forged", b"moi"))).status == 403
+                receipt = Imdn(message_id="m0", kind="delivery", status="delivered").emit()
+                forged = make_cpim("r", receipt, "message/imdn+xml")
+                assert (await peer.send("MESSAGE", BOB, returned, forged)).status == 403
+                assert (await peer.send("INVITE", BOB, returned)).status == 403
+                assert (await peer.send("MESSAGE", BOB, returned, trace.message.cpim)).status == 202
+                assert (await bob.receive(timeout=5)).text == "salut"
+                await sent.delivered(timeout=5)
+
+    play(tmp_path, story)
+
+
+def test_what_a_peer_says_at_length_is_not_kept(tmp_path: Path) -> None:
+    async def story(orange: Operator, peer: ScriptedPeer) -> None:
+        long = [("P-Asserted-Identity", f'"{"x" * 5000}" <tel:{BOB}>')]
+        assert (await peer.send("MESSAGE", ALICE, long, CPIM)).status == 403
+        named = [("P-Asserted-Identity", f'"{"x" * 500}" <tel:{BOB}>')]
+        assert (await peer.send("MESSAGE", ALICE, named, CPIM)).status == 202
+        assert orange.node.interconnect.name_of(Aor(f"tel:{BOB}")) == "x" * 128
+        assert (await peer.send("MESSAGE", "9" * 1500, asserted(BOB), CPIM)).status == 404
+
+    play(tmp_path, story)
+
+
+def test_a_session_is_no_way_around_what_a_peer_may_send(tmp_path: Path) -> None:
+    async def story(orange: Operator, peer: ScriptedPeer) -> None:
+        async def over_a_session(number: int) -> None:
+            submission = Submission(
+                sender=Aor(f"tel:{BOB}"),
+                instance=mailbox_of(SFR),
+                to=f"tel:{ALICE}",
+                content_type=CPIM_TYPE,
+                body=make_cpim(f"{number}", b"x"),
+            )
+            await orange.node.interconnect.crossing.accept(submission)
+
+        for number in range(2):
+            await over_a_session(number)
+        with pytest.raises(Refused, match="not now"):
+            await asyncio.gather(*(over_a_session(number) for number in range(2, 22)))
+
+    play(tmp_path, story, rate=5)
+
+
+def test_another_certificate_ends_the_connections_that_stand_both_ways(tmp_path: Path) -> None:
+    async def story(orange: Operator, peer: ScriptedPeer) -> None:
+        await peer.listen(orange)
+        await orange.accept(peer.as_peer())
+        assert (await peer.send("OPTIONS", ALICE, [])).status == 480
+        await until(lambda: orange.node.interconnect.links.reaches(SFR))
+        renewed = ScriptedPeer(tmp_path / "renewed", orange.border, domain=SFR)
+        await orange.accept(renewed.as_peer(addresses=peer.as_peer().addresses))
+        await until(lambda: not orange.node.interconnect.links.reaches(SFR))
+        flow = peer.flow
+        assert flow is not None
+        await until(lambda: flow.closed)
+
+    play(tmp_path, story)
 
 
 def test_a_peer_that_sends_too_much_is_told_to_wait(tmp_path: Path) -> None:

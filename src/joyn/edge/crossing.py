@@ -16,6 +16,7 @@ from joyn.edge.interconnect import BorderDoor
 from joyn.edge.msrp import MsrpDoor
 from joyn.edge.sip import riding_headers
 from joyn.model.peer import Peer, mailbox_of, operator_of
+from joyn.model.refused import Reason, Refused
 from joyn.services.messaging.originating import Originating, Submission
 from joyn.services.messaging.sessions import Offer, Sessions
 from joyn.transport.msrp import MsrpLeg
@@ -48,13 +49,15 @@ class CrossingDoor(MsrpDoor):
         if ";tag=" in (request.header("to") or ""):
             inbound.respond(488)  # what there is stays as it is
             return
-        recipient, sender, operator, _ = await self._border.parties(request, peer)
+        recipient, sender, operator, forwarded = await self._border.parties(request, peer)
+        if forwarded:
+            raise Refused(Reason.NOT_ALLOWED, "what is forwarded comes in a MESSAGE")
         sdp, _first = parts(request)
         offer = Offer.parse(sdp) if sdp is not None else None
         if offer is None or not offer.media.secure or offer.media.fingerprint is None:
             inbound.respond(488, headers=[("Warning", '304 joyn "an m=message over TLS with a fingerprint is wanted"')])
             return
-        device = (sender, mailbox_of(operator or peer.domain))
+        device = (sender, mailbox_of(operator))
         leg = self._sessions.prepare(inbound, device, recipient, offer, standalone=True)
         leg.headers = riding_headers(request)
         if inbound.flow.closed:
@@ -75,7 +78,10 @@ class CrossingDoor(MsrpDoor):
         inbound.respond(200 if inbound.cancels_known() else 481)
 
     async def accept(self, submission: Submission) -> None:
-        """Take what came. Raises Refused."""
+        """Take what came, no faster than it might come in MESSAGEs. Raises Refused."""
+        peer = self._peer_for(operator_of(submission.instance))
+        if peer is None or not self._border.admits(peer):
+            raise Refused(Reason.OVERLOADED, "not now")
         await super().accept(await self._border.localised(submission))
 
     def on_bound(self, leg: MsrpLeg) -> None:

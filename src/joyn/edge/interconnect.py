@@ -40,7 +40,11 @@ MAX_ASSERTED: Final = 2
 FILES: Final = FILE_INFO.encode()
 """Of every message that leads to files, whatever else is written in it."""
 MAX_NAMES: Final = 16_384
-"""Names of peers' subscribers that are remembered."""
+"""Names of peers' subscribers that are remembered, and identities that were read."""
+MAX_NAME: Final = 128
+"""Characters of a name that are."""
+MAX_IDENTITY: Final = 1024
+"""Characters of all of a P-Asserted-Identity, and of a URI that may mean a number: both are remembered."""
 
 Handler = Callable[[Inbound, Peer], Awaitable[None]]
 
@@ -127,8 +131,7 @@ class BorderDoor:
         if peer.paused:
             inbound.respond(503, headers=[("Retry-After", str(PAUSED_FOR))])
             return
-        if not self._budget(peer).take(self._now()):
-            telemetry.event("peer.limited", peer=peer.domain)
+        if not self.admits(peer):
             inbound.respond(503, headers=[("Retry-After", "1")])
             return
         handler = self._methods.get(inbound.request.method)
@@ -140,6 +143,13 @@ class BorderDoor:
     async def close(self) -> None:
         """Let what is being served end."""
         await self._serving.ended(5.0)
+
+    def admits(self, peer: Peer) -> bool:
+        """Whether one more request, or message in a session, is taken of this peer now."""
+        if not peer.paused and self._budget(peer).take(self._now()):
+            return True
+        telemetry.event("peer.limited", peer=peer.domain)
+        return False
 
     def _budget(self, peer: Peer) -> Budget:
         rate = peer.rate or self._rate
@@ -189,6 +199,7 @@ class BorderDoor:
         return sender, operator, True
 
     def _remember(self, aor: Aor, name: str) -> None:
+        name = name[:MAX_NAME]
         if self._names.get(aor, "") == name:
             return
         if len(self._names) >= MAX_NAMES:
@@ -222,7 +233,8 @@ class BorderDoor:
         ours = await self._homes.of(Aor(submission.to)) == ""
         if not ours or await self._homes.of(submission.sender) != operator:
             return submission
-        return replace(submission, body=await self._localise(operator, submission.sender, submission.body))
+        body = await self._localise(operator, submission.sender, submission.body)
+        return replace(submission, body=body, original=submission.body)
 
     async def parties(self, request: SipRequest, peer: Peer) -> tuple[Aor, Aor, str, bool]:
         """Whom a request is for, whom it is from, the operator that is reached through, and whether it is forwarded.
@@ -248,7 +260,7 @@ class BorderDoor:
         expires = request.header("expires")
         return Submission(
             sender=sender,
-            instance=mailbox_of(operator or peer.domain),
+            instance=mailbox_of(operator) if operator else "",  # what a donor returns was sent by one of ours
             to=recipient,
             content_type=bare,
             body=body,
@@ -257,7 +269,7 @@ class BorderDoor:
             service=service_named(request.header("p-asserted-service") or ""),
             transaction=f"{request.call_id} {request.header('cseq')} {request.header('from')}",
             device=aimed_at(request),
-            forwarded=forwarded,
+            forwarded=peer.domain if forwarded else "",
         )
 
     async def _options(self, inbound: Inbound, peer: Peer) -> None:
@@ -283,6 +295,8 @@ def _asserted(fields: tuple[str, ...]) -> tuple[Aor | None, str]:
 
     A sender's are the same each time. Raises ParseError, Refused(NOT_ALLOWED).
     """
+    if sum(map(len, fields)) > MAX_IDENTITY:
+        raise Refused(Reason.NOT_ALLOWED, "P-Asserted-Identity is too long")
     asserted = [parse_name_addr(value) for field in fields for value in split_commas(field)]
     if not asserted or len(asserted) > MAX_ASSERTED:
         raise Refused(Reason.NOT_ALLOWED, "P-Asserted-Identity names nobody, or too many")
@@ -298,7 +312,7 @@ def _asserted(fields: tuple[str, ...]) -> tuple[Aor | None, str]:
 @lru_cache(maxsize=MAX_NAMES)
 def _number(uri: str) -> Aor | None:
     """The number that a peer's URI means; the domain beside it is the peer's own affair."""
-    number = number_of(uri)
+    number = number_of(uri) if len(uri) <= MAX_IDENTITY else None
     return None if number is None else Aor(f"tel:{number}")
 
 

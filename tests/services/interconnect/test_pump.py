@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
+
 from joyn.model.aor import Aor
 from joyn.model.message import Address, Deposit, Entry, Kind, Message, State
 from joyn.model.peer import mailbox_of
@@ -98,6 +100,10 @@ class Border:
 
     def last(self, message_id: str) -> Sent:
         return next(one for one in reversed(self.sent) if one.id == message_id)
+
+    async def nothing_waits(self) -> bool:
+        """Whether the store knows of nothing that is due to the peer."""
+        return await self.store.mailboxes.pending(MAILBOX) == 0
 
     async def restart(self) -> None:
         """Kill and start again."""
@@ -242,6 +248,71 @@ async def test_a_message_is_taken_back_before_the_peer_has_it_and_not_while_it_m
     border.at_once = Outcome.TAKEN
     border.last("1").end(Outcome.TAKEN)
     await until(lambda: border.ids == ["1", "3"])
+
+
+@at_the_border
+async def test_what_the_peer_may_have_though_its_answer_was_lost_is_not_taken_back(border: Border) -> None:
+    border.at_once = None
+    await border.deposit("1")
+    border.up = False
+    border.last("1").end(Outcome.GONE, "no answer")
+    assert not await border.pump.revoke(BOB, ALICE, "1")
+    border.now += 60
+    await border.restart()
+    # What an earlier run has sent, this one does not know.
+    await until(lambda: border.pump.known == 1)
+    assert not await border.pump.revoke(BOB, ALICE, "1")
+
+
+@at_the_border
+async def test_one_message_that_is_put_off_does_not_stop_who_writes_to_somebody_else(border: Border) -> None:
+    border.at_once = None
+    await border.deposit("stuck")
+    border.at_once = Outcome.TAKEN
+    for number in range(KNOWN + 10):
+        await border.deposit(f"{number}", sender=CAROL)
+    await until(lambda: len(border.sent) == KNOWN + 11)
+    border.last("stuck").end(Outcome.TAKEN)
+    await until(border.nothing_waits)
+
+
+@at_the_border
+async def test_what_holds_up_more_than_can_be_kept_in_mind_is_given_up_and_its_sender_told(border: Border) -> None:
+    border.at_once = None
+    await border.deposit("stuck")
+    border.at_once = Outcome.TAKEN
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("joyn.services.interconnect.pump.AHEAD", 20)
+        for number in range(30):
+            await border.deposit(f"{number}", sender=CAROL)
+        assert len(border.sent) == 20
+        border.last("stuck").end(Outcome.LATER, "480")
+        await until(lambda: border.failed == [("stuck", "480")])
+        await until(lambda: len(border.sent) == 31)
+
+
+@at_the_border
+async def test_a_receipt_whose_time_is_over_is_not_sent_and_waits_no_more(border: Border) -> None:
+    border.up = False
+    await border.deposit("r", kind=Kind.SYSTEM, deliver_until=NOON + 10)
+    await border.deposit("2")
+    border.now = NOON + 11
+    border.up = True
+    border.pump.run()
+    await until(lambda: border.ids == ["2"])
+    await until(border.nothing_waits)
+
+
+@at_the_border
+async def test_an_error_in_finding_a_new_home_puts_the_entry_off(border: Border) -> None:
+    async def broken(_entry: Entry) -> Deposit | None:
+        raise RuntimeError("a bug")
+
+    border.pump.moved = broken
+    await border.deposit("1")
+    await until(lambda: border.pump.last_error == "an error of ours")
+    border.pump.moved = lambda _entry: None
+    await until(lambda: border.ids == ["1"])
 
 
 @at_the_border

@@ -67,7 +67,8 @@ class Health:
 class Interconnect:
     """The peers, as they were agreed on last. `context(peer)` is what a connection to one is secured with.
 
-    `resolve(peer)` says where one is reached, best first; `connections` are held to each, and at most `queue` entries
+    `resolve(peer)` says where one is reached, best first; `believed(peer, flow)` whether a connection is with that one;
+    `connections` are held to each, and at most `queue` entries
     wait for one operator. `report`, `failure` and `moved` are those of a Pump.
     """
 
@@ -79,6 +80,7 @@ class Interconnect:
         *,
         context: Callable[[Peer], ssl.SSLContext],
         resolve: Callable[[Peer], Awaitable[Sequence[tuple[str, int]]]],
+        believed: Callable[[Peer, Flow], bool],
         wall: Callable[[], float],
         random: Callable[[], float],
         connections: int,
@@ -89,6 +91,7 @@ class Interconnect:
         self._requests = requests
         self._context = context
         self._resolve = resolve
+        self._believed = believed
         self._wall = wall
         self._random = random
         self._connections = connections
@@ -126,8 +129,9 @@ class Interconnect:
             await self._pumps.pop(operator).close()
         for operator in self.operators():
             if operator not in self._pumps:
-                pump = self._pumps[operator] = self._make_pump(operator)
+                pump = self._make_pump(operator)
                 self._waiting[operator] = await self._mailboxes.pending(pump.mailbox)
+                self._pumps[operator] = pump
                 await pump.open()
 
     def operators(self) -> set[str]:
@@ -182,6 +186,7 @@ class Interconnect:
             self._endpoint,
             context=lambda: self._context(self.peers[peer.domain]),
             resolve=self._resolve,
+            believed=lambda flow: self._believed(peer, flow),
             connections=self._connections,
             random=self._random,
             on_change=self._run,

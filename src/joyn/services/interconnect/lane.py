@@ -20,18 +20,20 @@ LONGEST_REST: Final = 60.0
 
 
 class Lane:
-    """The entries of one sender to one recipient, the oldest first; the first one is under way when `busy`.
+    """The entries of one sender to one recipient, the oldest first; the first one is under way when `busy`, and
+    `given` says that it was handed to a connection, once at least.
 
     `queued` says that it stands in the pump's queue of turns, `failures` how often in a row its first was put off.
     """
 
-    __slots__ = ("_timer", "busy", "due", "failures", "key", "queued")
+    __slots__ = ("_timer", "busy", "due", "failures", "given", "key", "queued")
 
     def __init__(self, key: tuple[Aor, Aor]) -> None:
         self.key = key
         self.due: deque[Entry] = deque()
         self.busy = False
         self.queued = False
+        self.given = False
         self.failures = 0
         self._timer: asyncio.TimerHandle | None = None
 

@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 class Link:
     """All connections to one peer.
 
-    `context()` is what a connection is secured with, `resolve(peer)` says where it is reached, best first. `on_change`
-    is called when the link has become usable, or has ceased to be.
+    `context()` is what a connection is secured with, `resolve(peer)` says where it is reached, best first.
+    `believed(flow)` says whether a connection is still with that peer, by the certificate it has shown. `on_change` is
+    called when the link has become usable, or has ceased to be.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Link:
         *,
         context: Callable[[], ssl.SSLContext],
         resolve: Callable[[Peer], Awaitable[Sequence[tuple[str, int]]]],
+        believed: Callable[[Flow], bool],
         connections: int,
         random: Callable[[], float],
         on_change: Callable[[], None],
@@ -55,6 +57,7 @@ class Link:
         self._endpoint = endpoint
         self._context = context
         self._resolve = resolve
+        self._believed = believed
         self._connections = connections
         self._random = random
         self._on_change = on_change
@@ -126,8 +129,8 @@ class Link:
             self._resumed.clear()
         else:
             self._resumed.set()
-        if not stays:
-            for flow in list(self._flows):
+        for flow in list(self._flows):
+            if not stays or not self._believed(flow):
                 flow.close()
         self._on_change()
 
@@ -187,7 +190,11 @@ class Link:
         error: OSError = OSError("the peer has no address")
         for host, port in addresses:
             try:
-                return await self._endpoint.connect("TLS", host, port, tls=self._context())
+                flow = await self._endpoint.connect("TLS", host, port, tls=self._context())
+                if self._believed(flow):
+                    return flow
+                flow.close()
+                error = ConnectionError("the certificate it shows is not one that was exchanged")
             except OSError as one:  # TimeoutError and ssl.SSLError are such
                 error = one
         raise error
@@ -197,6 +204,9 @@ class Link:
         answered = False
         while flow in self._flows:
             look.clear()
+            if not self._believed(flow):
+                flow.close()  # its certificate's time is over
+                break
             response = await self._endpoint.request(flow, probe(self._endpoint, flow, self.peer.domain))
             if isinstance(response, LocalResponse):
                 # Nobody is there, however open the connection looks: half of the way may be cut.

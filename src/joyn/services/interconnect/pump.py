@@ -24,13 +24,18 @@ from joyn.store import Mailboxes
 __all__ = ["Pump"]
 
 KNOWN: Final = 2048
-"""Entries in memory at a time: waiting for their turn, under way, or settled beyond one that is not."""
+"""Entries in memory at a time that wait for their turn or are under way."""
+AHEAD: Final = 32_768
+"""Entries known at a time together with those that are over but stand behind one that is not. What holds up that many
+others is given up the next time it is put off, and its sender told."""
 PAGE: Final = 256
 """Entries read from the store at a time."""
 WINDOW: Final = 256
 """Attempts under way at a time."""
 SETTLE_EVERY: Final = 0.02
-"""Seconds for which what the peer has taken is gathered before the cursor moves."""
+"""Seconds for which what the peer has taken is gathered before the cursor moves; longer when it has more to tell."""
+SETTLED_AT_EASE: Final = 256
+"""Entries beyond one that is not over, for which a cursor is moved at that pace."""
 READ_AGAIN: Final = 5.0
 """Seconds until the mailbox is read again when the store would not answer."""
 PATIENCE: Final = 3
@@ -79,6 +84,7 @@ class Pump:
         self._read_to = self._low = 0
         self._complete = False
         self._opened = False
+        self._opened_at = 0.0
         self._reading = self._running = False
         self._behind = False  # something was committed while a page was read, which may be without it
         self._closed = False
@@ -108,6 +114,7 @@ class Pump:
         else:
             self._low, self._ahead = own.low, own.ahead
         self._read_to = self._low
+        self._opened_at = self._wall()
         self._opened = True
         self.run()
 
@@ -118,7 +125,7 @@ class Pump:
         if self._reading:
             self._behind = True
         elif self._opened and self._complete and entry.seq > self._read_to:
-            if len(self._order) < KNOWN:
+            if self.known < KNOWN and len(self._order) < AHEAD:
                 self._take_in(entry)
             else:
                 self._complete = False
@@ -137,15 +144,20 @@ class Pump:
                     self._attempt(lane)
         finally:
             self._running = False
-        if not self._complete and not self._reading and len(self._order) < KNOWN // 2:
+        room = self.known < KNOWN // 2 and len(self._order) < AHEAD
+        if room and not self._complete and not self._reading:
             self._reading = True
             self._spawn(self._read())
 
     async def revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
         """Withdraw a message that the peer has not been given. True when it will never have it."""
         lane = self._lanes.get((sender, recipient))
-        if lane is not None and lane.busy and lane.due and lane.due[0].message.message_id == message_id:
-            return False
+        first = lane.due[0].message if lane is not None and lane.due else None
+        if lane is not None and first is not None and first.message_id == message_id:
+            # The peer may have it, though its answer was lost; what an earlier run sent we do not know.
+            maybe_there = lane.busy or lane.given or first.accepted_at < self._opened_at
+            if maybe_there:
+                return False
         if self._timer is not None:
             # What the peer has taken is known here a moment before the store hears of it.
             self._timer.cancel()
@@ -225,9 +237,12 @@ class Pump:
     def _attempt(self, lane: Lane) -> None:
         entry = lane.due[0]
         message = entry.message
-        if message.kind is Kind.CHAT and message.deliver_until <= self._wall():
-            # It has failed, or is about to: the sweep tells its sender.
-            self._over(lane, entry, None)
+        if message.deliver_until <= self._wall():
+            if message.kind is Kind.CHAT:
+                # It has failed, or is about to: the sweep tells its sender.
+                self._over(lane, entry, None)
+            else:
+                self._give_up(lane, entry, "its time is over")
             return
         if self._revoking and (message.sender, message.conversation, message.message_id) in self._revoking:
             return
@@ -237,7 +252,11 @@ class Pump:
         if work is not None:
             self._spawn(self._move(lane, entry, work))
         else:
-            self._begin(entry, lambda answer: self._answered(lane, entry, answer))
+            self._hand_over(lane, entry)
+
+    def _hand_over(self, lane: Lane, entry: Entry) -> None:
+        lane.given = True
+        self._begin(entry, lambda answer: self._answered(lane, entry, answer))
 
     async def _move(self, lane: Lane, entry: Entry, work: Coroutine[None, None, Deposit | None]) -> None:
         """The recipient's operator is looked up again; when it is another one the entry goes there."""
@@ -248,9 +267,12 @@ class Pump:
                 await self._mailboxes.fail(self.mailbox, entry.seq, elsewhere)
         except Refused as refused:
             self._answered(lane, entry, Answer(outcome=Outcome.LATER, reason=refused.detail))
+        except Exception:  # the loop that owns an entry: a bug of ours must not hold up its conversation for ever
+            log.exception("where an entry goes could not be found out")
+            self._answered(lane, entry, Answer(outcome=Outcome.LATER, reason="an error of ours"))
         else:
             if elsewhere is None:
-                self._begin(entry, lambda answer: self._answered(lane, entry, answer))
+                self._hand_over(lane, entry)
                 return
             lane.busy = False
             self.in_flight -= 1
@@ -267,15 +289,19 @@ class Pump:
             self._over(lane, entry, State.ACKNOWLEDGED)
         else:
             self.last_error = answer.reason
-            if answer.outcome is Outcome.REFUSED:
+            in_the_way = answer.outcome is Outcome.LATER and len(self._order) >= AHEAD and entry.seq == self._order[0]
+            if answer.outcome is Outcome.REFUSED or in_the_way:
                 REFUSED.inc()
                 self.refused += 1
-                lane.busy = True
-                self.in_flight += 1
-                self._spawn(self._fail(lane, entry, answer.reason))
-                return
-            self._put_off(lane, entry, answer)
+                self._give_up(lane, entry, answer.reason)
+            else:
+                self._put_off(lane, entry, answer)
         self.run()
+
+    def _give_up(self, lane: Lane, entry: Entry, reason: str) -> None:
+        lane.busy = True
+        self.in_flight += 1
+        self._spawn(self._fail(lane, entry, reason))
 
     def _put_off(self, lane: Lane, entry: Entry, answer: Answer) -> None:
         """Not now. When the way is gone the link says when there is one again; else this conversation rests."""
@@ -295,7 +321,9 @@ class Pump:
         """The peer will never take it: its sender is told."""
         try:
             await self._mailboxes.fail(self.mailbox, entry.seq, self.failure(entry, reason))
-        except Refused:
+        except Exception as error:  # Refused, or a bug of ours, which must not hold up its conversation for ever
+            if not isinstance(error, Refused):
+                log.exception("a failure could not be noted")
             lane.busy = False
             self.in_flight -= 1
             lane.rest(self._random(), lambda: self._rested(lane))
@@ -306,6 +334,8 @@ class Pump:
         self.run()
 
     def _over(self, lane: Lane, entry: Entry, state: State | None) -> None:
+        if entry is lane.due[0]:
+            lane.given = False
         lane.due.remove(entry)  # nearly always the first
         if lane.due:
             self._queue(lane)
@@ -316,7 +346,8 @@ class Pump:
         if state is not None:
             self._states.append((entry.seq, state))
         if self._timer is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_EVERY, self._settle)
+            pause = SETTLE_EVERY * max(1.0, len(self._settled) / SETTLED_AT_EASE)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._settle)
 
     def _settle(self) -> None:
         """Move the cursor: losing a move costs a second delivery, which the peer knows by its Message-ID."""

@@ -13,7 +13,7 @@ from joyn.protocol.msrp.setup import connects
 from joyn.protocol.sip.dialog import Dialog
 from joyn.protocol.sip.message import SipRequest, SipResponse
 from joyn.protocol.sip.transaction import build_cancel
-from joyn.services.messaging.sessions import Leg, Offer, Sessions, offered_setup
+from joyn.services.messaging.sessions import Leg, Offer, Sessions
 from joyn.transport.sip import Endpoint, LocalResponse
 
 
@@ -89,5 +89,7 @@ class Calling:
         self._sessions.confirm(leg, dialog)
         if offer is None:
             return None
-        self._sessions.join(leg, offer.media, connects(offered_setup(leg), offer.media.setup) == "offerer")
+        self._sessions.join(
+            leg, offer.media, connects(self._sessions.offered_setup(leg), offer.media.setup) == "offerer"
+        )
         return offer

@@ -7,6 +7,7 @@ The signalling goes over the link, through a hub if there is one; the media go t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Final
 
@@ -21,6 +22,8 @@ from joyn.services.messaging.sessions import Leg, Sessions
 from joyn.transport.sip import Endpoint, Flow, LocalResponse
 
 __all__ = ["MESSAGE_LIMIT", "Crossing"]
+
+log = logging.getLogger(__name__)
 
 MESSAGE_LIMIT: Final = 8_000
 """Bytes of a CPIM message that go in a MESSAGE: hubs as they are shipped take requests of some 16,000 over TCP."""
@@ -75,8 +78,14 @@ class Crossing:
         task.add_done_callback(self._tasks.discard)
 
     async def _invite(self, leg: Leg, operator: str, entry: Entry, done: Done) -> None:
-        request = self._request(leg, operator, entry)
-        response, _ = await self._calling.ring(leg, request)
+        try:
+            request = self._request(leg, operator, entry)
+            response, _ = await self._calling.ring(leg, request)
+        except Exception:  # the loop that owns an entry: a bug of ours must not hold up its conversation for ever
+            log.exception("a session to %s could not be opened", operator)
+            self._sessions.end(leg)
+            done(480, False, "an error of ours")
+            return
         if response.status >= 300:
             self._sessions.end(leg, bye=False)
             done(response.status, isinstance(response, LocalResponse), f"INVITE {response.status} {response.reason}")

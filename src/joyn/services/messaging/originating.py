@@ -13,7 +13,7 @@ from hashlib import sha256
 from joyn import telemetry
 from joyn.model.aor import ANONYMOUS, Aor, Numbering
 from joyn.model.message import Accepted, Address, Deposit, EntryKind, Kind, Message, Receipt, State
-from joyn.model.peer import operator_of
+from joyn.model.peer import mailbox_of, operator_of
 from joyn.model.refused import Reason, Refused
 from joyn.model.value import value
 from joyn.protocol import revocation
@@ -42,8 +42,9 @@ class Submission:
     `headers` the SIP headers that ride along, one `Name: value` per line; `expires` the SIP Expires in seconds, None
     when absent; `transaction` identifies the request of a plain client (Call-ID, CSeq, From tag), whose Message-ID is
     derived from it; `device` is the instance a receipt is aimed at. What comes from a peer operator has that operator's
-    mailbox as its `instance` (`model.peer.mailbox_of`), and `sender` is whom the peer asserts and may assert; what it
-    has `forwarded` was given to it for a number that has moved.
+    mailbox as its `instance` (`model.peer.mailbox_of`), and `sender` is whom the peer asserts and may assert;
+    `forwarded` names the operator that had it for a number that has moved, and sends it on. `original` is the body as
+    it came, when `body` has other links to files: by it a repetition is known.
     """
 
     sender: Aor
@@ -56,7 +57,8 @@ class Submission:
     service: str = "pager"
     transaction: str = ""
     device: str = ""
-    forwarded: bool = False
+    forwarded: str = ""
+    original: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,8 @@ class Originating:
         recipient = destination.aor
         cpim = self._cpim(submission)
         content_type = cpim.content_type
+        if submission.forwarded:
+            await self._check_forwarded(submission, recipient, cpim)
         if content_type == dispositions.CONTENT_TYPE:
             return await self._receipt(submission, destination, cpim)
         if content_type == revocation.CONTENT_TYPE:
@@ -125,10 +129,23 @@ class Originating:
             # A block is not told: the message is kept as accepted, and goes nowhere.
             WITHHELD.inc()
             addresses = ()
-        if self.wants_copies(submission.sender, submission.instance) and submission.sender != recipient:
+        copies = not submission.forwarded and submission.sender != recipient  # of what was forwarded there is one
+        if copies and self.wants_copies(submission.sender, submission.instance):
             addresses += (Address(mailbox=submission.sender, kind=EntryKind.COPY),)
         message = self._message(submission, destination, cpim, Kind.CHAT)
-        return await self._commit(Deposit(message=message, addresses=addresses, returned=submission.forwarded))
+        return await self._commit(Deposit(message=message, addresses=addresses, returned=bool(submission.forwarded)))
+
+    async def _check_forwarded(self, submission: Submission, recipient: Aor, cpim: CpimMessage) -> None:
+        """A forwarder speaks for others, so it is believed little: chat messages, and of our subscribers only what they
+        gave it. Raises Refused(NOT_ALLOWED)."""
+        if cpim.content_type in (dispositions.CONTENT_TYPE, revocation.CONTENT_TYPE, COMPOSING):
+            raise Refused(Reason.NOT_ALLOWED, "only messages are forwarded")
+        if submission.instance:
+            return  # its sender is another operator's subscriber
+        known = await self._mailboxes.find(submission.sender, recipient, cpim.message_id or "")
+        given = mailbox_of(submission.forwarded)
+        if known is None or all(entry.mailbox != given for entry in known.entries):
+            raise Refused(Reason.NOT_ALLOWED, "the sender never gave that to who forwards it")
 
     async def _commit(self, deposit: Deposit) -> Accepted:
         accepted = await self._mailboxes.accept(deposit)
@@ -173,7 +190,8 @@ class Originating:
     def _message(self, submission: Submission, destination: Destination, cpim: CpimMessage, kind: Kind) -> Message:
         content_type = cpim.content_type
         body = cpim.body
-        digest = sha256(content_type.encode() + b"\n" + body).digest()
+        came = CpimMessage.parse(submission.original).body if submission.original else body
+        digest = sha256(content_type.encode() + b"\n" + came).digest()
         now = self._wall()
         wanted = min(self._policy.deliver_for, destination.keep_for)
         if submission.expires is not None:

@@ -229,7 +229,11 @@ class Sessions:
             self.on_opened(leg.device, leg.peer)
 
     def join(self, leg: Leg, remote: MsrpMedia, active: bool) -> None:
-        """Bind the MSRP session: wait for the peer, or connect to it."""
+        """Bind the MSRP session: wait for the peer, or connect to it; the leg ends when neither is safe."""
+        if self._elsewhere and (not remote.secure or remote.fingerprint is None):
+            # Whoever is at an address in a description has to show that it is the one meant.
+            self.end(leg, reason="")
+            return
         path = " ".join(remote.path)
         if active and not leg.flow.listener.web:
             # A device's address is its claim: connect nowhere but where its signalling comes from.
@@ -249,7 +253,13 @@ class Sessions:
 
     def describe(self, leg: Leg, direction: Direction = "sendrecv") -> bytes:
         """Our offer for a session we open. A browser cannot be connected to: there we wait."""
-        return self._describe(leg, offered_setup(leg), direction).emit()
+        return self._describe(leg, self.offered_setup(leg), direction).emit()
+
+    def offered_setup(self, leg: Leg) -> Setup:
+        """Who connects, as we offer it (RFC 6135): between operators we, who can tell whom we have reached."""
+        if self._elsewhere:
+            return "active"
+        return "passive" if leg.flow.listener.web else "actpass"
 
     def _describe(self, leg: Leg, setup: Setup | None, direction: Direction) -> SessionDescription:
         media, listener = leg.media, leg.media.listener
@@ -386,11 +396,6 @@ class Sessions:
 
     handler: Handler
     """Receives the MSRP events of every leg: the MSRP door, set by the node."""
-
-
-def offered_setup(leg: Leg) -> Setup:
-    """Who connects, as we offer it (RFC 6135)."""
-    return "passive" if leg.flow.listener.web else "actpass"
 
 
 def session_timer(request: SipRequest) -> list[tuple[str, str]]:

@@ -170,7 +170,7 @@ class MsrpLeg:
             host or first.host,
             port or first.port or MSRP_PORT,
             ssl=ssl,
-            secure=first.secure,
+            secure=first.secure or self.local.secure,
             # Ours decides: what the peer writes shall not make us speak HTTP.
             web=self.local.transport == "ws",
             fingerprint=fingerprint,
@@ -204,8 +204,9 @@ class MsrpLeg:
     def _become_bound(self) -> None:
         if not self.bound:
             self.bound = True
-            self.flush()
             self._handler.on_bound(self)
+            if not self.closed:  # nothing is sent to who was not believed
+                self.flush()
 
     # Messages that come.
 
