@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 from typing import Literal
 
@@ -94,8 +93,11 @@ class CuttingProxy:
             else:
                 self.down = count
             writer.write(piece)
-            with suppress(ConnectionError):
+            try:
                 await writer.drain()
+            except ConnectionError:
+                if way == "down":
+                    raise  # whom it is for has gone: nothing more is read for them
             if way == self._way and self._points and count >= self._points[0]:
                 # What was not cut before its turn came is one cut with it.
                 del self._points[0]

@@ -194,8 +194,7 @@ class Node:
             max_bindings=r.max_bindings,
         )
         self.registrar = Registrar(store.bindings, rules, node=NODE, wall=self._wall)
-        provided = PROVIDED | self.content.provided
-        self.capabilities = Capabilities(store.subscribers, self.registrar.of, provided)
+        self.capabilities = Capabilities(store.subscribers, self.registrar.of, PROVIDED | self.content.provided)
         self.attempts = Attempts(self._wall)
         self.interconnect = InterconnectService(
             settings,

@@ -47,6 +47,7 @@ _FREQUENT: Final[Mapping[str, str]] = {
     "session.closed": "An MSRP session leg ended.",
     "connection.opened": "A TCP or TLS connection was accepted.",
     "connection.closed": "A TCP or TLS connection ended.",
+    "connection.unsecured": "A TLS handshake failed: another protocol, another's certificate, or a port scan.",
     "capability.answered": "An OPTIONS was answered for a subscriber.",
     "peer.taken": "A peer operator took a message.",
     "peer.refused": "A peer operator will not take a message, whenever it is sent.",

@@ -132,8 +132,8 @@ def send(person: Person, *paths: Path, quality: str = "", patience: float = 15) 
 
 def slowly(person: Person, up: int = SLOW, down: int = -1) -> None:
     """From now on their page sends and receives so many bytes a second; -1 is as many as there are."""
-    at_full_speed(person)
-    person.slowness = person.context.new_cdp_session(person.page)
+    if person.slowness is None:
+        person.slowness = person.context.new_cdp_session(person.page)
     conditions = {"offline": False, "latency": 0, "downloadThroughput": down, "uploadThroughput": up}
     person.slowness.send("Network.emulateNetworkConditions", conditions)
 
@@ -146,9 +146,18 @@ def at_full_speed(person: Person) -> None:
 
 
 def without_network(person: Person) -> None:
-    """Their network goes. What makes it slow would say that it is there."""
-    at_full_speed(person)
+    """Their network goes, until `with_network`. What makes it slow says so too, or it would say that it is there; for
+    a moment without both a whole file would come."""
+    if person.slowness is not None:
+        conditions = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        person.slowness.send("Network.emulateNetworkConditions", conditions)
     person.context.set_offline(True)
+
+
+def with_network(person: Person, up: int = -1, down: int = -1) -> None:
+    """It comes back, as slow as that."""
+    person.context.set_offline(False)
+    slowly(person, up, down)
 
 
 def come_to(person: Person, percent: int) -> None:

@@ -21,6 +21,7 @@ from browser.files import (
     saved,
     send,
     slowly,
+    with_network,
     without_network,
 )
 from browser.people import Person, Place
@@ -110,7 +111,7 @@ def test_an_upload_goes_on_when_the_network_is_back(people: Any, place: Place, t
     come_to(bob, 20)
     without_network(bob)
     bob.page.get_by_text(re.compile(r"Paused at [\d.]+ MB\. Will resume by itself\.")).wait_for()
-    bob.context.set_offline(False)
+    with_network(bob)
     slowly(bob)
     assert digest(fetched(carol, "tides.bin", tmp_path / "got")) == digest(large)
     assert len(rest) == 1

@@ -23,6 +23,7 @@ from browser.files import (
     saved,
     send,
     slowly,
+    with_network,
     without_network,
 )
 from browser.people import Person, Place
@@ -175,8 +176,7 @@ def cut_twice(place: Place, person: Person, slow: dict[str, int]) -> None:
     come_to(person, 20)
     without_network(person)
     person.page.get_by_text("Will resume by itself.").wait_for()
-    person.context.set_offline(False)
-    slowly(person, **slow)
+    with_network(person, **slow)
     come_to(person, 50)
     place.kill()
     person.page.get_by_text("Will resume by itself.").wait_for()

@@ -8,12 +8,14 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cli.test_cli import said
 from joyn.cli import main
+from joyn.cli.check import _files_for_peers
 from joyn.config import load
 from joyn.model.peer import mailbox_of
 from joyn.model.peer_file import check_code, parse
@@ -130,6 +132,15 @@ def test_who_listens_to_no_peers_is_told_how(places: Places, capsys: pytest.Capt
     assert main(["init", str(places.directory / "bare"), "--domain", "bare.example"]) == 0
     assert places.at("bare", "invite") == 3
     assert "joyn init --interconnect" in said(capsys)
+
+
+def test_that_peers_would_not_trust_the_content_server_is_told(tmp_path: Path) -> None:
+    assert main(["init", str(tmp_path / "new"), "--domain", ORANGE, "--interconnect"]) == 0
+    settings = load(tmp_path / "new" / "joyn.toml")
+    (finding,) = _files_for_peers(settings)
+    assert "https://127.0.0.1:8444" in finding.what
+    trial = replace(settings, files=replace(settings.files, url="http://127.0.0.1:8081"))
+    assert not list(_files_for_peers(trial))
 
 
 def test_what_others_would_refuse_is_found_before_it_is_sent(

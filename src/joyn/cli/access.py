@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import http.client
 import json
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 TIMEOUT: Final = 10.0
 """Seconds the node may take to answer."""
+STARTING: Final = 10.0
+"""Seconds that a node may take to start, and LOOK_EVERY so many it is looked whether it has."""
+LOOK_EVERY: Final = 0.1
 PAGE: Final = 1000
 
 
@@ -125,7 +129,20 @@ async def opened(settings: Settings) -> AsyncIterator[Access]:
         async with open_store(settings) as store:
             yield Alone(store, settings)
     except Locked as error:
+        # A node that has just been started opens its store first and the door last.
+        if await _opens(door):
+            yield door
+            return
         raise Trouble(f"{error}", f"Its admin door {settings.admin_socket} does not answer.", UNABLE) from None
+
+
+async def _opens(door: Door) -> bool:
+    """Whether a node opens its door while one waits."""
+    for _ in range(int(STARTING / LOOK_EVERY)):
+        if door.answers():
+            return True
+        await asyncio.sleep(LOOK_EVERY)
+    return door.answers()
 
 
 class Door:

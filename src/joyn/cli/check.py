@@ -227,6 +227,8 @@ def _interconnect(settings: Settings, runs: bool) -> Iterator[Finding]:
                 f"interconnect {one.name}: peers are told {one.advertise}, which is this machine alone",
                 "Set its advertise to what other operators reach.",
             )
+    if listeners:
+        yield from _files_for_peers(settings)
     if not runs and (path is None or not path.exists()):
         return
 
@@ -241,6 +243,25 @@ def _interconnect(settings: Settings, runs: bool) -> Iterator[Finding]:
     yield from (_peer(one, datetime.now(UTC)) for one in known)
     if known and not listeners:
         yield Finding(None, "interconnect: there are peers, and no [[interconnect.listeners]] for them")
+
+
+def _files_for_peers(settings: Settings) -> Iterator[Finding]:
+    """Peers fetch files from our content server, and believe the certificates that their system trusts."""
+    from joyn.transport.tls import facts_of
+
+    named = [one.certificate for one in settings.files.listeners if one.certificate is not None]
+    if settings.files.url or not settings.files_url.startswith("https:") or not named:
+        return
+    try:
+        development = facts_of(named[0]).for_development
+    except (OSError, ValueError):  # told by the certificates' finding
+        return
+    if development:
+        yield Finding(
+            None,
+            f"interconnect: peers fetch files from {settings.files_url} and will not trust its certificate",
+            "Take one of a public CA; for a trial among machines of yours give files.url the http:// address.",
+        )
 
 
 def _ours(file: Path, not_before: float, not_after: float) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import ipaddress
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
@@ -58,7 +58,17 @@ def init(
     print(f"{file}\n    the configuration, every key with its meaning")
     print(f"{tls / 'ca.pem'}\n    the development CA: give it to devices that use TLS\n")
     print(_next(directory, file))
+    if interconnect:
+        print(INTERCONNECT)
     print("\n".join(dns_records(settings)))
+
+
+INTERCONNECT: Final = """To become a peer of another operator:
+
+  [interconnect] own_ranges              # in joyn.toml: how your numbers begin
+  joyn peer invite                       # your file, for them
+  joyn peer accept THEIRS.joyn-peer.toml
+"""
 
 
 def dns_records(settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from joyn.cli.printing import DEFAULT_CONFIG, ConfigPath
 from joyn.cli.signals import on_signals
@@ -41,6 +41,7 @@ async def serve(settings: Settings) -> None:
     from joyn.config import ConfigError
     from joyn.node import Locked, Node
 
+    asyncio.get_running_loop().set_exception_handler(log_uncaught)
     node = Node(settings)
     try:
         await node.start()
@@ -61,6 +62,20 @@ async def serve(settings: Settings) -> None:
         await node.wait_stopped()
     finally:
         await node.stop()
+
+
+def log_uncaught(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what nothing else has caught, in the node's own lines. A failed handshake is the other side's affair."""
+    from joyn import telemetry
+
+    error = context.get("exception")
+    kind = error if isinstance(error, type) else type(error)  # uvloop gives the class now and then
+    if issubclass(kind, OSError):  # ssl.SSLError is one
+        telemetry.event("connection.unsecured", error=kind.__name__)
+        return
+    what = str(context.get("message", "")).partition("\n")[0]
+    found = error if isinstance(error, BaseException) else None
+    telemetry.LOGGER.error("%s (%s)", what, kind.__name__, exc_info=found)
 
 
 def raise_file_limit() -> int:

@@ -102,10 +102,12 @@ def refusal(what: str, answer: aiohttp.ClientResponse, text: bytes) -> TransferF
 
 def broken(what: str, url: URL, error: BaseException) -> TransferFailed:
     """What one of BROKEN means for a file. A certificate that is wrong stays so, and so does what is no HTTP."""
-    passes = not isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.InvalidURL))
+    untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
+    passes = not untrusted and not isinstance(error, aiohttp.InvalidURL)
     passes = passes and not isinstance(error, aiohttp.ClientResponseError)
     why = str(error) or "nothing came for too long"
-    return TransferFailed(f"{what}: no connection to {url.host}:{url.port} that lasts: {why}", again=passes)
+    trouble = "is not trusted" if untrusted else "gives no connection that lasts"
+    return TransferFailed(f"{what}: {url.host}:{url.port} {trouble}: {why}", again=passes)
 
 
 def _word(text: bytes) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CA_DAYS: Final = 3650
 """How long the development CA is good for."""
+DEVELOPMENT_CA: Final = "joyn development CA"
+"""What it is called."""
 CERTIFICATE_DAYS: Final = 397
 """How long a development certificate is: the most that Apple's and Google's clients accept."""
 _SKEW: Final = timedelta(hours=1)
@@ -39,11 +41,13 @@ class CertificateFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateFacts:
-    """What an operator wants to know of a certificate: DNS names and IP addresses, and from when until when."""
+    """What an operator wants to know of a certificate: DNS names and IP addresses, from when until when, and whether it
+    is of a development CA, which nobody else trusts."""
 
     names: tuple[str, ...]
     not_before: datetime
     not_after: datetime
+    for_development: bool
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -82,7 +86,7 @@ def make_development_ca(directory: Path) -> CertificateFiles:
     if files.certificate.exists() and files.key.exists():
         return files
     key = new_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "joyn development CA")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, DEVELOPMENT_CA)])
     certificate = (
         certificate_builder(name, name, key.public_key(), *_dates(CA_DAYS))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -155,7 +159,10 @@ def facts_of(certificate: Path) -> CertificateFacts:
             *(str(address) for address in alternative.get_values_for_type(x509.IPAddress)),
         ]
     return CertificateFacts(
-        names=tuple(names), not_before=read.not_valid_before_utc, not_after=read.not_valid_after_utc
+        names=tuple(names),
+        not_before=read.not_valid_before_utc,
+        not_after=read.not_valid_after_utc,
+        for_development=read.issuer.rfc4514_string() == f"CN={DEVELOPMENT_CA}",
     )
 
 

@@ -69,6 +69,23 @@ function browser(): () => JoynClient {
   };
 }
 
+/** The code of the last SMS to a number; the node answers while it writes it. */
+async function codeFor(number: string): Promise<string> {
+  for (let looked = 0; looked < 100; looked++) {
+    const texts = readFileSync(JOYN_SMS, "utf8")
+      .trim()
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as { to: string; text: string });
+    // Of the text alone: the time it was sent at may have six digits too.
+    const sms = texts.findLast(({ to }) => to === `tel:${number}`);
+    const code = /\b[0-9]{6}\b/.exec(sms?.text ?? "")?.[0];
+    if (code !== undefined) return code;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`no SMS to ${number}`);
+}
+
 async function signIn(client: JoynClient, number: string): Promise<void> {
   await client.start();
   await client.signIn.requestCode(number, "FR");
@@ -79,12 +96,7 @@ async function signIn(client: JoynClient, number: string): Promise<void> {
     await client.signIn.requestCode(number, "FR");
   }
   await value(client.session, ({ phase }) => phase === "code", "asked for the code");
-  const sms =
-    readFileSync(JOYN_SMS, "utf8")
-      .trim()
-      .split("\n")
-      .findLast((line) => line.includes(number)) ?? "";
-  await client.signIn.enterCode(/\b[0-9]{6}\b/.exec(sms)?.[0] ?? "");
+  await client.signIn.enterCode(await codeFor(number));
   await value(client.session, ({ phase }) => phase === "in", "signed in");
 }
 

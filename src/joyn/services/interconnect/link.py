@@ -178,6 +178,7 @@ class Link:
             else:
                 look = self._flows[flow] = asyncio.Event()
                 telemetry.event("peer.connected", peer=self.peer.domain)
+                self.last_error = ""
                 self._on_change()
                 if await self._watch(flow, look):
                     failures = 0
