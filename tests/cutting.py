@@ -31,6 +31,9 @@ class CuttingProxy:
         self.host = host
         self.port = port or free_port()
         self.up = self.down = self.cuts = 0
+        self.rate = 0
+        """Bytes a second that it passes down on each connection; 0 is as many as come. Slowed down here, they do not
+        wait in the buffers of whoever reads."""
         self._target = target
         self._way: Way = "up"
         self._points: list[int] = []
@@ -98,6 +101,8 @@ class CuttingProxy:
             except ConnectionError:
                 if way == "down":
                     raise  # whom it is for has gone: nothing more is read for them
+            if way == "down" and self.rate:
+                await asyncio.sleep(len(piece) / self.rate)
             if way == self._way and self._points and count >= self._points[0]:
                 # What was not cut before its turn came is one cut with it.
                 del self._points[0]
