@@ -167,7 +167,7 @@ def come_to(person: Person, percent: int) -> None:
     def far() -> bool:
         return any(now >= percent for now in person.page.locator("[role=progressbar]").evaluate_all(found))
 
-    person.until(far, f"{percent} %")
+    person.until(far, f"{percent} %", patience=60)  # it may have to be connected again first
 
 
 def saved(person: Person, button: str, path: Path, patience: float = 15) -> Path:

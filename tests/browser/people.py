@@ -114,9 +114,11 @@ class Person:
         labels = self.page.locator("[role=article]").evaluate_all("all => all.map(one => one.ariaLabel)")
         return [label.split(", ")[1] for label in labels]
 
-    def until(self, condition: Callable[[], bool], what: str | Callable[[], str]) -> None:
-        """Returns when something has come true."""
-        deadline = time.monotonic() + PATIENCE / 1000
+    def until(
+        self, condition: Callable[[], bool], what: str | Callable[[], str], patience: float = PATIENCE / 1000
+    ) -> None:
+        """Returns when something has come true, within so many seconds."""
+        deadline = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < deadline, what if isinstance(what, str) else what()
             self.page.wait_for_timeout(50)
