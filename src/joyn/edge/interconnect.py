@@ -14,11 +14,10 @@ from typing import Final
 
 from joyn import telemetry
 from joyn.edge.serving import Serving
-from joyn.edge.sip import ALLOW, SERVER, Unserved, aimed_at, check, refuse, riding_headers
+from joyn.edge.sip import ALLOW, SERVER, aimed_at, riding_headers, serve
 from joyn.model.aor import Aor
 from joyn.model.peer import Peer, mailbox_of, operator_of
 from joyn.model.refused import Reason, Refused
-from joyn.protocol.errors import ParseError
 from joyn.protocol.file_info import CONTENT_TYPE as FILE_INFO
 from joyn.protocol.iscomposing import CONTENT_TYPE as COMPOSING
 from joyn.protocol.sip.headers import parse_name_addr
@@ -138,7 +137,7 @@ class BorderDoor:
         if handler is None:
             inbound.respond(405, headers=[("Allow", ALLOW)])
             return
-        self._serving.begin(self._serve(handler, inbound, peer))
+        self._serving.begin(serve(inbound, lambda: handler(inbound, peer)))
 
     async def close(self) -> None:
         """Let what is being served end."""
@@ -157,20 +156,6 @@ class BorderDoor:
         if budget is None or budget.rate != rate:
             budget = self._budgets[peer.domain] = Budget(rate, self._now())
         return budget
-
-    async def _serve(self, handler: Handler, inbound: Inbound, peer: Peer) -> None:
-        try:
-            check(inbound.request)
-            await handler(inbound, peer)
-        except Refused as refused:
-            refuse(inbound, refused)
-        except Unserved as unserved:
-            inbound.respond(unserved.status, headers=unserved.headers)
-        except ParseError as error:
-            inbound.respond(400, reason=f"Bad Request - {error.what}")
-        except Exception:  # the loop that owns a request: a bug of ours must not leave the peer without an answer
-            log.exception("serving a peer's %s failed", inbound.request.method)
-            inbound.respond(500)
 
     # Who is meant.
 

@@ -167,20 +167,13 @@ class SipDoor:
         await self._serving.ended(5.0)
 
     async def _serve(self, handler: Handler, inbound: Inbound) -> None:
-        try:
-            check(inbound.request)
-            await handler(inbound)
-        except Challenge as challenge:
-            self._challenge(inbound, challenge)
-        except Refused as refused:
-            refuse(inbound, refused)
-        except Unserved as unserved:
-            inbound.respond(unserved.status, headers=unserved.headers)
-        except ParseError as error:
-            inbound.respond(400, reason=f"Bad Request - {error.what}")
-        except Exception:  # the loop that owns a request: a bug of ours must not leave the peer without an answer
-            log.exception("serving %s failed", inbound.request.method)
-            inbound.respond(500)
+        async def challenging() -> None:
+            try:
+                await handler(inbound)
+            except Challenge as challenge:
+                self._challenge(inbound, challenge)
+
+        await serve(inbound, challenging)
 
     def _challenge(self, inbound: Inbound, challenge: Challenge) -> None:
         # Facts §2.2: handsets handle 401 on REGISTER only and 407 on everything else only.
@@ -283,6 +276,22 @@ def refuse(inbound: Inbound, refused: Refused) -> None:
         headers.append(("Warning", f'399 joyn "{refused.detail.replace(chr(34), chr(39))}"'))
     telemetry.event("request.refused", method=inbound.request.method, reason=refused.reason.name)
     inbound.respond(status, headers=headers)
+
+
+async def serve(inbound: Inbound, handler: Callable[[], Awaitable[None]]) -> None:
+    """Serve a request at any of our doors: what goes wrong has its answer here."""
+    try:
+        check(inbound.request)
+        await handler()
+    except Refused as refused:
+        refuse(inbound, refused)
+    except Unserved as unserved:
+        inbound.respond(unserved.status, headers=unserved.headers)
+    except ParseError as error:
+        inbound.respond(400, reason=f"Bad Request - {error.what}")
+    except Exception:  # the loop that owns a request: a bug of ours must not leave the sender without an answer
+        log.exception("serving %s failed", inbound.request.method)
+        inbound.respond(500)
 
 
 def riding_headers(request: SipRequest) -> str:
