@@ -405,7 +405,7 @@ def test_what_the_virus_scanner_says_is_told_and_may_be_asked_again(reason: Reas
             assert (await sending.send())[-1] == status
             await door.until(lambda: not door.node.transfers._incoming)
             assert await entries_of(door) == []
-            server.scan_whole = scan  # type: ignore[method-assign]
+            server.scan_whole = scan  # type: ignore[method-assign]  # as it was
             again = Sending(door, carol)
             assert (await again.offer(file_range=f"{len(JPEG) + 1}-*")).status == 200
             assert again.attributes["file-range"] == (f"{len(JPEG) + 1}-*" if stays else "1-*")

@@ -474,7 +474,7 @@ def test_a_peers_files_have_a_room_of_their_own(tmp_path: Path) -> None:
         (second,) = await received(alice)
         assert (await border.get(second.url))[0] == 503
         assert border.origin.asked("/file/2") == []
-        assert (await border.orange.node.store.files.usage(f"tel:{ALICE}")).own == 0  # type: ignore[arg-type]
+        assert (await border.orange.node.store.files.usage(Aor(f"tel:{ALICE}"))).own == 0
 
     at_border(tmp_path, story, files_quota=len(DATA) + 1000)
 
