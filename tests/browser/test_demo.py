@@ -107,6 +107,8 @@ def test_the_sign_in_page_is_in_the_operator_s_colours(stage: Any) -> None:
 
 
 def test_a_photo_crosses_from_the_orange_phone_to_the_sfr_phone(stage: Any, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
     stage.locator("iframe").nth(1).wait_for()
     camille, denis = sign_in(stage, 0, CAMILLE), sign_in(stage, 1, DENIS)
     write(camille, DENIS, "salut")
@@ -115,8 +117,8 @@ def test_a_photo_crosses_from_the_orange_phone_to_the_sfr_phone(stage: Any, tmp_
     # The stage's own look is as good a photo as any.
     file = tmp_path / "coast.png"
     stage.screenshot(path=file)
+    width = stage.viewport_size["width"]
     camille.locator("input[type=file]").first.set_input_files(str(file))
     camille.get_by_role("dialog").get_by_role("button", name="Send ·").click()
-    shown = denis.locator("[role=article] img")
-    shown.first.wait_for()
-    assert shown.first.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
+    # Its thumbnail first, then all of it.
+    expect(denis.locator("[role=article] img").first).to_have_js_property("naturalWidth", width, timeout=PATIENCE)

@@ -11,6 +11,8 @@ from scenarios.operator import Operator
 
 SETTLING = 40.0
 """Seconds after the last kill in which everything acknowledged must have arrived."""
+NAMED = 20
+"""Lost texts that are told by name."""
 RETRY = 0.05
 """Seconds before a sender tries again what was not acknowledged."""
 
@@ -48,7 +50,7 @@ class Account:
         return wrong
 
     def table(self, operator: Operator, seed: int, devices: dict[str, str]) -> str:
-        """The figures, for people."""
+        """The figures, for people, and by name what is lost."""
         lines = [
             f"seed {seed}, {operator.kills} kills, {len(self.acknowledged)} acknowledged, refused {dict(self.refused)}"
         ]
@@ -57,6 +59,7 @@ class Account:
                 f"  {device:24} shown {len(self.shown[device]):5}  lost {len(self.lost(device, recipient)):3}  "
                 f"doubled {self.doubled(device):3}  out of order {len(self.disordered(device)):3}"
             )
+            lines += [f"    lost: {text}" for text in self.lost(device, recipient)[:NAMED]]
         return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from joyn.model.aor import Aor
 from joyn.model.message import Address, Deposit, Entry, Kind, Message, State
 from joyn.model.peer import mailbox_of
 from joyn.services.interconnect.outcome import Answer, Outcome
-from joyn.services.interconnect.pump import KNOWN, WINDOW, Pump
+from joyn.services.interconnect.pump import KNOWN, PATIENCE, WINDOW, Pump
 from joyn.store import Store
 from joyn.store.sqlite import open_store
 from services.scene import ALICE, BOB, CAROL, DAVE, MONTH, NOON, make_cpim
@@ -350,6 +350,29 @@ async def test_a_message_that_breaks_every_connection_rests_after_a_few_times(bo
     border.at_once = Outcome.TAKEN
     await border.deposit("b", sender=CAROL)
     await until(lambda: border.ids[-1] == "b")
+
+
+@at_the_border
+async def test_the_rests_of_a_conversation_begin_short_however_often_connections_went(border: Border) -> None:
+    border.at_once = None
+    await border.deposit("1")
+    for _ in range(PATIENCE):
+        border.last("1").end(Outcome.GONE)
+    lane = border.pump.lanes.get((ALICE, BOB))
+    assert lane is not None
+    assert (lane.resting, lane.rests) == (False, 0)
+    border.last("1").end(Outcome.GONE)
+    assert (lane.resting, lane.rests) == (True, 1)
+    sent = len(border.sent)
+    await until(lambda: len(border.sent) > sent)
+    border.last("1").end(Outcome.LATER)
+    assert (lane.resting, lane.rests) == (True, 2)
+    await until(lambda: len(border.sent) > sent + 1)
+    await border.deposit("2")
+    border.last("1").end(Outcome.TAKEN)
+    assert not lane.put_off
+    border.last("2").end(Outcome.GONE)
+    assert not lane.resting
 
 
 def test_what_is_committed_while_a_page_is_read_is_not_passed_over() -> None:

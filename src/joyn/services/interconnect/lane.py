@@ -23,10 +23,11 @@ class Lane:
     """The entries of one sender to one recipient, the oldest first; the first one is under way when `busy`, and
     `given` says that it was handed to a connection, once at least.
 
-    `queued` says that it stands in the pump's queue of turns, `failures` how often in a row its first was put off.
+    `queued` says that it stands in the pump's queue of turns. How often in a row its first was put off: `broken` times
+    because its connection went, and at once begun again; `rests` times with a rest.
     """
 
-    __slots__ = ("_timer", "busy", "due", "failures", "given", "key", "queued")
+    __slots__ = ("_timer", "broken", "busy", "due", "given", "key", "queued", "rests")
 
     def __init__(self, key: tuple[Aor, Aor]) -> None:
         self.key = key
@@ -34,7 +35,8 @@ class Lane:
         self.busy = False
         self.queued = False
         self.given = False
-        self.failures = 0
+        self.broken = 0
+        self.rests = 0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -42,10 +44,19 @@ class Lane:
         """Whether it waits until it may be tried again."""
         return self._timer is not None
 
+    @property
+    def put_off(self) -> bool:
+        """Whether its first has been tried in vain."""
+        return bool(self.broken or self.rests)
+
+    def taken(self) -> None:
+        """Its first has arrived: whatever was in the way is over."""
+        self.broken = self.rests = 0
+
     def rest(self, random: float, then: Callable[[], object]) -> None:
         """Wait, the longer the more often; `random` (0 to 1) keeps conversations from coming back all at once."""
-        seconds = min(LONGEST_REST, REST * 2.0 ** min(self.failures, 16)) * (0.5 + random / 2)
-        self.failures += 1
+        seconds = min(LONGEST_REST, REST * 2.0 ** min(self.rests, 16)) * (0.5 + random / 2)
+        self.rests += 1
 
         def over() -> None:
             self._timer = None

@@ -73,7 +73,7 @@ class Link:
     @property
     def ready(self) -> bool:
         """Whether something can be sent now."""
-        return bool(self._flows) and self._resting is None and not self.peer.paused
+        return bool(self._open()) and self._resting is None and not self.peer.paused
 
     @property
     def connected(self) -> int:
@@ -82,7 +82,12 @@ class Link:
 
     def flow(self) -> Flow | None:
         """The connection whose turn it is; None when there is none to be used."""
-        return list(self._flows)[next(self._turn) % len(self._flows)] if self.ready else None
+        standing = self._open() if self.ready else []
+        return standing[next(self._turn) % len(standing)] if standing else None
+
+    def _open(self) -> list[Flow]:
+        # What was under way on a connection that has ended is answered before we hear that it has.
+        return [flow for flow in self._flows if not flow.closed]
 
     def send(self, flow: Flow, request: SipRequest, key: Key, answer: Callable[[Answer], None]) -> None:
         """Send a request; `answer` gets what came of it, once."""

@@ -75,7 +75,7 @@ class Pump:
         self._ready = ready
         self._wall = wall
         self._random = random
-        self._lanes: dict[_Conversation, Lane] = {}
+        self.lanes: dict[_Conversation, Lane] = {}
         self._turns: deque[Lane] = deque()
         self._order: deque[int] = deque()  # of all that is known, as the store has it
         self._settled: set[int] = set()  # of these, what is over
@@ -151,7 +151,7 @@ class Pump:
 
     async def revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
         """Withdraw a message that the peer has not been given. True when it will never have it."""
-        lane = self._lanes.get((sender, recipient))
+        lane = self.lanes.get((sender, recipient))
         first = lane.due[0].message if lane is not None and lane.due else None
         if lane is not None and first is not None and first.message_id == message_id:
             # The peer may have it, though its answer was lost; what an earlier run sent we do not know.
@@ -169,7 +169,7 @@ class Pump:
             withdrawn = await self._mailboxes.revoke(sender, recipient, message_id, self._wall())
         finally:
             self._revoking.discard(identity)
-            lane = self._lanes.get((sender, recipient))
+            lane = self.lanes.get((sender, recipient))
             if lane is not None:
                 if withdrawn:
                     for entry in [one for one in lane.due if one.message.message_id == message_id]:
@@ -184,7 +184,7 @@ class Pump:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in self._lanes.values():
+        for lane in self.lanes.values():
             lane.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -213,9 +213,9 @@ class Pump:
         self._order.append(entry.seq)
         message = entry.message
         key = (message.sender, message.conversation)
-        lane = self._lanes.get(key)
+        lane = self.lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key)
+            lane = self.lanes[key] = Lane(key)
         lane.due.append(entry)
         self._queue(lane)
 
@@ -285,7 +285,7 @@ class Pump:
         if answer.outcome is Outcome.TAKEN:
             TAKEN.inc()
             self.taken += 1
-            lane.failures = 0
+            lane.taken()
             self._over(lane, entry, State.ACKNOWLEDGED)
         else:
             self.last_error = answer.reason
@@ -305,10 +305,10 @@ class Pump:
 
     def _put_off(self, lane: Lane, entry: Entry, answer: Answer) -> None:
         """Not now. When the way is gone the link says when there is one again; else this conversation rests."""
-        if not lane.failures and entry.message.kind is Kind.CHAT and entry.kind is EntryKind.INCOMING:
+        if not lane.put_off and entry.message.kind is Kind.CHAT and entry.kind is EntryKind.INCOMING:
             self.report(entry.message, State.STORED)
-        if answer.outcome is Outcome.GONE and lane.failures < PATIENCE:
-            lane.failures += 1
+        if answer.outcome is Outcome.GONE and lane.broken < PATIENCE:
+            lane.broken += 1
             self._queue(lane)
             return
         lane.rest(self._random(), lambda: self._rested(lane))
@@ -341,7 +341,7 @@ class Pump:
             self._queue(lane)
         else:
             lane.close()
-            self._lanes.pop(lane.key, None)
+            self.lanes.pop(lane.key, None)
         self._settled.add(entry.seq)
         if state is not None:
             self._states.append((entry.seq, state))

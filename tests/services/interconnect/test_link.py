@@ -1,0 +1,91 @@
+"""The way to a peer: which of its connections are used."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from typing import Any
+
+from joyn.model.peer import Peer, PeerAddress
+from joyn.protocol.sip.message import SipRequest, SipResponse
+from joyn.services.interconnect.link import Link
+from waiting import until
+
+PEER = Peer(
+    domain="sfr.example",
+    name="SFR",
+    addresses=(PeerAddress(host="192.0.2.1", port=5061),),
+    certificates=(),
+    ranges=("+33639980",),
+)
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """A connection as the link sees it."""
+
+    listener: Any
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+
+@dataclass(slots=True)
+class Listening:
+    transport: str = "TLS"
+    sent_by: str = "orange.example"
+
+
+@dataclass(slots=True)
+class Connecting:
+    """An endpoint whose every connection stands and whose peer answers each probe."""
+
+    made: list[Connection] = field(default_factory=list)
+
+    async def connect(self, _transport: str, _host: str, _port: int, *, tls: Any) -> Connection:
+        self.made.append(Connection(Listening()))
+        return self.made[-1]
+
+    async def request(self, _flow: Connection, _request: SipRequest) -> SipResponse:
+        return SipResponse("SIP/2.0 200 OK\r\nContent-Length: 0", b"", 200, "OK")
+
+    def make_branch(self) -> str:
+        return "z9hG4bK1"
+
+    make_tag = make_call_id = make_branch
+
+
+async def resolve(_peer: Peer) -> list[tuple[str, int]]:
+    return [("192.0.2.1", 5061)]
+
+
+def test_a_connection_that_has_ended_is_not_used_while_the_word_of_it_is_still_on_its_way() -> None:
+    async def play() -> None:
+        endpoint: Any = Connecting()
+        link = Link(
+            PEER,
+            endpoint,
+            context=ssl.create_default_context,
+            resolve=resolve,
+            believed=lambda _flow: True,
+            connections=2,
+            random=lambda: 0.0,
+            on_change=lambda: None,
+        )
+        try:
+            await until(lambda: link.connected == 2)
+            one, other = endpoint.made
+            assert {link.flow(), link.flow()} == {one, other}
+            # What is under way on a connection is answered first, and only then is the link told that it has ended.
+            one.closed = True
+            assert link.ready
+            assert {link.flow(), link.flow()} == {other}
+            other.closed = True
+            assert not link.ready
+            assert link.flow() is None
+        finally:
+            await link.close()
+
+    asyncio.run(play())
