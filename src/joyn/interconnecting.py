@@ -179,6 +179,7 @@ class InterconnectService:
             rate=self._settings.rate,
             now=time.monotonic,
             names=self.names,
+            heard=self.links.heard,
             localise=self._localised,
         )
         self.endpoint.on_request = self.door.on_request

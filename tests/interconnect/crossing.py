@@ -1,6 +1,7 @@
 """Phones of two operators that write to each other all the time, and what became of every message."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -72,8 +73,10 @@ async def cross(
         stopped.set()
         await asyncio.gather(*writing)
         devices = {number: number for number in people}
+        over = time.monotonic()
         await settle(account, devices)
-        print(f"\n{account.table(orange, seed, devices)}\n  ({sfr.kills} kills of {sfr.domain})")
+        settled = f"settled {time.monotonic() - over:.1f} s after"
+        print(f"\n{account.table(orange, seed, devices)}\n  ({sfr.kills} kills of {sfr.domain}), {settled}")
         for number in people:
             if lost := account.lost(number, number):
                 pytest.fail(f"lost at {number}:\n" + await asyncio.to_thread(traces, (orange, sfr), lost))

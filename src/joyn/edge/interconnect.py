@@ -85,7 +85,7 @@ class BorderDoor:
     ours.
 
     `names` is what peers' subscribers are called, by their peers; `rate` what a peer may send in a second unless it was
-    agreed otherwise. `localise(operator, sender, message)` is the message with our links to the sender's files, if so
+    agreed otherwise. `heard(peer)` is called for each request. `localise(operator, sender, message)` is the message with our links to the sender's files, if so
     agreed with their operator.
     """
 
@@ -100,6 +100,7 @@ class BorderDoor:
         rate: int,
         now: Callable[[], float],
         names: dict[Aor, str],
+        heard: Callable[[Peer], None],
         localise: Callable[[str, Aor, bytes], Awaitable[bytes]],
     ) -> None:
         self._peer_of = peer_of
@@ -110,6 +111,7 @@ class BorderDoor:
         self._rate = rate
         self._now = now
         self._names = names
+        self._heard = heard
         self._localise = localise
         self._budgets: dict[str, Budget] = {}
         self._methods: dict[str, Handler] = {"MESSAGE": self._message, "OPTIONS": self._options}
@@ -127,6 +129,7 @@ class BorderDoor:
             inbound.respond(403)
             inbound.flow.close()
             return
+        self._heard(peer)
         if peer.paused:
             inbound.respond(503, headers=[("Retry-After", str(PAUSED_FOR))])
             return

@@ -27,8 +27,9 @@ ALLOW = "INVITE, ACK, BYE, CANCEL, OPTIONS, MESSAGE, NOTIFY, UPDATE"
 USER_AGENT = "joyn-phone"
 MAX_CHALLENGES = 3
 """Challenges answered for one request: the first, and one or two for nonces that went stale on the way."""
-RETRY_BASE, RETRY_MAX = 0.2, 30.0
-"""Seconds between attempts to register anew: doubled from the one to the other (RFC 5626 §4.5)."""
+RETRY_BASE, RETRY_MAX = 0.2, 5.0
+"""Seconds between attempts to register anew: doubled from the one to the other (RFC 5626 §4.5, whose half hour is for
+millions of phones; this one is back soon after its server)."""
 RETRIED = frozenset((408, 480, 500, 503, 504))
 """Answers to REGISTER that pass by themselves (facts §2.2)."""
 

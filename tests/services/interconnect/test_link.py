@@ -2,8 +2,12 @@
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import pytest
 
 from joyn.model.peer import Peer, PeerAddress
 from joyn.protocol.sip.message import SipRequest, SipResponse
@@ -40,11 +44,16 @@ class Listening:
 
 @dataclass(slots=True)
 class Connecting:
-    """An endpoint whose every connection stands and whose peer answers each probe."""
+    """An endpoint whose first connections are `refused`; the others stand, and the peer answers each probe."""
 
     made: list[Connection] = field(default_factory=list)
+    refused: int = 0
+    tried: int = 0
 
     async def connect(self, _transport: str, _host: str, _port: int, *, tls: Any) -> Connection:
+        self.tried += 1
+        if self.tried <= self.refused:
+            raise ConnectionRefusedError
         self.made.append(Connection(Listening()))
         return self.made[-1]
 
@@ -61,20 +70,29 @@ async def resolve(_peer: Peer) -> list[tuple[str, int]]:
     return [("192.0.2.1", 5061)]
 
 
+@asynccontextmanager
+async def link_of(endpoint: Any) -> AsyncIterator[Link]:
+    """A link of two connections."""
+    link = Link(
+        PEER,
+        endpoint,
+        context=ssl.create_default_context,
+        resolve=resolve,
+        believed=lambda _flow: True,
+        connections=2,
+        random=lambda: 0.0,
+        on_change=lambda: None,
+    )
+    try:
+        yield link
+    finally:
+        await link.close()
+
+
 def test_a_connection_that_has_ended_is_not_used_while_the_word_of_it_is_still_on_its_way() -> None:
     async def play() -> None:
-        endpoint: Any = Connecting()
-        link = Link(
-            PEER,
-            endpoint,
-            context=ssl.create_default_context,
-            resolve=resolve,
-            believed=lambda _flow: True,
-            connections=2,
-            random=lambda: 0.0,
-            on_change=lambda: None,
-        )
-        try:
+        endpoint = Connecting()
+        async with link_of(endpoint) as link:
             await until(lambda: link.connected == 2)
             one, other = endpoint.made
             assert {link.flow(), link.flow()} == {one, other}
@@ -85,7 +103,25 @@ def test_a_connection_that_has_ended_is_not_used_while_the_word_of_it_is_still_o
             other.closed = True
             assert not link.ready
             assert link.flow() is None
-        finally:
-            await link.close()
+
+    asyncio.run(play())
+
+
+def test_a_peer_that_comes_to_us_is_connected_to_at_once_however_long_it_was_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("joyn.services.interconnect.link.BACK_OFF", 0.001)
+
+    async def play() -> None:
+        endpoint = Connecting(refused=2 * 20)
+        async with link_of(endpoint) as link:
+            # Each of the two has failed so often by now that it rests for a second, and longer each time.
+            await until(lambda: endpoint.tried >= 2 * 11)
+            endpoint.refused = 0
+            link.heard()
+            tried = endpoint.tried
+            await asyncio.sleep(0.1)
+            assert link.connected == 2
+            assert endpoint.tried == tried + 2
 
     asyncio.run(play())

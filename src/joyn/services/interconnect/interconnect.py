@@ -222,6 +222,12 @@ class Interconnect:
         pump = self._pumps.get(operator)
         return pump is not None and await pump.revoke(recipient, sender, message_id)
 
+    def heard(self, peer: Peer) -> None:
+        """A peer has sent us something."""
+        link = self._links.get(peer.domain)
+        if link is not None:
+            link.heard()
+
     def flow_lost(self, flow: Flow) -> None:
         """A connection has ended."""
         for link in self._links.values():

@@ -65,6 +65,7 @@ class Link:
         self._turn = itertools.count()
         self._resting: asyncio.TimerHandle | None = None
         self._resumed = asyncio.Event()
+        self._heard = asyncio.Event()
         if not peer.paused:
             self._resumed.set()
         self._keepers = [asyncio.get_running_loop().create_task(self._keep()) for _ in range(connections)]
@@ -139,6 +140,11 @@ class Link:
                 flow.close()
         self._on_change()
 
+    def heard(self) -> None:
+        """The peer has sent something over a connection of its own: it is there, and so no longer waited for."""
+        if len(self._flows) < self._connections:
+            self._heard.set()
+
     def lost(self, flow: Flow) -> None:
         """A connection has ended."""
         ended = self._flows.pop(flow, None)
@@ -187,9 +193,19 @@ class Link:
                 self._on_change()
                 if await self._watch(flow, look):
                     failures = 0
-            pause = min(LONGEST_BACK_OFF, BACK_OFF * 2.0 ** min(failures, 16))
+            await self._back_off(failures)
             failures += 1
-            await asyncio.sleep(pause * (0.5 + self._random() / 2))
+
+    async def _back_off(self, failures: int) -> None:
+        pause = min(LONGEST_BACK_OFF, BACK_OFF * 2.0 ** min(failures, 16)) * (0.5 + self._random() / 2)
+        least = min(pause, BACK_OFF)  # whatever is heard: it may connect to us and not let us connect
+        self._heard.clear()
+        await asyncio.sleep(least)
+        try:
+            async with asyncio.timeout(pause - least):
+                await self._heard.wait()
+        except TimeoutError:
+            pass
 
     async def _connect(self) -> Flow:
         addresses = await self._resolve(self.peer)
