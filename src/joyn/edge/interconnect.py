@@ -85,8 +85,8 @@ class BorderDoor:
     ours.
 
     `names` is what peers' subscribers are called, by their peers; `rate` what a peer may send in a second unless it was
-    agreed otherwise. `heard(peer)` is called for each request. `localise(operator, sender, message)` is the message with our links to the sender's files, if so
-    agreed with their operator.
+    agreed otherwise. `heard(peer)` is called for each request. `localise(operator, sender, message)` is the message
+    with our links to the sender's files, if so agreed with their operator.
     """
 
     def __init__(
