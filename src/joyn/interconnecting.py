@@ -64,8 +64,8 @@ FORWARD_AT_ONCE: Final = 64
 class InterconnectService:
     """The interconnect of one node. `name_of` says what a subscriber of ours is called.
 
-    It is the node's `Destinations`. `tell(message, recipient, state)` reports to a sender, `failure(entry)` makes what
-    they get with a failure. `on_left(aor)` is called when a subscriber's number is no longer ours.
+    It is the node's `Destinations`. `tell(message, recipient, state)` reports to a sender, `failure(entry, cause)`
+    makes what they get with a failure. `on_left(aor)` is called when a subscriber's number is no longer ours.
     `localise(peer, sender, message)` gives a message links of our content server.
     """
 
@@ -77,7 +77,7 @@ class InterconnectService:
         *,
         name_of: Callable[[Aor], str],
         tell: Callable[[Message, Aor, State], None],
-        failure: Callable[[Entry], Deposit | None],
+        failure: Callable[[Entry, int], Deposit | None],
         wall: Callable[[], float] = time.time,
     ) -> None:
         i = settings.interconnect
@@ -115,7 +115,7 @@ class InterconnectService:
             queue=i.queue,
         )
         self.links.report = lambda message, state: tell(message, message.conversation, state)
-        self.links.failure = lambda entry, _reason: failure(entry)
+        self.links.failure = failure
         self.links.moved = self._elsewhere
         self._msrp = MsrpEndpoint(
             replace(msrp_limits(settings), max_message=settings.sip.max_body + settings.msrp.max_message),

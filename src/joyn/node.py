@@ -202,7 +202,7 @@ class Node:
             self.numbering,
             name_of=store.subscribers.name_of,
             tell=lambda message, aor, state: self.reporting.tell(message, aor, state),
-            failure=lambda entry: self.reporting.failure(entry),
+            failure=lambda entry, cause: self.reporting.failure(entry, cause),
             wall=self._wall,
         )
         self.originating = Originating(
@@ -457,7 +457,7 @@ class Node:
         """Expire bindings and messages, prune what is past retention, forget idle pumps."""
         now = self._wall()
         await self.registrar.expire()
-        await self.store.mailboxes.expire(now, report=self.reporting.failure)
+        await self.store.mailboxes.expire(now, report=self.reporting.expired)
         await self.store.mailboxes.prune(now)
         if now - self._cursors_swept > CURSOR_SWEEP:
             self._cursors_swept = now

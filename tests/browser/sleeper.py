@@ -62,6 +62,19 @@ CLICK = """
 
 SHOWN = "registration.getNotifications().then((all) => all.map(({ title, body, data }) => ({ title, body, data })))"
 
+CAUGHT_UP = """
+  () => new Promise((done, failed) => {
+    const opening = indexedDB.open("joyn");
+    opening.onerror = () => failed(opening.error);
+    opening.onsuccess = () => {
+      const database = opening.result;
+      const asking = database.transaction("facts").objectStore("facts").get("newest");
+      asking.onerror = () => failed(asking.error);
+      asking.onsuccess = () => { database.close(); done(asking.result !== undefined); };
+    };
+  })
+"""
+
 
 class Call(NamedTuple):
     """A request to the push service."""
@@ -128,10 +141,11 @@ class Sleeper(Person):
         self._registrations = [one for one in event["registrations"] if not one["isDeleted"]]
 
     def switch_on(self) -> None:
-        """Notifications, in the settings."""
+        """Notifications, in the settings, and the history is here: what comes before it is no news on a new device."""
         self.page.goto(f"{self.place.url}/settings/notifications")
         self.page.get_by_role("button", name="Turn on").click()
         self.page.get_by_text("On", exact=True).wait_for()
+        self.until(lambda: self.page.evaluate(CAUGHT_UP), "the history is here")
 
     def sleep(self) -> None:
         """The last page is closed."""

@@ -1,6 +1,7 @@
 """Two operators that have exchanged a file: their subscribers do not notice whose customer the other is."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -56,6 +57,27 @@ async def test_a_number_that_is_nobodys_at_the_peer_fails_for_its_sender(orange:
     async with orange.phone(ALICE) as alice:
         sent = await alice.send(NOBODY, "salut")
         await until(lambda: sent.state == "failed")
+        assert sent.cause == 404
+
+
+def test_what_a_peer_is_away_for_too_long_fails_for_its_sender_who_is_told_why() -> None:
+    ahead = 0.0
+
+    async def story() -> None:
+        nonlocal ahead
+        async with (
+            two_operators(wall=lambda: time.time() + ahead) as (orange, sfr),
+            orange.phone(ALICE) as alice,
+        ):
+            await orange.accept(sfr.as_peer(paused=True))
+            sent = await alice.send(BOB, "salut", request=ALL, expires=60)
+            await until(lambda: sent.reached("stored"))
+            ahead = 61.0
+            await orange.node.sweep()
+            await until(lambda: sent.state == "failed")
+            assert sent.cause == 408
+
+    asyncio.run(story())
 
 
 @with_two_operators

@@ -53,8 +53,8 @@ def test_a_refused_message_raises_with_its_status() -> None:
     asyncio.run(story())
 
 
-def make_receipt(message_id: str, status: str, kind: Kind = "delivery") -> CpimMessage:
-    notice = Imdn(message_id=message_id, kind=kind, status=status).emit()
+def make_receipt(message_id: str, status: str, kind: Kind = "delivery", cause: int = 0) -> CpimMessage:
+    notice = Imdn(message_id=message_id, kind=kind, status=status, cause=cause).emit()
     return CpimMessage.make(from_="<sip:x>", to="<sip:y>", content_type="message/imdn+xml", body=notice)
 
 
@@ -64,13 +64,18 @@ def states_of(server: ScriptedServer) -> list[str]:
     return [Imdn.parse(body.body).status for body in bodies if body.content_type == "message/imdn+xml"]
 
 
-def test_a_message_that_failed_tells_who_waits_for_it() -> None:
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [(0, "failed$"), (404, "failed: the recipient's number is not on joyn$"), (499, "failed: status 499$")],
+)
+def test_a_message_that_failed_tells_who_waits_for_it_and_why(cause: int, said: str) -> None:
     async def story() -> None:
         async with running() as server, make_phone(server) as alice:
             sent = await alice.send(BOB, "salut")
-            await server.deliver(ALICE, make_receipt(sent.message_id, "failed"))
-            with pytest.raises(Undelivered, match="failed"):
+            await server.deliver(ALICE, make_receipt(sent.message_id, "failed", cause=cause))
+            with pytest.raises(Undelivered, match=said) as undelivered:
                 await sent.delivered(timeout=1)
+            assert undelivered.value.cause == sent.cause == cause
 
     asyncio.run(story())
 

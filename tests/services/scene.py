@@ -8,7 +8,7 @@ from typing import Any
 
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
-from joyn.model.message import Address, Cursor, Deposit, Entry, EntryKind, Kind, Message, State
+from joyn.model.message import NOT_ACCEPTABLE, Address, Cursor, Deposit, Entry, EntryKind, Kind, Message, State
 from joyn.model.tags import CPM_MESSAGE, SYNC
 from joyn.protocol.cpim import build
 from joyn.services.messaging.delivery import Attempt, Outcome
@@ -201,8 +201,9 @@ def make_message(message_id: str, **fields: Any) -> Message:
     return Message(message_id=message_id, **(values | fields))
 
 
-def make_failure(entry: Entry) -> Deposit:
-    """What the sender of an entry is told when it fails."""
+def make_failure(entry: Entry, cause: int) -> Deposit:
+    """What the sender of an entry is told when its devices refuse it."""
+    assert cause == NOT_ACCEPTABLE
     to = entry.message.sender
     told = make_message(f"failed {entry.message.message_id}", sender=entry.mailbox, conversation=to, **RECEIPT)
     return Deposit(message=told, addresses=(Address(mailbox=to),))

@@ -339,6 +339,19 @@ def test_the_server_reports_what_the_sender_asked_for_and_nothing_else(state: St
     story()
 
 
+@pytest.mark.parametrize("cause", [404, 0])
+def test_a_sender_is_told_why_a_message_failed(cause: int) -> None:
+    @at_a_desk
+    async def story(desk: Desk) -> None:
+        await desk.submit(make_submission(body=make_cpim("m1", disposition_request=["negative-delivery"])))
+        deposit = desk.originating.notification(await desk.message(), BOB, State.FAILED, cause)
+        assert deposit is not None
+        imdn = Imdn.parse(CpimMessage.parse(deposit.message.cpim).decoded_body)
+        assert (imdn.status, imdn.cause) == ("failed", cause)
+
+    story()
+
+
 @at_a_desk
 async def test_the_server_does_not_say_stored_after_delivered_nor_anything_twice(desk: Desk) -> None:
     await desk.send()

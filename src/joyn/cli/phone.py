@@ -232,7 +232,7 @@ async def _became(sent: Sent, wait: float) -> int:
         print(f"waiting    not delivered within {wait:g} s; the network keeps it", file=sys.stderr)
         return NO
     except Undelivered as undelivered:
-        raise Trouble(f"the message was not delivered: {undelivered.state}") from None
+        raise Trouble(f"the message was not delivered: {undelivered}") from None
     first = next(at for state, at in sent.states if state == "accepted")
     for state, at in sent.states:
         if state != "accepted":

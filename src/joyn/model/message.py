@@ -32,6 +32,12 @@ class EntryKind(IntEnum):
     """The owner's own message, for their devices that registered the sync tag."""
 
 
+TIME_OVER = 408
+"""Why a message failed that nobody took in time, as the SIP status its sender is told (RFC 3261 §21.4.9)."""
+NOT_ACCEPTABLE = 488
+"""Why one did that every device of the recipient has refused (RFC 3261 §21.4.26)."""
+
+
 class State(IntEnum):
     """How far an entry or a message has come for one recipient. Only ever rises.
 

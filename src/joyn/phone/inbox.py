@@ -120,8 +120,10 @@ class Inbox:
         self._journal.note("receipt", f"{notice.message_id} {notice.status}")
         sent = self._sent.get(notice.message_id)
         if sent is not None and not received.copy:
-            sent.note(notice.status)
-        self._behaviour.on_receipt(Receipt(sender=received.sender, message_id=notice.message_id, state=notice.status))
+            sent.note(notice.status, notice.cause)
+        self._behaviour.on_receipt(
+            Receipt(sender=received.sender, message_id=notice.message_id, state=notice.status, cause=notice.cause)
+        )
 
     def _take_revocation(self, received: Received) -> None:
         try:

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 REQUEST = ("positive-delivery", "negative-delivery", "display")
 """The dispositions a message asks for when its sender does not say."""
+CAUSES = {
+    403: "the recipient's operator does not allow it",
+    404: "the recipient's number is not on joyn",
+    408: "nobody took it in time",
+    413: "it is too large",
+    488: "none of the recipient's devices takes it",
+    604: "the recipient's number is not on joyn",
+}
+"""What the network says of why a message failed, by SIP status."""
 FINAL_FAILURES = frozenset(("failed", "forbidden", "error", "revoked"))
 """States after which nothing better comes."""
 
@@ -42,11 +51,13 @@ class Unanswered(Rejected):
 
 
 class Undelivered(Exception):
-    """The message will not arrive: `state` is failed, forbidden, error or revoked."""
+    """The message will not arrive: `state` is failed, forbidden, error or revoked, `cause` the SIP status that says
+    why, 0 when nobody says."""
 
-    def __init__(self, state: str) -> None:
-        super().__init__(state)
+    def __init__(self, state: str, cause: int = 0) -> None:
+        super().__init__(f"{state}: {CAUSES.get(cause, f'status {cause}')}" if cause else state)
         self.state = state
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,22 +76,31 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A notification that came in: `sender` says that `message_id` is `state` (delivered, displayed, failed, …)."""
+    """A notification that came in: `sender` says that `message_id` is `state` (delivered, displayed, failed, …).
+
+    `cause` is the SIP status that says why it failed, 0 when nobody says.
+    """
 
     sender: str
     message_id: str
     state: str
+    cause: int = 0
 
 
 class Sent:
-    """A message of ours on its way. `states` are its states in the order they came, with monotonic times."""
+    """A message of ours on its way.
 
-    __slots__ = ("_waiting", "message_id", "mode", "recipient", "states")
+    `states` are its states in the order they came, with monotonic times; `cause` is the SIP status that says why it
+    failed, 0 when nobody says.
+    """
+
+    __slots__ = ("_waiting", "cause", "message_id", "mode", "recipient", "states")
 
     def __init__(self, recipient: str, message_id: str, mode: str) -> None:
         self.recipient = recipient
         self.message_id = message_id
         self.mode = mode
+        self.cause = 0
         self.states: list[tuple[str, float]] = []
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -108,8 +128,9 @@ class Sent:
         """Wait until the recipient has seen it. Raises TimeoutError, Undelivered."""
         await self._wait(("displayed",), timeout)
 
-    def note(self, state: str) -> None:
-        """Take in a new state."""
+    def note(self, state: str, cause: int = 0) -> None:
+        """Take in a new state, and why when it is a failure."""
+        self.cause = cause
         self.states.append((state, time.monotonic()))
         waiting, self._waiting = self._waiting, []
         for future in waiting:
@@ -120,7 +141,7 @@ class Sent:
         async with asyncio.timeout(timeout):
             while not any(name in wanted for name, _ in self.states):
                 if self.state in FINAL_FAILURES:
-                    raise Undelivered(self.state)
+                    raise Undelivered(self.state, self.cause)
                 future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._waiting.append(future)
                 await future

@@ -1,6 +1,7 @@
 """Disposition notifications: what became of a message, as `message/imdn+xml`.
 
-Spec: RFC 5438 §7.2, §10; OMA CPM for `interworking-notification`.
+Spec: RFC 5438 §7.2, §10; OMA CPM for `interworking-notification`. Ours is `cause`: why a message failed, as a SIP
+status (what RFC 3326 calls so), in an element of our own beside the notification, which §10 lets others ignore.
 Promises: elements are found by local name in any namespace; what `emit` writes, `parse` gives back.
 """
 
@@ -14,6 +15,8 @@ from joyn.protocol.errors import ParseError
 CONTENT_TYPE = "message/imdn+xml"
 NAMESPACE = "urn:ietf:params:xml:ns:imdn"
 INTERWORKING_NAMESPACE = "urn:oma:xml:cpm:imdn-extensions:1.0"
+
+CAUSE_NAMESPACE = "urn:x-joyn:imdn:cause"
 
 MAX_IMDN = 16 * 1024
 """Bytes of one document."""
@@ -44,7 +47,8 @@ class Imdn:
 
     `message_id` is the imdn.Message-ID of the message it is about; `datetime` is RFC 3339 text as sent, empty when
     left out. `status` is the name of the status element: `delivered`, `failed`, `displayed`, `processed`, `stored`,
-    `forbidden`, `error` (RFC 5438 §10), `legacy-sms`, `legacy-mms` (CPM) or an extension.
+    `forbidden`, `error` (RFC 5438 §10), `legacy-sms`, `legacy-mms` (CPM) or an extension. `cause` is the SIP status
+    that says why it failed, 0 when nobody says.
     """
 
     message_id: str
@@ -54,6 +58,7 @@ class Imdn:
     recipient_uri: str = ""
     original_recipient_uri: str = ""
     subject: str = ""
+    cause: int = 0
 
     @classmethod
     def parse(cls, data: bytes) -> "Imdn":
@@ -100,6 +105,7 @@ class Imdn:
             recipient_uri=texts.get("recipient-uri", ""),
             original_recipient_uri=texts.get("original-recipient-uri", ""),
             subject=texts.get("subject", ""),
+            cause=_cause(texts.get("cause", "")),
         )
 
     def emit(self) -> bytes:
@@ -113,6 +119,7 @@ class Imdn:
             optional += f"<original-recipient-uri>{escaped}</original-recipient-uri>\r\n"
         if self.subject:
             optional += f"<subject>{xml.escape(self.subject)}</subject>\r\n"
+        cause = f'<cause xmlns="{CAUSE_NAMESPACE}">{self.cause}</cause>\r\n' if self.cause else ""
         return (
             '<?xml version="1.0" encoding="UTF-8"?>\r\n'
             f'<imdn xmlns="{NAMESPACE}">\r\n'
@@ -120,7 +127,7 @@ class Imdn:
             f"<datetime>{xml.escape(self.datetime)}</datetime>\r\n"
             f"{optional}"
             f"<{self.kind}-notification{namespace}><status><{self.status}/></status></{self.kind}-notification>\r\n"
-            "</imdn>"
+            f"{cause}</imdn>"
         ).encode()
 
 
@@ -131,3 +138,8 @@ def _status(notification: xml.Element) -> str:
             for status in element:
                 return xml.local_name(status)
     return ""
+
+
+def _cause(text: str) -> int:
+    """A final SIP status that is a failure, else 0: what else it may be is nothing to fail a receipt for."""
+    return int(text) if re.fullmatch("[3-6][0-9]{2}", text, re.ASCII) else 0

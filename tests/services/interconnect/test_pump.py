@@ -34,8 +34,8 @@ class Sent:
     def id(self) -> str:
         return self.entry.message.message_id
 
-    def end(self, outcome: Outcome, reason: str = "") -> None:
-        self.answer(Answer(outcome=outcome, reason=reason))
+    def end(self, outcome: Outcome, reason: str = "", status: int = 0) -> None:
+        self.answer(Answer(outcome=outcome, reason=reason, status=status))
 
 
 class Border:
@@ -48,7 +48,7 @@ class Border:
         self.at_once: Outcome | None = Outcome.TAKEN
         self.sent: list[Sent] = []
         self.reports: list[tuple[str, State]] = []
-        self.failed: list[tuple[str, str]] = []
+        self.failed: list[tuple[str, int]] = []
         self.start()
 
     def start(self) -> None:
@@ -71,8 +71,8 @@ class Border:
         if self.at_once is not None:
             one.end(self.at_once)
 
-    def _failure(self, entry: Entry, reason: str) -> Deposit | None:
-        self.failed.append((entry.message.message_id, reason))
+    def _failure(self, entry: Entry, cause: int) -> Deposit | None:
+        self.failed.append((entry.message.message_id, cause))
         return None
 
     async def deposit(self, message_id: str, sender: Aor = ALICE, recipient: Aor = BOB, **fields: Any) -> None:
@@ -201,8 +201,8 @@ async def test_a_conversation_whose_message_is_put_off_rests_and_holds_up_nobody
 async def test_what_the_peer_will_never_take_fails_and_its_sender_is_told_why(border: Border) -> None:
     border.at_once = None
     await border.deposit("1")
-    border.last("1").end(Outcome.REFUSED, "404 Not Found")
-    await until(lambda: border.failed == [("1", "404 Not Found")])
+    border.last("1").end(Outcome.REFUSED, "404 Not Found", 404)
+    await until(lambda: border.failed == [("1", 404)])
     await border.deposit("2")
     border.last("2").end(Outcome.TAKEN)
     trace = await border.store.mailboxes.find(ALICE, BOB, "1")
@@ -286,8 +286,8 @@ async def test_what_holds_up_more_than_can_be_kept_in_mind_is_given_up_and_its_s
         for number in range(30):
             await border.deposit(f"{number}", sender=CAROL)
         assert len(border.sent) == 20
-        border.last("stuck").end(Outcome.LATER, "480")
-        await until(lambda: border.failed == [("stuck", "480")])
+        border.last("stuck").end(Outcome.LATER, "480", 480)
+        await until(lambda: border.failed == [("stuck", 480)])
         await until(lambda: len(border.sent) == 31)
 
 

@@ -9,8 +9,8 @@ import type { Header } from "../protocol/bytes";
 import { CPIM_CONTENT_TYPE } from "../protocol/cpim";
 import type { OutboxRow } from "./database";
 import type { Environment } from "./environment";
+import { failureOf } from "./failure";
 import type { Up } from "./line";
-import type { FailureReason } from "./model";
 import type { Outcome } from "./outbox";
 import type { Sessions } from "./sessions";
 import type { SipAnswer } from "./sip";
@@ -19,14 +19,6 @@ import type { SipAnswer } from "./sip";
 export const PAGER_LIMIT = 1300;
 
 const CPM = "urn:urn-7:3gpp-service.ims.icsi.oma.cpm.";
-const REASONS: Readonly<Record<number, FailureReason>> = {
-  403: "forbidden",
-  404: "unknown-number",
-  413: "too-large",
-  484: "unknown-number",
-  513: "too-large",
-  604: "unknown-number",
-};
 /** Statuses that pass by themselves; a wrong password too, since the next connection has a new one. */
 const PASSING = new Set([401, 407, 408, 480, 481, 486, 487, 491, 500, 502, 503, 504]);
 
@@ -50,7 +42,7 @@ export class Delivery {
     if (invited && status === 200) return { is: "sent" };
     const im = this.#up()?.configuration.im;
     if (invited) return outcomeOfMsrp(status, cpim.length > (im?.maxSize ?? PAGER_LIMIT));
-    const why = REASONS[status];
+    const why = failureOf(status);
     if (why !== undefined) return { is: "failed", why };
     if (cpim.length > (im?.switchoverSize ?? PAGER_LIMIT)) return outcomeOf(status);
     return this.#message(row, [
@@ -85,7 +77,7 @@ export function service(name: string): Header[] {
 
 function outcomeOf(status: number, answer?: SipAnswer): Outcome {
   if (answer?.local || PASSING.has(status)) return { is: "later" };
-  return { is: "failed", why: REASONS[status] ?? "refused" };
+  return { is: "failed", why: failureOf(status) ?? "refused" };
 }
 
 /**
@@ -94,5 +86,5 @@ function outcomeOf(status: number, answer?: SipAnswer): Outcome {
  */
 function outcomeOfMsrp(status: number, large: boolean): Outcome {
   const final = status === 400 || status === 403 || status === 415 || (status === 413 && large);
-  return final ? { is: "failed", why: REASONS[status] ?? "refused" } : { is: "later" };
+  return final ? { is: "failed", why: failureOf(status) ?? "refused" } : { is: "later" };
 }

@@ -14,6 +14,7 @@ import { parseRevocation, REVOCATION_CONTENT_TYPE } from "../protocol/revocation
 import type { Database, FileRow, MarkRow } from "./database";
 import { MAX_EMOJI, type Reference, referenceOf, wrapReceipt, writtenAt } from "./envelope";
 import type { Environment } from "./environment";
+import { failureOfReceipt } from "./failure";
 import type { Aor, DeliveryState, Place } from "./model";
 import { readPlace } from "./place";
 import { readFacts } from "./shared-file";
@@ -195,8 +196,7 @@ export class Inbox {
     const state = receipt && stateOf(receipt);
     if (receipt === null || state == null || way.from === this.#own()) return;
     const at = writtenAt(receipt, this.#environment.now());
-    const failure =
-      state === "failed" ? ({ failure: receipt.status === "forbidden" ? "forbidden" : "refused" } as const) : {};
+    const failure = state === "failed" ? { failure: failureOfReceipt(receipt) } : {};
     const changed = await this.#threads.advance(way.from, receipt.messageId, state, { at, ...failure });
     if (changed && state === "stored") await this.#note(way.from, receipt.messageId);
   }

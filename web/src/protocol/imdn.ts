@@ -1,7 +1,7 @@
 /**
  * Disposition notifications: what became of a message, as `message/imdn+xml`.
  *
- * Spec: RFC 5438 §7.2, §10; OMA CPM for `interworking-notification`.
+ * Spec: RFC 5438 §7.2, §10; OMA CPM for `interworking-notification`. Ours is `cause`, beside the notification.
  * Promises: elements are found by local name in any namespace; what `buildImdn` writes, `parseImdn` gives back.
  */
 
@@ -30,6 +30,8 @@ export interface Imdn {
   readonly recipientUri: string;
   readonly originalRecipientUri: string;
   readonly subject: string;
+  /** The SIP status that says why a message failed (what RFC 3326 calls so); 0 when nobody says. */
+  readonly cause: number;
 }
 
 const KIND = /^(delivery|display|processing|interworking)-notification$/;
@@ -54,6 +56,7 @@ export function parseImdn(data: Uint8Array): Imdn {
     recipientUri: text("recipient-uri"),
     originalRecipientUri: text("original-recipient-uri"),
     subject: text("subject"),
+    cause: /^[3-6]\d\d$/.test(text("cause")) ? Number(text("cause")) : 0,
   };
 }
 
@@ -62,6 +65,7 @@ export function buildImdn(imdn: Pick<Imdn, "messageId" | "kind" | "status" | "da
   const optional = (name: string, value = ""): string =>
     value === "" ? "" : `<${name}>${escapeXml(value)}</${name}>\r\n`;
   const { kind, status } = imdn;
+  const cause = imdn.cause ? `<cause xmlns="urn:x-joyn:imdn:cause">${imdn.cause}</cause>\r\n` : "";
   const namespace = kind === "interworking" ? ' xmlns="urn:oma:xml:cpm:imdn-extensions:1.0"' : "";
   return utf8(
     '<?xml version="1.0" encoding="UTF-8"?>\r\n' +
@@ -72,7 +76,7 @@ export function buildImdn(imdn: Pick<Imdn, "messageId" | "kind" | "status" | "da
       optional("original-recipient-uri", imdn.originalRecipientUri) +
       optional("subject", imdn.subject) +
       `<${kind}-notification${namespace}><status><${status}/></status></${kind}-notification>\r\n` +
-      "</imdn>",
+      `${cause}</imdn>`,
   );
 }
 

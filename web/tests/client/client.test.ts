@@ -229,6 +229,21 @@ describe("sending", () => {
     expect(node.taken.map(({ cpim }) => cpim.messageId)).toEqual([failed?.id]);
   });
 
+  test.each([
+    [404, "unknown-number"],
+    [408, "expired"],
+    [403, "refused"],
+    [488, "refused"],
+    [0, "refused"],
+  ])("what the network says later, %i, is said to the person as %s", async (cause, why) => {
+    const client = await online();
+    await client.send(PEER, "hello");
+    const [sent] = await messages(client, ([one]) => one?.state === "sent");
+    await node.message(PEER, receipt(sent?.id as string, "failed", "delivery", undefined, cause));
+    const [failed] = await messages(client, ([one]) => one?.state === "failed");
+    expect(failed?.failure).toBe(why);
+  });
+
   test("413 in a session ends only a message that is too large; another has its turn later", async () => {
     const client = await online();
     node.msrpAnswer = 413;

@@ -326,7 +326,13 @@ export function refer(id: string, type: string, target: string, text: string, at
   return chat(id, text, { ask: [], extra, namespaces: [["n1", "http://www.gsma.com"]], ...(at ? { at } : {}) });
 }
 
-export function receipt(about: string, status: string, kind: ImdnKind = "delivery", from = ANONYMOUS): Bytes {
+export function receipt(
+  about: string,
+  status: string,
+  kind: ImdnKind = "delivery",
+  from = ANONYMOUS,
+  cause = 0,
+): Bytes {
   const dateTime = "2026-11-22T11:59:30Z";
   return buildCpim({
     from,
@@ -334,7 +340,7 @@ export function receipt(about: string, status: string, kind: ImdnKind = "deliver
     dateTime,
     messageId: counted(20),
     contentType: IMDN_CONTENT_TYPE,
-    body: buildImdn({ messageId: about, kind, status, dateTime }),
+    body: buildImdn({ messageId: about, kind, status, dateTime, cause }),
   });
 }
 

@@ -74,6 +74,7 @@ const imdn: Format<ReturnType<typeof parseImdn>> = {
     ...(value.recipientUri && { recipient_uri: value.recipientUri }),
     ...(value.originalRecipientUri && { original_recipient_uri: value.originalRecipientUri }),
     ...(value.subject && { subject: value.subject }),
+    ...(value.cause && { cause: value.cause }),
   }),
   emit: buildImdn,
 };
@@ -250,7 +251,7 @@ function runs<Value>(folder: string, format: Format<Value>, least: number, title
 }
 
 runs("cpim", cpim, 16);
-runs("imdn", imdn, 13);
+runs("imdn", imdn, 15);
 runs("iscomposing", iscomposing, 8);
 runs("revocation", revocation, 6);
 runs("multipart", multipart, 10);

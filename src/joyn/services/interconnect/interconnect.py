@@ -104,7 +104,7 @@ class Interconnect:
         self.peers: dict[str, Peer] = {}
         self.media: Media | None = None
         self.report: Callable[[Message, State], None] = lambda _message, _state: None
-        self.failure: Callable[[Entry, str], Deposit | None] = lambda _entry, _reason: None
+        self.failure: Callable[[Entry, int], Deposit | None] = lambda _entry, _cause: None
         self.moved: Callable[[Entry], Coroutine[None, None, Deposit | None] | None] = lambda _entry: None
 
     # Who the peers are.
@@ -202,7 +202,7 @@ class Interconnect:
             random=self._random,
         )
         pump.report = lambda message, state: self.report(message, state)
-        pump.failure = lambda entry, reason: self.failure(entry, reason)
+        pump.failure = lambda entry, cause: self.failure(entry, cause)
         pump.moved = lambda entry: self.moved(entry)
         return pump
 

@@ -125,7 +125,7 @@ class Link:
         reason = f"{'no answer' if local else status} {words}".strip()
         if outcome is not Outcome.TAKEN:
             self.last_error = reason
-        return Answer(outcome=outcome, reason=reason)
+        return Answer(outcome=outcome, reason=reason, status=status)
 
     def update(self, peer: Peer) -> None:
         """Other things were agreed with the peer: connections stay, new ones are made by the new word."""

@@ -22,10 +22,11 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An outcome, and what the operator reads of it."""
+    """An outcome, what the operator reads of it, and the SIP status of the peer's that it comes from, if there is."""
 
     outcome: Outcome
     reason: str = ""
+    status: int = 0
 
 
 # RFC 5626 §11.4 (430): a proxy's way on has failed. 477 is in no RFC: Kamailio could not send it to the next hop.

@@ -14,7 +14,7 @@ from typing import Final
 
 from joyn import telemetry
 from joyn.model.aor import Aor
-from joyn.model.message import Cursor, Deposit, Entry, EntryKind, Kind, Message, State
+from joyn.model.message import TIME_OVER, Cursor, Deposit, Entry, EntryKind, Kind, Message, State
 from joyn.model.peer import mailbox_of
 from joyn.model.refused import Refused
 from joyn.services.interconnect.lane import Lane
@@ -55,7 +55,8 @@ class Pump:
 
     `begin(entry, answer)` sends an entry and calls `answer` exactly once; `ready()` says whether there is a way to
     the peer. `moved(entry)` says where an entry goes instead, if its recipient has another operator now.
-    `report(message, state)` tells a sender; `failure(entry, reason)` makes what they get with a failure.
+    `report(message, state)` tells a sender; `failure(entry, cause)` makes what they get with a failure, with the SIP
+    status that says why.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Pump:
         self.taken = self.refused = 0
         self.last_error = ""
         self.report: Callable[[Message, State], None] = lambda _message, _state: None
-        self.failure: Callable[[Entry, str], Deposit | None] = lambda _entry, _reason: None
+        self.failure: Callable[[Entry, int], Deposit | None] = lambda _entry, _cause: None
         self.moved: Callable[[Entry], Coroutine[None, None, Deposit | None] | None] = lambda _entry: None
 
     @property
@@ -242,7 +243,7 @@ class Pump:
                 # It has failed, or is about to: the sweep tells its sender.
                 self._over(lane, entry, None)
             else:
-                self._give_up(lane, entry, "its time is over")
+                self._give_up(lane, entry, TIME_OVER)
             return
         if self._revoking and (message.sender, message.conversation, message.message_id) in self._revoking:
             return
@@ -293,15 +294,15 @@ class Pump:
             if answer.outcome is Outcome.REFUSED or in_the_way:
                 REFUSED.inc()
                 self.refused += 1
-                self._give_up(lane, entry, answer.reason)
+                self._give_up(lane, entry, answer.status)
             else:
                 self._put_off(lane, entry, answer)
         self.run()
 
-    def _give_up(self, lane: Lane, entry: Entry, reason: str) -> None:
+    def _give_up(self, lane: Lane, entry: Entry, cause: int) -> None:
         lane.busy = True
         self.in_flight += 1
-        self._spawn(self._fail(lane, entry, reason))
+        self._spawn(self._fail(lane, entry, cause))
 
     def _put_off(self, lane: Lane, entry: Entry, answer: Answer) -> None:
         """Not now. When the way is gone the link says when there is one again; else this conversation rests."""
@@ -317,10 +318,10 @@ class Pump:
         self._queue(lane)
         self.run()
 
-    async def _fail(self, lane: Lane, entry: Entry, reason: str) -> None:
+    async def _fail(self, lane: Lane, entry: Entry, cause: int) -> None:
         """The peer will never take it: its sender is told."""
         try:
-            await self._mailboxes.fail(self.mailbox, entry.seq, self.failure(entry, reason))
+            await self._mailboxes.fail(self.mailbox, entry.seq, self.failure(entry, cause))
         except Exception as error:  # Refused, or a bug of ours, which must not hold up its conversation for ever
             if not isinstance(error, Refused):
                 log.exception("a failure could not be noted")

@@ -43,10 +43,13 @@ def state_of(imdn: Imdn) -> State | None:
     return _STATES.get((imdn.kind, imdn.status))
 
 
-def notification(message_id: str, state: State, *, own_id: str, date_time: str) -> bytes:
-    """A CPIM message with an IMDN of the server's own, shaped as clients send theirs (facts §4.5)."""
+def notification(message_id: str, state: State, *, own_id: str, date_time: str, cause: int = 0) -> bytes:
+    """A CPIM message with an IMDN of the server's own, shaped as clients send theirs (facts §4.5).
+
+    `cause` is the SIP status that says why a message failed, 0 when that is not known.
+    """
     kind, status = _NAMES[state]
-    body = Imdn(message_id=message_id, kind=kind, status=status, datetime=date_time).emit()
+    body = Imdn(message_id=message_id, kind=kind, status=status, datetime=date_time, cause=cause).emit()
     return build(
         from_=f"<{ANONYMOUS}>",
         to=f"<{ANONYMOUS}>",

@@ -242,13 +242,16 @@ class Originating:
         if deposit is not None:
             await self._commit(deposit)
 
-    def notification(self, message: Message, recipient: Aor, state: State) -> Deposit | None:
-        """What tells the sender that their message has come to this state, if they asked for that."""
+    def notification(self, message: Message, recipient: Aor, state: State, cause: int = 0) -> Deposit | None:
+        """What tells the sender that their message has come to this state, if they asked for that; `cause` is the SIP
+        status that says why it failed."""
         if dispositions.ASKED_BY[state] not in message.requested.split(","):
             return None
         own_id = self._make_id()
         cpim = CpimMessage.parse(
-            dispositions.notification(message.message_id, state, own_id=own_id, date_time=self._date_time())
+            dispositions.notification(
+                message.message_id, state, own_id=own_id, date_time=self._date_time(), cause=cause
+            )
         )
         if operator_of(message.instance):
             # It came from a peer operator: its subscriber hears of it there.

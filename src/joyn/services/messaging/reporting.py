@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from joyn.model.aor import Aor
-from joyn.model.message import Deposit, Entry, Kind, Message, State
+from joyn.model.message import TIME_OVER, Deposit, Entry, Kind, Message, State
 from joyn.model.peer import operator_of
 from joyn.model.refused import Refused
 from joyn.services.messaging.originating import Originating
@@ -39,13 +39,17 @@ class Reporting:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def failure(self, entry: Entry) -> Deposit | None:
-        """What is deposited for the sender together with the failure."""
+    def failure(self, entry: Entry, cause: int) -> Deposit | None:
+        """What is deposited for the sender together with the failure; `cause` is the SIP status that says why."""
         if entry.message.kind is not Kind.CHAT:
             return None
         # An entry in a peer's mailbox is due to one of the peer's subscribers.
         recipient = entry.message.conversation if operator_of(entry.mailbox) else entry.mailbox
-        return self._originating.notification(entry.message, recipient, State.FAILED)
+        return self._originating.notification(entry.message, recipient, State.FAILED, cause)
+
+    def expired(self, entry: Entry) -> Deposit | None:
+        """The same when its time is over."""
+        return self.failure(entry, TIME_OVER)
 
     async def close(self) -> None:
         """Let what is being deposited end."""

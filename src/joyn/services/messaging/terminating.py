@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from joyn import telemetry
 from joyn.model.aor import Aor
 from joyn.model.binding import Binding
-from joyn.model.message import Cursor, Deposit, Entry, EntryKind, Kind, Message, State
+from joyn.model.message import NOT_ACCEPTABLE, Cursor, Deposit, Entry, EntryKind, Kind, Message, State
 from joyn.model.refused import Refused
 from joyn.model.tags import traits_of
 from joyn.services.messaging.delivery import Delivery, Outcome
@@ -61,7 +61,7 @@ class Terminating:
         self._revoked = 0
         self._closed = False
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
-        self.failure: Callable[[Entry], Deposit | None] = lambda _entry: None
+        self.failure: Callable[[Entry, int], Deposit | None] = lambda _entry, _cause: None
         self.on_unanswered: Callable[[Aor, str], None] = lambda _aor, _instance: None
 
     # What others tell us.
@@ -416,7 +416,7 @@ class Terminating:
         if any(cursor.low < entry.seq and entry.seq not in cursor.ahead for cursor in cursors):
             return
         try:
-            await self._mailboxes.fail(entry.mailbox, entry.seq, self.failure(entry))
+            await self._mailboxes.fail(entry.mailbox, entry.seq, self.failure(entry, NOT_ACCEPTABLE))
         except Refused:
             # The entry stays as it is, and fails when its time is over: the sender hears of it then.
             log.warning("an entry that nobody takes could not be failed yet")
