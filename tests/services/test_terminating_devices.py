@@ -10,6 +10,7 @@ from joyn.model.aor import Aor
 from joyn.model.message import Address, Entry, EntryKind, Kind, State
 from joyn.model.refused import Reason, Refused
 from joyn.services.messaging.delivery import Outcome
+from joyn.services.messaging.terminating import PAGE
 from joyn.store import Mailboxes
 from services.scene import ALICE, BOB, CAROL, NOON, PLAIN, RECEIPT, SYNCING, Scene, played
 from waiting import until
@@ -202,20 +203,31 @@ async def test_a_message_being_revoked_is_not_begun_meanwhile(scene: Scene) -> N
     assert scene.tried("phone") == ["1", "3"]
 
 
+def reading_late(scene: Scene, which: int) -> tuple[asyncio.Event, asyncio.Event]:
+    """Mailboxes of which the read number `which` is answered when the first event is set, which is then what was there
+    when the second one was."""
+    read, late, done, count = scene.store.mailboxes.read, asyncio.Event(), asyncio.Event(), 0
+
+    async def read_late(mailbox: Aor, after: int, limit: int) -> list[Entry]:
+        nonlocal count
+        count += 1
+        number, entries = count, await read(mailbox, after, limit)
+        if number == which:
+            done.set()
+            await late.wait()
+        return entries
+
+    scene.terminating._mailboxes = With(scene.store.mailboxes, read=read_late)
+    return late, done
+
+
 @played
 async def test_a_message_revoked_while_the_mailbox_is_read_is_not_tried(scene: Scene) -> None:
     await scene.accept("1")
     await scene.accept("2")
-    read, late = scene.store.mailboxes.read, asyncio.Event()
-
-    async def read_slowly(mailbox: Aor, after: int, limit: int) -> list[Entry]:
-        entries = await read(mailbox, after, limit)
-        await late.wait()
-        return entries
-
-    scene.terminating._mailboxes = With(scene.store.mailboxes, read=read_slowly)
+    late, read = reading_late(scene, 1)
     scene.attach("phone")
-    await scene.quiet()
+    await until(read.is_set)
     assert await scene.terminating.revoke(BOB, ALICE, "1") is True
     late.set()
     await scene.quiet()
@@ -232,7 +244,39 @@ async def test_a_message_put_off_and_then_revoked_holds_nothing_back(scene: Scen
     assert (await scene.cursor("phone")).low == entry.seq
 
 
-# A store that does not answer.
+# A store that takes its time, or does not answer.
+
+
+@played
+async def test_what_is_committed_while_the_mailbox_is_read_is_not_passed_over(scene: Scene) -> None:
+    await scene.accept("1")
+    late, read = reading_late(scene, 1)
+    scene.attach("phone")
+    await until(read.is_set)
+    await scene.accept("2")
+    late.set()
+    await scene.quiet()
+    assert scene.tried("phone") == ["1", "2"]
+
+
+@played
+async def test_what_is_read_when_a_device_begins_again_from_an_earlier_entry_is_not_taken_for_the_next(
+    scene: Scene,
+) -> None:
+    await scene.accept("put off")
+    for number in range(PAGE):
+        await scene.accept(f"{number}", sender=CAROL)
+    late, read = reading_late(scene, 2)
+    scene.delivery.answers["phone put off"] = Outcome.LATER
+    scene.attach("phone")
+    await until(read.is_set)
+    assert scene.tried("phone") == ["put off", *map(str, range(PAGE - 1))]
+    del scene.delivery.answers["phone put off"]
+    scene.terminating.opened(BOB, "phone", ALICE)
+    late.set()
+    await scene.quiet()
+    assert scene.tried("phone")[PAGE:] == ["put off", str(PAGE - 1)]
+    assert await scene.done("phone")
 
 
 @pytest.mark.parametrize("refused", ["first_unacknowledged", "read"])

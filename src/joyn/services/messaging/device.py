@@ -24,13 +24,15 @@ class Device:
     their conversations are `held` until the next registration. Of the outstanding, those `beside` their conversations
     hold back nothing. `queue` is what is known to be next, complete up to the
     mailbox's end when `complete`; `popped` the last entry taken from it. `unanswered` are those that the device has
-    left without any answer before: they may be what it cannot stand.
+    left without any answer before: they may be what it cannot stand. It is `behind` when something was committed while
+    the mailbox was read, which may be without it.
     """
 
     __slots__ = (
         "again",
         "ahead",
         "aor",
+        "behind",
         "beside",
         "bindings",
         "busy",
@@ -63,6 +65,7 @@ class Device:
         self.held: set[Aor] = set()
         self.queue: deque[Entry] = deque()
         self.complete = False
+        self.behind = False
         self.paused = False
         self.busy = False
         self.idle = False

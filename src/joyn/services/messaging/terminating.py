@@ -89,6 +89,8 @@ class Terminating:
                 device.read_to = entry.seq
             else:
                 device.complete = False
+        elif not device.complete:
+            device.behind = True
         self._pump(device)
 
     def attached(self, binding: Binding, fresh: bool) -> None:
@@ -265,25 +267,27 @@ class Terminating:
 
     async def _read(self, device: Device) -> None:
         """Fill the queue from the store."""
-        generation, revoked = device.generation, self._revoked
+        generation, revoked, after = device.generation, self._revoked, device.read_to
+        device.behind = False
         try:
-            entries = await self._mailboxes.read(device.aor, device.read_to, PAGE)
+            entries = await self._mailboxes.read(device.aor, after, PAGE)
         except Exception:
             log.exception("a mailbox could not be read")
             await asyncio.sleep(self._retry_after)
         else:
-            # What was read while something was being withdrawn may still have it: it is read again.
-            if generation == device.generation and revoked == self._revoked:
+            # What was read while something was being withdrawn may still have it, and what was read when the device
+            # began again from an earlier entry is not what comes next: it is read again.
+            if (generation, revoked, after) == (device.generation, self._revoked, device.read_to):
                 self._fill(device, entries)
         self._free(device, generation)
 
     def _fill(self, device: Device, entries: list[Entry]) -> None:
-        device.complete = len(entries) < PAGE
+        device.complete = len(entries) < PAGE and not device.behind
         device.queue.extend(entries)
         key = (device.aor, device.instance)
         if entries:
             device.read_to = entries[-1].seq
-        elif not (device.outstanding or device.waiting) and self._devices.get(key) is device:
+        elif not (device.outstanding or device.waiting or device.behind) and self._devices.get(key) is device:
             # Nothing was due: most devices register and stay silent, and cost no memory here.
             del self._devices[key]
 
