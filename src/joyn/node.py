@@ -340,7 +340,7 @@ class Node:
         self.terminating.on_unanswered = self.push.waking.unanswered
         self.sessions.on_opened = lambda device, peer: self.terminating.opened(*device, peer)
         self.registrar.on_bound = self._bound
-        self.registrar.on_moved = self._left
+        self.registrar.on_moved = self._moved
         self.registrar.on_unbound = self._unbound
         self.endpoint.on_flow_lost = self._flow_lost
 
@@ -376,6 +376,13 @@ class Node:
         self.watching.changed(binding.aor, binding, event)
         if event in ("deactivated", "expired"):
             self.push.waking.left(binding.aor)
+
+    def _moved(self, binding: Binding) -> None:
+        """A device has come over another flow: what it had on that of the old binding is over."""
+        flow = self.endpoint.flows.get(binding.flow)
+        if flow is not None:
+            self.sessions.end_on(flow, (binding.aor, binding.instance))
+        self._left(binding)
 
     def _left(self, binding: Binding) -> None:
         """The binding's flow speaks for its AOR no longer, unless another binding of it is there."""

@@ -113,6 +113,24 @@ def test_a_blocked_subscriber_is_silenced_also_when_the_store_is_too_busy_for_it
     meets(story)
 
 
+def test_a_device_that_comes_over_another_connection_is_brought_its_chats_there() -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as before, door.stranger() as carol:
+            assert (await before.register()).status == 200
+            assert await before.status(invite(before)) == 200
+            device = aor(CAROL), "urn:uuid:stranger"
+            assert door.node.sessions.find(device, aor(BOB)) is not None
+            # The old connection looks alive: nobody has closed it. What was opened there is not waited for.
+            assert (await carol.register()).status == 200
+            assert door.node.sessions.find(device, aor(BOB)) is None
+            assert (await before.requested("BYE")).header("reason") is None
+            sending = asyncio.ensure_future(door.bob.send(CAROL, "salut", mode="session"))
+            assert b"salut" in (await carol.requested("INVITE")).body
+            await sending
+
+    meets(story)
+
+
 def test_a_chat_whose_device_leaves_while_its_message_is_taken_is_not_kept() -> None:
     async def story(door: Door) -> None:
         accept = door.node.originating.accept

@@ -377,6 +377,11 @@ class Sessions:
         for leg in list(self._on_flow.get(flow, ())):
             self.end(leg, bye=False)
 
+    def end_on(self, flow: Flow, device: tuple[Aor, str]) -> None:
+        """The device is not behind this connection any more: its legs there end, and its chats may go on elsewhere."""
+        for leg in [leg for leg in self._on_flow.get(flow, ()) if leg.device == device]:
+            self.end(leg, reason="")
+
     def end_all(self, aor: Aor) -> None:
         """The subscriber may not send any more: every leg ends."""
         for leg in [leg for legs in self._legs.get(aor, {}).values() for leg in legs.values()]:
