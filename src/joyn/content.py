@@ -27,6 +27,7 @@ from joyn.edge.http import application
 from joyn.edge.http.describing import Caller
 from joyn.edge.http.file_leave import FileLeaveDoor
 from joyn.edge.http.files import Credentials, FilesDoor
+from joyn.edge.pulls import PullDoor
 from joyn.edge.transfers import TransferDoor, TransferLimits
 from joyn.filing import Filing
 from joyn.listening import http_limits, http_listener
@@ -50,8 +51,11 @@ from joyn.services.messaging.delivery import Attempts
 from joyn.services.messaging.destination import Destinations
 from joyn.services.messaging.identity import IdentityHeaders
 from joyn.services.messaging.originating import Originating
+from joyn.services.messaging.pouring import Pouring, TransferBounds
+from joyn.services.messaging.pulling import Pulling
 from joyn.services.messaging.sessions import Sessions
-from joyn.services.messaging.transferring import TransferBounds, Transferring
+from joyn.services.messaging.terminating import Terminating
+from joyn.services.messaging.transferring import Transferring
 from joyn.services.subscribers import Authentication, Challenge
 from joyn.store import Devices, Files, ForeignFiles, Store
 from joyn.transport.http import HttpListener, HttpServer
@@ -96,6 +100,7 @@ class ContentService:
             store.foreign_files, key, limits, url=lambda: self.url, wall=time.time, wanted=self._want
         )
         self._fetching: Fetching | None = None
+        self._pouring: Pouring | None = None
         self._origins = OriginClient()
         self.filing = Filing(lambda: self._server, self._there, lambda: self.url) if settings.files.listeners else None
 
@@ -151,15 +156,20 @@ class ContentService:
             return FeatureTags()
         return FILES | TRANSFERS if self._settings.msrp.listeners else FILES
 
-    def transfer_door(
+    def transfers(
         self,
         sessions: Sessions,
         originating: Originating,
         destinations: Destinations,
-        holds: Callable[[str], Awaitable[object]],
+        terminating: Terminating,
     ) -> TransferDoor:
-        """What takes files that phones send over MSRP, at the node's own doors. It ends with the content server."""
-        files = self._settings.files
+        """What takes files that phones send over MSRP, and gives those that they ask for, at the node's own doors. It
+        ends with the content server."""
+        files, holds = self._settings.files, self._authentication.find
+        pulls = None
+        if self.filing is not None and self._pouring is not None:
+            pulling = Pulling(self._pouring, sessions, self._store.mailboxes, self.filing, self._attempts, terminating)
+            pulls = PullDoor(sessions, destinations, holds, pulling)
         limits = TransferLimits(
             all=files.transfers,
             per_device=files.transfers_per_device,
@@ -173,6 +183,7 @@ class ContentService:
             holds,
             self.filing,
             limits,
+            pulls,
             date_time=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
         self._closing.append(door.close)
@@ -191,18 +202,18 @@ class ContentService:
             return None
         files = self._settings.files
         bounds = TransferBounds(all=files.transfers, per_device=files.transfers_per_device, idle=files.transfer_idle)
-        transferring = Transferring(
+        self._attempts, self._pouring = attempts, Pouring(sessions, bounds)
+        self._closing.append(self._pouring.close)
+        return Transferring(
             endpoint,
             sessions,
             identity,
             attempts,
             flow_of,
             self.filing,
-            bounds,
+            self._pouring,
             make_boundary=lambda: secrets.token_hex(8),
         )
-        self._closing.append(transferring.close)
-        return transferring
 
     async def sweep(self) -> None:
         """Forget what is over, now."""

@@ -261,7 +261,7 @@ class Node:
         self.watching = Watching(self.endpoint, self.registrar.of, wall=self._wall)
         subscriptions = SubscriptionDoor(self.door.caller, self.watching, self.numbering, self.endpoint)
         find = self.authentication.find
-        self.transfers = self.content.transfer_door(self.sessions, self.originating, self.interconnect, find)
+        self.transfers = self.content.transfers(self.sessions, self.originating, self.interconnect, self.terminating)
         chats = ChatDoor(self.door.caller, self.sessions, self.originating, self.interconnect, self.transfers, find)
         self.door.serve(
             REGISTER=registrations.register,

@@ -48,7 +48,7 @@ async def receiver(carol: Stranger, parameters: str = MSRP_ALONE) -> Stranger:
 
 
 def of_carol(door: Door) -> int:
-    return len(door.node.transferring._under_way) if door.node.transferring is not None else 0
+    return len(door.node.transferring._pouring) if door.node.transferring is not None else 0
 
 
 def test_a_file_goes_as_itself_to_a_phone_that_knows_msrp_alone(tmp_path: Path) -> None:

@@ -299,8 +299,8 @@ def test_the_same_file_may_come_twice_at_a_time() -> None:
         ({"file_selector": 'name:"a.jpg" size:9000000'}, 403, "no room"),
         ({"file_selector": "size:5 hash:sha-1:AB"}, 400, ""),
         ({"file_range": "0-*"}, 400, ""),
-        ({"direction": "recvonly"}, 488, "who asks"),
-        ({"direction": "inactive"}, 488, "who asks"),
+        ({"direction": "recvonly"}, 488, "no such file was offered"),
+        ({"direction": "inactive"}, 488, "is sent"),
         ({"to": "tel:+33639989999"}, 404, ""),
     ],
 )

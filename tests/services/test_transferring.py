@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
-from joyn.model.aor import Aor
 from joyn.model.message import Entry, EntryKind, State
 from joyn.services.messaging.delivery import Attempts, Outcome
-from joyn.services.messaging.transferring import MAX_REMEMBERED, WINDOW, TransferBounds, Transferring
-from services.scene import BOB, make_binding, make_message
+from joyn.services.messaging.offered import Offers
+from joyn.services.messaging.pouring import MAX_REMEMBERED, WINDOW, Pouring, TransferBounds
+from joyn.services.messaging.transferring import Transferring
+from services.scene import ALICE, BOB, make_binding, make_message
 
 
 def make_transferring(**bounds: int) -> Transferring:
@@ -20,7 +21,7 @@ def make_transferring(**bounds: int) -> Transferring:
         Attempts(lambda: 0.0),
         lambda _binding: None,
         nothing,
-        TransferBounds(**({"all": 100, "per_device": 100} | bounds), idle=60.0),
+        Pouring(nothing, TransferBounds(**({"all": 100, "per_device": 100} | bounds), idle=60.0)),
         make_boundary=lambda: "b",
     )
 
@@ -54,7 +55,7 @@ def test_a_device_that_is_sent_as_many_files_as_may_be_begun_waits_for_one_to_en
         gate.open.set()
         assert [await attempt.done for attempt in attempts] == [Outcome.TAKEN] * WINDOW
         await attempts[-1].room
-        assert (transferring._queues, transferring._under_way) == ({}, {})
+        assert (transferring._pouring._queues, transferring._pouring._under_way) == ({}, {})
 
     asyncio.run(story())
 
@@ -76,12 +77,42 @@ def test_no_more_are_under_way_than_the_node_and_each_device_may_have() -> None:
     asyncio.run(story())
 
 
-def test_so_many_cut_transfers_are_remembered() -> None:
-    transferring = make_transferring()
+def test_so_many_offers_are_remembered() -> None:
+    offers = make_transferring()._pouring.offers
     for number in range(MAX_REMEMBERED + 1):
-        transferring._remember((Aor("tel:+1"), "phone", number), 5)
-    assert len(transferring._taken) == MAX_REMEMBERED
-    assert (Aor("tel:+1"), "phone", 0) not in transferring._taken
+        offers.note(make_entry(number), "phone", "ab", 5)
+    assert len(offers) == MAX_REMEMBERED
+    assert offers.get((BOB, "phone", 0)) is None
+
+
+def test_what_was_heard_of_last_is_remembered_longest() -> None:
+    offers = Offers(2)
+    for number in (1, 2):
+        offers.note(make_entry(number), "phone", "ab", 5)
+    offers.progressed((BOB, "phone", 1), 3)
+    offers.note(make_entry(3), "phone", "ab", 5)
+    assert offers.get((BOB, "phone", 2)) is None
+    assert offers.note(make_entry(1), "phone", "ab", 5).taken == 3
+
+
+def test_of_the_same_file_offered_twice_the_last_one_is_meant() -> None:
+    offers = Offers(10)
+    first, second = (offers.note(make_entry(number), "phone", "ab", 5) for number in (1, 2))
+    assert offers.find((BOB, "phone"), ALICE, "ab", 5) is second
+    offers.forget(second.key)
+    assert offers.find((BOB, "phone"), ALICE, "ab", 5) is first
+    first.whole = True
+    assert offers.find((BOB, "phone"), ALICE, "ab", 5) is None
+    offers.forget(first.key)
+    assert (len(offers), offers._selected) == (0, {})
+
+
+def test_another_file_behind_the_same_message_begins_anew() -> None:
+    offers = Offers(10)
+    offers.note(make_entry(1), "phone", "ab", 5)
+    offers.progressed((BOB, "phone", 1), 3)
+    assert offers.note(make_entry(1), "phone", "cd", 5).taken == 0
+    assert offers.find((BOB, "phone"), ALICE, "ab", 5) is None
 
 
 def test_a_bug_of_ours_leaves_the_pump_not_waiting() -> None:
@@ -103,7 +134,7 @@ def test_transfers_end_with_the_node() -> None:
         Gate(transferring)
         attempt = transferring.begin(make_binding("phone"), make_entry(1))
         await asyncio.sleep(0)
-        await transferring.close()
+        await transferring._pouring.close()
         assert await attempt.done is Outcome.LATER
 
     asyncio.run(story())

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Final
 
 from joyn.edge.msrp import STATUS
+from joyn.edge.pulls import PullDoor
 from joyn.edge.sip import Caller, riding_headers
 from joyn.model.aor import ANONYMOUS, Aor
 from joyn.model.refused import Reason, Refused
@@ -65,7 +66,7 @@ class TransferLimits:
 
 
 class TransferDoor:
-    """Serves the INVITEs that have a file-selector. Without `contents` none is taken."""
+    """Serves the INVITEs that have a file-selector. Without `contents` none is taken, without `pulls` none is given."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class TransferDoor:
         holds: Callable[[str], Awaitable[object]],
         contents: Contents | None,
         limits: TransferLimits,
+        pulls: PullDoor | None,
         *,
         date_time: Callable[[], str],
     ) -> None:
@@ -84,6 +86,7 @@ class TransferDoor:
         self._holds = holds
         self._contents = contents
         self._limits = limits
+        self._pulls = pulls
         self._date_time = date_time
         # By device and name of the upload; None while its INVITE is being looked at.
         self._coming: dict[tuple[Aor, str], dict[str, _Incoming | None]] = {}
@@ -95,9 +98,10 @@ class TransferDoor:
         contents = self._contents
         if contents is None or file is None:
             return _refused(inbound, 488, "file transfer over MSRP is not offered")
+        if offer.media.direction == "recvonly" and self._pulls is not None:
+            return await self._pulls.invite(inbound, caller, offer, file)
         if offer.media.direction in ("recvonly", "inactive"):
-            # RFC 5547 §8.4: to pull a file, somebody has to have told of it; here that is a link to fetch it by HTTP.
-            return _refused(inbound, 488, "files are not given to who asks for them")
+            return _refused(inbound, 488, "a file that is sent is wanted")
         if not file.size:
             # Room is reserved before the file is accepted, and so its size has to be known.
             return _refused(inbound, 488, "a file-selector with the size of the file is wanted")
@@ -168,7 +172,7 @@ class TransferDoor:
         incoming = _Incoming(arriving, described, start)
         try:
             leg = self._leg(inbound, caller, offer, peer, incoming)
-            leg.attributes = replace(offer.file, icon="", start=start).attributes()
+            leg.attributes = replace(offer.file, icon="", start=start, stop=None).attributes()
             holds = not inbound.flow.closed and await self._holds(caller.username)
         except BaseException:
             await arriving.close()

@@ -24,6 +24,7 @@ class Reason(Enum):
     INFECTED = "the virus scanner found something in the file"
     UNSCANNED = "the virus scanner has not said what it thinks of the file"
     AWAITED = "the file is still on its way from the operator it comes from"
+    GONE = "what is asked for is not there any more"
     QUOTA_PASSED = "the files of this subscriber, or of all, take as much room as they may"
     BUSY = "somebody else is doing just that"
     OVERLOADED = "too much is waiting to be written"

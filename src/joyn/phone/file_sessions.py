@@ -268,7 +268,7 @@ class FileSessions:
             taking.end()
             return
         taking.dialog = Dialog.of_server(inbound.request, ringing.tag)
-        answer = replace(offer, start=taking.start, ranged=offer.ranged or taking.start > 0, icon="")
+        answer = replace(offer, start=taking.start, stop=None, ranged=offer.ranged or taking.start > 0, icon="")
         taking.description = describe(
             taking.media, line.host, setup=setup, direction="recvonly", secure=remote.secure, file=answer
         )

@@ -37,7 +37,8 @@ class FileOffer:
 
     `name` is the sender's; `size` is in bytes, None when unsaid; `hashes` are function and value in lower-case hex.
     `disposition` is `render`, `attachment` or another's word, `icon` the Content-ID of a thumbnail. The transfer is of
-    the bytes from `start` on, counted from 0; `ranged` says that there is a file-range at all.
+    the bytes from `start` up to `stop`, counted from 0 and `stop` not included, None for the end of the file; `ranged`
+    says that there is a file-range at all.
     """
 
     name: str = ""
@@ -48,6 +49,7 @@ class FileOffer:
     disposition: str = ""
     icon: str = ""
     start: int = 0
+    stop: int | None = None
     ranged: bool = False
 
     @classmethod
@@ -61,7 +63,7 @@ class FileOffer:
         if len(transfer_id) > MAX_ID:
             raise ParseError("file-transfer-id too long", MAX_ID)
         extent = values.get("file-range")
-        start = 0 if extent is None else _start(extent.strip())
+        start, stop = (0, None) if extent is None else _extent(extent.strip())
         name, content_type, size, hashes = _selected(selector)
         icon = values.get("file-icon", "").strip()
         return cls(
@@ -73,6 +75,7 @@ class FileOffer:
             disposition=values.get("file-disposition", "").strip().lower(),
             icon=icon[4:].strip("<>") if icon[:4].lower() == "cid:" else "",
             start=start,
+            stop=stop,
             ranged=extent is not None,
         )
 
@@ -87,7 +90,7 @@ class FileOffer:
         written += [("file-disposition", self.disposition)] if self.disposition else []
         written += [("file-icon", f"cid:{self.icon}")] if self.icon else []
         # RFC 5547 §6: the first byte of a file is number 1.
-        written += [("file-range", f"{self.start + 1}-*")] if self.ranged else []
+        written += [("file-range", f"{self.start + 1}-{self.stop or '*'}")] if self.ranged else []
         return list(written)
 
 
@@ -124,11 +127,12 @@ def _hash(text: str, at: int) -> tuple[str, str]:
     return found[1], value
 
 
-def _start(text: str) -> int:
+def _extent(text: str) -> tuple[int, int | None]:
+    """The first byte, counted from 0, and the one behind the last."""
     found = _RANGE.fullmatch(text)
     if found is None or int(found[1]) < 1 or (found[2] != "*" and int(found[2]) < int(found[1])):
         raise ParseError("a file-range without bytes in it")
-    return int(found[1]) - 1
+    return int(found[1]) - 1, None if found[2] == "*" else int(found[2])
 
 
 def _quoted(name: str) -> str:

@@ -62,6 +62,7 @@ class Terminating:
         self._closed = False
         self.report: Callable[[Message, Aor, State], None] = lambda _message, _aor, _state: None
         self.failure: Callable[[Entry, int], Deposit | None] = lambda _entry, _cause: None
+        self.is_given: Callable[[Aor, Aor, str], bool] = lambda _recipient, _sender, _message_id: False
         self.on_unanswered: Callable[[Aor, str], None] = lambda _aor, _instance: None
 
     # What others tell us.
@@ -141,11 +142,36 @@ class Terminating:
             if entry.message.message_id == message_id and entry.message.sender == sender:
                 self._settle(device, entry, State.ACKNOWLEDGED)
 
+    def brought(self, aor: Aor, instance: str, message: int) -> bool:
+        """The device has asked for the file that this message is about, and has all of it. Whether the message was due
+        to it here; if not, it may still come to be brought."""
+        device = self._devices.get((aor, instance))
+        if device is None:
+            return False
+        due = [*device.outstanding.values(), *device.waiting.values()]
+        entry = next((entry for entry in due if entry.message.id == message), None)
+        if entry is None:
+            return False
+        device.beside.add(entry.seq)  # as if it had been brought, it is told of by us
+        self._taken(device, entry)
+        self._pump(device)
+        return True
+
+    def withdraws(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
+        """Whether a message is being withdrawn at this moment."""
+        return (recipient, sender, message_id) in self._revoking
+
+    def is_over(self, entry: Entry) -> bool:
+        """Whether the time in which an entry may be delivered has passed."""
+        return entry.message.deliver_until <= self._wall()
+
     async def revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
         """Withdraw a message that no device has, nor is being given at this moment. True when nobody will get it."""
         identity = (recipient, sender, message_id)
         devices = [device for (aor, _), device in self._devices.items() if aor == recipient]
         if any(_identity(entry) == identity for device in devices for entry in device.outstanding.values()):
+            return False
+        if self.is_given(*identity):
             return False
         self._revoking.add(identity)  # until the store has decided, no pump begins with it
         withdrawn = False
@@ -294,7 +320,7 @@ class Terminating:
     def _is_for(self, device: Device, entry: Entry) -> bool:
         if entry.instance and entry.instance != device.instance:
             return False
-        if entry.message.deliver_until <= self._wall():
+        if self.is_over(entry):
             return False
         traits = traits_of(device.bindings[0].parameters)
         if entry.kind is EntryKind.COPY:

@@ -9,20 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from joyn.model.aor import Aor
 from joyn.model.binding import Binding
 from joyn.model.message import Entry, EntryKind, Kind
 from joyn.model.refused import Refused
 from joyn.model.tags import SIMPLE_IM, traits_of
-from joyn.protocol.cpim import CpimMessage
 from joyn.protocol.errors import ParseError
-from joyn.protocol.file_info import CONTENT_TYPE, FileInfo, parse
+from joyn.protocol.file_info import CONTENT_TYPE, FileInfo
 from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.multipart import Part, build, encode_base64
 from joyn.protocol.sip.message import SipRequest
@@ -30,68 +27,29 @@ from joyn.services.messaging.calling import Calling
 from joyn.services.messaging.contents import Contents, Leaving
 from joyn.services.messaging.delivery import Attempt, Attempts, Outcome, outcome_of
 from joyn.services.messaging.identity import IdentityHeaders
+from joyn.services.messaging.pouring import WINDOW, Ended, Pouring, Transfer, file_of, infos_of
 from joyn.services.messaging.sessions import Leg, Offer, Sessions
-from joyn.transport.msrp import ABORTED
 from joyn.transport.sip import Endpoint, Flow, LocalResponse
 
+__all__ = ["LOOKS", "MAX_ICON", "Transferring"]
+
 log = logging.getLogger(__name__)
-WINDOW: Final = 16
-"""Files of one device that its pump has begun; with so many it waits for one to end."""
-MAX_REMEMBERED: Final = 10_000
-"""Transfers of which is remembered how far they came; the oldest begin anew. In memory: after a restart all do."""
 LOOKS: Final = 120
 """Times that a file which is on its way from another operator is looked for, some seconds each; then it is tried again
 when the device registers."""
 MAX_ICON: Final = 32 << 10
 """Bytes of a thumbnail that goes in an INVITE; larger ones are left out."""
 ICON_ID: Final = "thumbnail@joyn"
-_REFUSED: Final = frozenset((400, 403, 413, 415, 501))
 _OPAQUE: Final = re.compile(r"[A-Za-z0-9._~+=@-]{1,64}")
 
-Key = tuple[Aor, str, int]
-"""(AOR, instance, message)."""
-Ended = tuple[Outcome, str]
-"""How an attempt ended, and what the trace says of it."""
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Push:
+    """One file that is brought to one device."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferBounds:
-    """So many transfers go out at a time, from the node and to one device; one in which nothing moves for `idle`
-    seconds is ended."""
-
-    all: int
-    per_device: int
-    idle: float
-
-
-class _Queue:
-    """The transfers to one device: `count` are begun, those with a slot are under way."""
-
-    def __init__(self, slots: int) -> None:
-        self.count = 0
-        self.slots = asyncio.Semaphore(slots)
-
-
-@dataclass(slots=True, eq=False)
-class _Transfer:
-    """One file on its way to one device."""
-
-    key: Key
+    transfer: Transfer
     binding: Binding
     entry: Entry
-    done: asyncio.Future[Outcome]
-    queue: _Queue
-    leg: Leg | None = None
-    task: asyncio.Task[None] | None = None
-
-
-def _infos(transfer: _Transfer) -> tuple[FileInfo, ...]:
-    """What the message says of its files. Raises ParseError."""
-    return parse(CpimMessage.parse(transfer.entry.message.cpim).decoded_body)
-
-
-def _file(infos: tuple[FileInfo, ...]) -> FileInfo:
-    return next(info for info in infos if info.type == "file")
 
 
 class Transferring:
@@ -105,7 +63,7 @@ class Transferring:
         attempts: Attempts,
         flow_of: Callable[[Binding], Flow | None],
         contents: Contents,
-        bounds: TransferBounds,
+        pouring: Pouring,
         *,
         make_boundary: Callable[[], str],
     ) -> None:
@@ -115,12 +73,8 @@ class Transferring:
         self._attempts = attempts
         self._flow_of = flow_of
         self._contents = contents
-        self._bounds = bounds
+        self._pouring = pouring
         self._make_boundary = make_boundary
-        self._slots = asyncio.Semaphore(bounds.all)
-        self._queues: dict[tuple[Aor, str], _Queue] = {}
-        self._under_way: dict[Key, _Transfer] = {}
-        self._taken: OrderedDict[Key, int] = OrderedDict()
 
     def is_for(self, binding: Binding, entry: Entry) -> bool:
         """Whether this entry is a file, and the device one that takes it by MSRP and by no other way."""
@@ -135,73 +89,62 @@ class Transferring:
     def begin(self, binding: Binding, entry: Entry) -> Attempt:
         """Send the file when its turn has come. What is behind it in the mailbox need not wait."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Outcome] = loop.create_future()
         room: asyncio.Future[None] = loop.create_future()
-        device = (entry.mailbox, binding.instance)
-        queue = self._queues.get(device)
-        if queue is None:
-            queue = self._queues[device] = _Queue(self._bounds.per_device)
-        queue.count += 1
-        key = (*device, entry.message.id)
-        transfer = _Transfer(key, binding, entry, done, queue)
-        before, self._under_way[key] = self._under_way.get(key), transfer
-        transfer.task = loop.create_task(self._run(transfer, before))
-        if queue.count < WINDOW:
+        transfer = self._pouring.enter((entry.mailbox, binding.instance, entry.message.id))
+        push = _Push(transfer, binding, entry)
+        transfer.task = loop.create_task(self._run(push))
+        transfer.task.add_done_callback(lambda task: self._over(push, task))
+        if transfer.queue.count < WINDOW:
             room.set_result(None)
         else:
-            done.add_done_callback(lambda _done: room.set_result(None))
-        return Attempt(done, room, beside=True)
+            transfer.done.add_done_callback(lambda _done: room.set_result(None))
+        return Attempt(transfer.done, room, beside=True)
 
-    async def _run(self, transfer: _Transfer, before: _Transfer | None) -> None:
-        outcome, what = Outcome.LATER, "the node stops"
+    async def _run(self, push: _Push) -> Ended:
         try:
-            if before is not None and before.task is not None:
-                # The device came back by another flow: what it has of the file is known when that has ended.
-                if before.leg is not None:
-                    self._sessions.end(before.leg, reason="")
-                await asyncio.wait([before.task])
-            await self._here(transfer)
-            async with transfer.queue.slots, self._slots:
-                outcome, what = await self._send(transfer)
+            earlier = await self._pouring.after(push.transfer)
+            if earlier is not None:
+                return earlier, "the device has asked for it itself"
+            await self._here(push)
+            await self._pouring.turn(push.transfer)
+            return await self._send(push)
         except Refused as refused:
-            what = refused.detail
+            return Outcome.LATER, refused.detail
         except Exception:  # the loop that owns a transfer: a bug of ours must not leave the pump waiting
             log.exception("sending a file failed")
-            what = "failed here"
-        finally:
-            self._leave(transfer)
-            self._attempts.note(transfer.entry, transfer.binding.instance, "file transfer", what)
-            transfer.done.set_result(outcome)
+            return Outcome.LATER, "failed here"
 
-    def _leave(self, transfer: _Transfer) -> None:
-        queue, device = transfer.queue, transfer.key[:2]
-        queue.count -= 1
-        if not queue.count and self._queues.get(device) is queue:
-            del self._queues[device]
-        if self._under_way.get(transfer.key) is transfer:
-            del self._under_way[transfer.key]
+    def _over(self, push: _Push, task: asyncio.Task[Ended]) -> None:
+        transfer = push.transfer
+        outcome, what = (Outcome.LATER, "the node stops") if task.cancelled() else task.result()
+        if transfer.heir is not None and outcome is not Outcome.TAKEN:
+            outcome, what = Outcome.LATER, "the device asks for it itself"
+        if outcome in (Outcome.TAKEN, Outcome.REFUSED):
+            self._pouring.offers.forget(transfer.key)
+        self._attempts.note(push.entry, push.binding.instance, "file transfer", what)
+        self._pouring.leave(transfer, outcome)
 
-    async def _here(self, transfer: _Transfer) -> None:
+    async def _here(self, push: _Push) -> None:
         """Let a file that is on its way from another operator come first, which holds up no other file."""
         try:
-            file = _file(_infos(transfer))
+            file = file_of(infos_of(push.entry))
         except ParseError:
             return
         for _ in range(LOOKS):
-            if not self._contents.has(file.url) or self._flow_of(transfer.binding) is None:
+            if not self._contents.has(file.url) or self._flow_of(push.binding) is None:
                 return
             if await self._contents.here(file.url):
                 return
 
-    async def _send(self, transfer: _Transfer) -> Ended:
-        flow = self._flow_of(transfer.binding)
+    async def _send(self, push: _Push) -> Ended:
+        flow = self._flow_of(push.binding)
         if flow is None:
             return Outcome.GONE, "no flow"
         try:
-            infos = _infos(transfer)
+            infos = infos_of(push.entry)
         except ParseError:
             return Outcome.REFUSED, "a message that names no file"
-        file = _file(infos)
+        file = file_of(infos)
         if not self._contents.has(file.url):
             # Where another operator's content servers are known, their files come here first (IR.90).
             return Outcome.REFUSED, "a file of another content server"
@@ -209,8 +152,8 @@ class Transferring:
         if leaving is None:
             return Outcome.REFUSED, "the file's time is over"
         try:
-            icon = await self._icon(transfer.binding, infos)
-            return await self._invite(transfer, flow, file, leaving, icon)
+            icon = await self._icon(push.binding, infos)
+            return await self._invite(push, flow, file, leaving, icon)
         finally:
             await leaving.close()
 
@@ -238,19 +181,18 @@ class Transferring:
         ]
         return Part.make(leaving.content_type, data, headers)
 
-    async def _invite(
-        self, transfer: _Transfer, flow: Flow, file: FileInfo, leaving: Leaving, icon: Part | None
-    ) -> Ended:
+    async def _invite(self, push: _Push, flow: Flow, file: FileInfo, leaving: Leaving, icon: Part | None) -> Ended:
+        transfer = push.transfer
         aor, instance, _ = transfer.key
-        message = transfer.entry.message
+        message = push.entry.message
         try:
             leg = self._sessions.open(
-                (aor, instance), message.sender, flow, deferred=False, standalone=True, idle=self._bounds.idle
+                (aor, instance), message.sender, flow, deferred=False, standalone=True, idle=self._pouring.bounds.idle
             )
         except Refused as refused:
             return Outcome.LATER, refused.detail
-        transfer.leg, leg.username = leg, transfer.binding.username
-        start = self._taken.get(transfer.key, 0)
+        transfer.leg, leg.username = leg, push.binding.username
+        start = self._pouring.offers.note(push.entry, instance, leaving.sha1, leaving.size).taken
         offer = FileOffer(
             name=leaving.name,
             content_type=leaving.content_type,
@@ -265,7 +207,7 @@ class Transferring:
         leg.accept_types = (leaving.content_type,)
         leg.attributes = [*offer.attributes(), ("max-size", str(leaving.size))]
         try:
-            response, rang = await self._calling.ring(leg, invite := self._request(leg, transfer, icon))
+            response, rang = await self._calling.ring(leg, invite := self._request(leg, push, icon))
             outcome = outcome_of(response.status, local=isinstance(response, LocalResponse) and not rang)
             if outcome is not Outcome.TAKEN:
                 self._sessions.end(leg, bye=False)
@@ -273,59 +215,24 @@ class Transferring:
             answer = self._calling.accept(leg, invite, response)
             if answer is None:
                 return Outcome.REFUSED, "no session in the answer"
-            return await self._pour(transfer, leg, leaving, _start(answer, leaving.size))
+            start = _start(answer, leaving.size)
+            return await self._pouring.pour(transfer, leg, leaving, start, leaving.size)
         finally:
             self._sessions.end(leg)
 
-    async def _pour(self, transfer: _Transfer, leg: Leg, leaving: Leaving, start: int) -> Ended:
-        """The bytes from `start` on. As a message they are counted from their own first one (RFC 4975 §7.1.1)."""
-
-        async def read(offset: int, size: int) -> bytes:
-            return await leaving.read(start + offset, size)
-
-        def progress(taken: int) -> None:
-            self._sessions.used(leg)
-            self._remember(transfer.key, start + taken)
-
-        status = await leg.media.stream(
-            f"{transfer.key[2]:x}", leaving.content_type, leaving.size - start, read, progress=progress
-        )
-        what = f"MSRP {status}"
-        if status == 200:
-            self._taken.pop(transfer.key, None)
-            return Outcome.TAKEN, what
-        if status in _REFUSED:
-            self._taken.pop(transfer.key, None)
-            return Outcome.REFUSED, what
-        # Whoever hung up does not want it now. A session that broke goes on at once, from what the device has.
-        return Outcome.LATER if leg.hung_up or status == ABORTED else Outcome.AGAIN, what
-
-    def _remember(self, key: Key, taken: int) -> None:
-        self._taken[key] = taken
-        self._taken.move_to_end(key)
-        if len(self._taken) > MAX_REMEMBERED:
-            self._taken.popitem(last=False)
-
-    def _request(self, leg: Leg, transfer: _Transfer, icon: Part | None) -> SipRequest:
-        message = transfer.entry.message
+    def _request(self, leg: Leg, push: _Push, icon: Part | None) -> SipRequest:
+        message = push.entry.message
         content_type, body = "application/sdp", self._sessions.describe(leg, "sendonly")
         if icon is not None:
             content_type, body = build([Part.make(content_type, body), icon], self._make_boundary)
         lines = [
             self._identity.of(message.sender).removesuffix("\r\n"),
-            f"To: <{transfer.entry.mailbox}>",
+            f"To: <{push.entry.mailbox}>",
             *(message.headers.split("\n") if message.headers else []),
         ]
         # Facts §6.1: a file is told from a chat by its selector; and no Referred-By, which is for stored chats (§4.8).
-        binding = transfer.binding
+        binding = push.binding
         return self._calling.request(leg, binding.contact, binding.path, f"*;{SIMPLE_IM}", lines, content_type, body)
-
-    async def close(self) -> None:
-        """The node stops: what is under way begins again with its next run."""
-        tasks = [transfer.task for transfer in self._under_way.values() if transfer.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _start(answer: Offer, size: int) -> int:
