@@ -57,6 +57,13 @@ class Invitation:
         assert await peer.status() == 200
         return Receiving(peer)
 
+    def hang_up(self) -> None:
+        """BYE, after it was taken; what it is answered is left to whoever hears it."""
+        request = self.request
+        uri = (request.header("contact") or "").partition("<")[2].partition(">")[0]
+        own = {"from": f"{request.header('to')};tag=receiver", "cseq": "1 BYE", "call_id": request.call_id}
+        self.phone.say(self.phone.request("BYE", uri, to=request.header("from") or "", **own))
+
 
 class Receiving:
     """The bytes that come."""

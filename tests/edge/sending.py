@@ -70,11 +70,26 @@ class Sending:
         **changed: Any,
     ) -> SipResponse:
         """The final answer to the INVITE."""
+        self.say_offer(body, content_type=content_type, to=to, from_=from_, more=more, **changed)
+        return await self.answered()
+
+    def say_offer(
+        self,
+        body: bytes = b"",
+        *,
+        content_type: str = "application/sdp",
+        to: str = f"tel:{BOB}",
+        from_: str = CAROL,
+        more: tuple[tuple[str, str], ...] = (),
+        **changed: Any,
+    ) -> None:
+        """Send the INVITE."""
         fields = [("Content-Type", content_type), ("Contact", self.phone.contact(from_)), *more]
-        invite = self.phone.request("INVITE", to, body=body or self.sdp(**changed), more=fields, from_=from_)
-        answer = await self.phone.ask(invite)
-        while answer.status < 200:
-            answer = await self.phone.answer()
+        self.phone.say(self.phone.request("INVITE", to, body=body or self.sdp(**changed), more=fields, from_=from_))
+
+    async def answered(self) -> SipResponse:
+        """The final answer to it."""
+        answer = await self.phone.answer()
         if answer.status == 200:
             description = SessionDescription.parse(answer.body)
             medium = description.messages()

@@ -146,6 +146,7 @@ class Stranger:
         self._transport: asyncio.Transport | asyncio.DatagramTransport | None = None
         self.address = ("", 0)
         self.tags = '+g.oma.sip-im;+g.3gpp.icsi-ref="urn%3Aurn-7%3A3gpp-service.ims.icsi.oma.cpm.msg"'
+        self.instance = "<urn:uuid:stranger>"
         self.digest = Authenticator(CAROL, PASSWORD, lambda: "0a4f113b")
 
     async def __aenter__(self) -> Self:
@@ -250,7 +251,7 @@ class Stranger:
         """A Contact as RCS phones send it."""
         host, port = self.address[:2]
         transport = "tcp" if self.listener == "tcp" else "udp"
-        return f'<sip:{number}@{host}:{port};transport={transport}>;+sip.instance="<urn:uuid:stranger>";{self.tags}'
+        return f'<sip:{number}@{host}:{port};transport={transport}>;+sip.instance="{self.instance}";{self.tags}'
 
     def request(
         self,
