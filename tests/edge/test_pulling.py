@@ -1,6 +1,7 @@
 """Files that phones ask for: what they were offered and paused, or lost, from the byte on that they name."""
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,8 +15,9 @@ from edge.stranger import Door, Stranger, aor, meets
 from edge.test_transferring import of_carol, receiver, send
 from joyn.model.message import State
 from joyn.phone.messages import Sent
+from joyn.protocol.file_transfer import FileOffer
 from joyn.services.messaging.pouring import Pouring
-from phone.node import ALICE, BOB, CAROL
+from phone.node import ALICE, BOB, CAROL, make_phone
 
 FILES: dict[str, Any] = {"files": {}}
 DATA = JPEG + os.urandom(300_000)
@@ -183,6 +185,43 @@ def test_a_file_may_be_paused_and_asked_for_again_and_again(tmp_path: Path) -> N
         await delivered_once(door, carol, sent)
 
     play(story, tmp_path)
+
+
+@pytest.mark.parametrize("setup", ["active", "passive"])
+def test_the_scripted_phone_pauses_a_file_and_has_all_of_it_in_the_end(setup: str, tmp_path: Path) -> None:
+    data = JPEG[:4] + os.urandom(8 << 20)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+
+    async def story(door: Door) -> None:
+        begun = asyncio.Event()
+        offers: list[FileOffer] = []
+
+        def on_progress(offer: FileOffer, _here: int) -> None:
+            offers.append(offer)
+            begun.set()
+
+        servers = {"tcp": f"127.0.0.1:{door.ports['tcp']}"}
+        async with make_phone(servers, CAROL, style="rcse", directory=kept, msrp_setup=setup) as carol:
+            carol.on_file_progress = on_progress
+            sent = await send(door, tmp_path, data)
+            for _ in range(2):
+                await begun.wait()
+                paused = await carol.pause_file(offers[-1])
+                begun.clear()
+                await door.until(lambda: not of_carol(door))
+                await carol.resume_file(paused)
+            received = await carol.receive(timeout=PATIENCE)
+            assert received.path is not None
+            assert hashlib.sha256(received.path.read_bytes()).digest() == hashlib.sha256(data).digest()
+            assert received.message_id == sent.message_id
+            await sent.delivered(timeout=PATIENCE)
+            await carol.register()
+            with pytest.raises(TimeoutError):
+                await carol.receive(timeout=SILENCE)
+            assert len(pouring(door)) == len(pouring(door).offers) == 0
+
+    meets(story, **FILES)
 
 
 # What is not given.

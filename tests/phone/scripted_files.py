@@ -118,7 +118,7 @@ class ScriptedFiles:
     async def __aexit__(self, *_: object) -> None:
         await self.msrp.close()
 
-    # The phone sends.
+    # The phone sends, or asks.
 
     def _answer(self, inbound: Inbound) -> None:
         if self.statuses:
@@ -127,6 +127,7 @@ class ScriptedFiles:
         invitation = Invitation.of(inbound.request)
         assert invitation is not None
         assert invitation.file is not None
+        asked = invitation.media.direction == "recvonly"
         file = ScriptedFile(self)
         file.request, file.invitation = inbound.request, invitation
         file.dialog = Dialog.of_server(inbound.request, "server-tag")
@@ -139,7 +140,7 @@ class ScriptedFiles:
             200,
             to_tag="server-tag",
             headers=[("Contact", f"<sip:127.0.0.1:{self.server.port}>"), ("Content-Type", "application/sdp")],
-            body=file.describe(setup, "recvonly", answer),
+            body=file.describe(setup, "sendonly" if asked else "recvonly", answer),
         )
         inbound.acknowledged()
         self._join(file, invitation.media, active=connects(invitation.media.setup, setup) == "answerer")

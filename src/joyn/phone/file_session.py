@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -19,10 +20,20 @@ from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.sip.dialog import Dialog
 from joyn.transport.msrp import Message, MsrpLeg, Piece
 
-__all__ = ["FileSession", "Sending", "Taking", "hash_of"]
+__all__ = ["FileSession", "Paused", "Sending", "Taking", "hash_of"]
 
 HASHES: Final = {"sha-1": "sha1", "sha-256": "sha256"}
 """The hashes that are looked at, as RFC 5547 and as Python calls them; another is the sender's own affair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A file that `sender` was bringing when we hung up: what it was announced as, and its picture. How much of it is
+    here is seen when it is gone on with."""
+
+    sender: str
+    offer: FileOffer
+    icon: bytes = b""
 
 
 class _Unwanted(Exception):
@@ -81,7 +92,8 @@ class Sending(FileSession):
 
 
 class Taking(FileSession):
-    """A file that comes, written to `part` as it does; `start` is where we want it to begin.
+    """A file that comes, as `paused` would have it gone on with, written to `part` as it does; `start` is where we want
+    it to begin.
 
     When all of it is there and is what was said, it becomes `path`, and `on_whole` is told before the last byte is
     answered. Without a part it is one that we have already: it is taken again and not kept. `on_give_up` is told when
@@ -90,7 +102,7 @@ class Taking(FileSession):
 
     def __init__(
         self,
-        offer: FileOffer,
+        paused: Paused,
         path: Path,
         part: Path | None,
         start: int,
@@ -99,7 +111,8 @@ class Taking(FileSession):
         on_give_up: Callable[[Taking, str], None],
         on_progress: Callable[[FileOffer, int], None],
     ) -> None:
-        super().__init__(offer)
+        super().__init__(paused.offer)
+        self.paused = paused
         self.path = path
         self.start = start
         self._part = part

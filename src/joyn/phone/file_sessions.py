@@ -18,7 +18,7 @@ from typing import Any, Final
 from joyn.phone.addresses import sender_of
 from joyn.phone.attempts import Attempts, TransferFailed
 from joyn.phone.behaviour import Behaviour
-from joyn.phone.file_session import FileSession, Sending, Taking, hash_of
+from joyn.phone.file_session import FileSession, Paused, Sending, Taking, hash_of
 from joyn.phone.inbox import Inbox, remember
 from joyn.phone.invite import Inviting, Ringing
 from joyn.phone.joining import Setup, chosen_setup, join
@@ -145,18 +145,29 @@ class FileSessions:
 
     async def _invite(self, uri: str, upload: Upload, session: Sending) -> int:
         """Open the session; the byte at which the file is to begin. Raises Rejected, Unanswered."""
-        line, offer = self._line, session.offer
-        if self._setup != "active":
-            await line.radio.listen_for_media(line.host)
-        session.media = line.radio.msrp.session(session, tls=self._secure, web=line.web)
+        await self._listen()
+        session.media = self._line.radio.msrp.session(session, tls=self._secure, web=self._line.web)
         self._open.add(session)
         session.on_end = self._open.discard
+        answer = await self._call(uri, session, session.offer, "sendonly", upload.thumbnail)
+        return await self._joined(session, answer)
+
+    async def _listen(self) -> None:
+        """Be there for who connects to a session that is about to be made, if somebody may."""
+        if self._setup != "active":
+            await self._line.radio.listen_for_media(self._line.host)
+
+    async def _call(
+        self, uri: str, session: FileSession, offer: FileOffer, direction: sdp.Direction, icon: bytes = b""
+    ) -> bytes:
+        """Invite somebody to a session; the description that they answer. Raises Rejected, Unanswered."""
+        line = self._line
         session.description = describe(
-            session.media, line.host, setup=self._setup, direction="sendonly", secure=self._secure, file=offer
+            session.media, line.host, setup=self._setup, direction=direction, secure=self._secure, file=offer
         )
         content_type, body = sdp.CONTENT_TYPE, session.description
         if offer.icon:
-            content_type, body = with_icon(session.description, upload.thumbnail, offer.icon)
+            content_type, body = with_icon(session.description, icon, offer.icon)
         tags = FILE_SESSION.emit()
         headers = [
             ("Contact", f"<{line.contact_uri}>{line.instance};{tags}"),
@@ -171,9 +182,9 @@ class FileSessions:
             self._journal.note("rejected", f"INVITE {answer.status}")
             raise refusal(answer)
         session.dialog = inviting.acknowledge()
-        return await self._joined(session, inviting.answer.body)
+        return inviting.answer.body
 
-    async def _joined(self, session: Sending, description: bytes) -> int:
+    async def _joined(self, session: FileSession, description: bytes) -> int:
         try:
             answered = offered_media(description)
             if answered is None or not answered[0].path:
@@ -219,10 +230,15 @@ class FileSessions:
         self._spawn(self._take(inbound, invitation, offer))
 
     async def _take(self, inbound: Inbound, invitation: Invitation, offer: FileOffer) -> None:
+        taking = await self._taker(Paused(sender_of(inbound.request), offer, invitation.icon))
+        await self._accept(inbound, invitation, taking)
+
+    async def _taker(self, paused: Paused) -> Taking:
+        """Who writes a file, after what is here of it; whoever does so now is stopped."""
         assert self._directory is not None
-        sender = sender_of(inbound.request)
+        offer = paused.offer
         # Whoever sends it may call it as they like: here it has a name of ours, that is the same when they come again.
-        what = f"{sender} {offer.transfer_id} {offer.name} {offer.size} {offer.hashes}"
+        what = f"{paused.sender} {offer.transfer_id} {offer.name} {offer.size} {offer.hashes}"
         key = hashlib.sha256(what.encode()).hexdigest()[:32]
         if (older := self._taking.get(key)) is not None:
             await older.stop()
@@ -233,7 +249,7 @@ class FileSessions:
         def whole(taking: Taking) -> None:
             if not known:
                 remember(self._done, key, None, MAX_DONE)
-                self._tell(taking, sender, invitation.icon)
+                self._tell(taking)
 
         def over(session: FileSession) -> None:
             self._open.discard(session)
@@ -242,7 +258,7 @@ class FileSessions:
 
         start = offer.start if known else await asyncio.to_thread(_size, part)
         taking = Taking(
-            offer,
+            paused,
             path,
             None if known else part,
             start,
@@ -253,7 +269,7 @@ class FileSessions:
         taking.on_end = over
         self._taking[key] = taking
         self._open.add(taking)
-        await self._accept(inbound, invitation, taking)
+        return taking
 
     async def _accept(self, inbound: Inbound, invitation: Invitation, taking: Taking) -> None:
         """Answer 200 and join the session."""
@@ -280,11 +296,11 @@ class FileSessions:
             self._journal.note("rejected", f"the session's connection failed: {error}")
             await self._leave(taking)
 
-    def _tell(self, taking: Taking, sender: str, icon: bytes) -> None:
+    def _tell(self, taking: Taking) -> None:
         offer = taking.offer
         self._inbox.take(
             Received(
-                sender=sender,
+                sender=taking.paused.sender,
                 recipient=self._own,
                 message_id=offer.transfer_id,
                 content_type=offer.content_type or "application/octet-stream",
@@ -292,9 +308,33 @@ class FileSessions:
                 way="msrp",
                 path=taking.path,
                 offer=offer,
-                icon=icon,
+                icon=taking.paused.icon,
             )
         )
+
+    async def pause(self, offer: FileOffer) -> Paused:
+        """Hang up on whoever brings this file. Raises LookupError when nobody does."""
+        taking = next((one for one in self._taking.values() if one.offer == offer), None)
+        if taking is None:
+            raise LookupError(f"no file {offer.name} is coming")
+        await self._leave(taking)
+        await taking.stop()
+        return taking.paused
+
+    async def resume(self, uri: str, paused: Paused) -> None:
+        """Ask for what is not here of a file; it has begun to come when this returns. Raises Rejected, Unanswered."""
+        await self._listen()
+        taking, line = await self._taker(paused), self._line
+        size = paused.offer.size or 0
+        taking.media = line.radio.msrp.session(taking, tls=self._secure, web=line.web, receiver=taking, max_size=size)
+        # RFC 5547 §8.1: each transfer has an id of its own, also one of the same file.
+        plain = replace(paused.offer, transfer_id=uuid.uuid4().hex, disposition="", icon="")
+        asked = replace(plain, start=taking.start, stop=None, ranged=True)
+        try:
+            await self._joined(taking, await self._call(uri, taking, asked, "recvonly"))
+        except BaseException:
+            await self._leave(taking)
+            raise
 
     def _give_up(self, taking: Taking, why: str) -> None:
         self._journal.note("ignored", f"file: {why}")

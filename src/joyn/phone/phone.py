@@ -20,6 +20,7 @@ from joyn.phone.addresses import normalised, uri_of
 from joyn.phone.behaviour import Behaviour
 from joyn.phone.chat import Chat
 from joyn.phone.correspondence import Correspondence
+from joyn.phone.file_session import Paused
 from joyn.phone.file_sessions import FileSessions
 from joyn.phone.files import FileTransfer
 from joyn.phone.inbox import Inbox
@@ -37,6 +38,7 @@ from joyn.phone.uploading import Progress, Upload, unheard
 from joyn.protocol import file_info, geolocation, revocation
 from joyn.protocol.errors import ParseError
 from joyn.protocol.file_info import Disposition, FileInfo
+from joyn.protocol.file_transfer import FileOffer
 from joyn.protocol.sip.feature_tags import FeatureTags
 from joyn.protocol.sip.headers import parse_name_addrs
 
@@ -380,6 +382,20 @@ class Phone(Behaviour):
         Raises TransferFailed, and OSError when it cannot be written.
         """
         return await self._files.download(info, path, on_progress=on_progress)
+
+    async def pause_file(self, offer: FileOffer) -> Paused:
+        """Hang up on a file that comes over MSRP, as `on_file_progress` told of it; what has come stays.
+
+        Raises LookupError when it does not come any more.
+        """
+        return await self._file_sessions.pause(offer)
+
+    async def resume_file(self, paused: Paused) -> None:
+        """Ask whoever sent it for the rest of a file; it has begun to come when this returns.
+
+        Raises Rejected when it is not given, Unanswered.
+        """
+        await self._file_sessions.resume(self._uri(paused.sender), paused)
 
     async def open_chat(self, number: str, first_message: str | None = None) -> Chat:
         """Open a chat session. `first_message` goes in the INVITE, or right after it, as this style does.
