@@ -4,7 +4,7 @@ from joyn.model.binding import Binding
 from joyn.model.message import State
 from joyn.services.messaging.delivery import Outcome
 from joyn.services.messaging.terminating import MAX_AGAIN
-from services.scene import BOB, Scene, over_another_flow, played
+from services.scene import ALICE, BOB, Scene, over_another_flow, played
 
 
 def with_file(scene: Scene) -> Binding:
@@ -91,3 +91,56 @@ async def test_a_refused_file_fails_when_nobody_else_is_there(scene: Scene) -> N
     scene.delivery.last("file").end(Outcome.REFUSED)
     await scene.quiet()
     assert ("file", BOB, State.FAILED) in scene.reports
+
+
+# Asked for by the device itself.
+
+
+@played
+async def test_a_file_that_was_asked_for_is_settled_and_told_of_once(scene: Scene) -> None:
+    with_file(scene)
+    (entry,) = await scene.accept("file")
+    scene.delivery.last("file").end(Outcome.LATER)
+    await scene.quiet()
+    assert scene.terminating.brought(BOB, "phone", entry.message.id)
+    assert not scene.terminating.brought(BOB, "phone", entry.message.id)
+    await scene.quiet()
+    assert await scene.state("file") is State.ACKNOWLEDGED
+    assert scene.reports == [("file", BOB, State.DELIVERED)]
+    scene.attach("phone")
+    await scene.quiet()
+    assert scene.tried("phone") == ["file"]
+    assert await scene.done("phone")
+
+
+@played
+async def test_so_it_is_when_it_is_about_to_be_brought_as_well(scene: Scene) -> None:
+    with_file(scene)
+    (entry,) = await scene.accept("file")
+    assert scene.terminating.brought(BOB, "phone", entry.message.id)
+    scene.delivery.last("file").end(Outcome.TAKEN)
+    await scene.quiet()
+    assert scene.reports == [("file", BOB, State.DELIVERED)]
+    assert await scene.done("phone")
+
+
+@played
+async def test_what_is_not_due_is_not_settled_by_it(scene: Scene) -> None:
+    with_file(scene)
+    (entry,) = await scene.accept("file")
+    assert not scene.terminating.brought(BOB, "tablet", entry.message.id)
+    assert not scene.terminating.brought(BOB, "phone", entry.message.id + 1)
+    assert await scene.state("file") is State.PENDING
+
+
+@played
+async def test_what_a_device_is_being_given_is_not_withdrawn(scene: Scene) -> None:
+    with_file(scene)
+    await scene.accept("file")
+    scene.delivery.last("file").end(Outcome.LATER)
+    await scene.quiet()
+    given = {(BOB, ALICE, "file")}
+    scene.terminating.is_given = lambda *identity: identity in given
+    assert not await scene.terminating.revoke(BOB, ALICE, "file")
+    given.clear()
+    assert await scene.terminating.revoke(BOB, ALICE, "file")

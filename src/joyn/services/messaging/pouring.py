@@ -79,6 +79,7 @@ class Pouring:
         self._slots = asyncio.Semaphore(bounds.all)
         self._queues: dict[tuple[Aor, str], Queue] = {}
         self._under_way: dict[Key, list[Transfer]] = {}
+        self._asked: set[Transfer] = set()
 
     def __len__(self) -> int:
         return sum(map(len, self._under_way.values()))
@@ -95,6 +96,8 @@ class Pouring:
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         transfer = Transfer(key=key, queue=queue, before=tuple(alike), done=done, asked=asked)
         alike.append(transfer)
+        if asked is not None:
+            self._asked.add(transfer)
         return transfer
 
     def leave(self, transfer: Transfer, outcome: Outcome) -> None:
@@ -115,12 +118,13 @@ class Pouring:
         alike.remove(transfer)
         if not alike:
             del self._under_way[transfer.key]
+        self._asked.discard(transfer)
         transfer.done.set_result(outcome)
 
     def gives(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
         """Whether a device has asked for the file of this message, and is being given it."""
         wanted = (recipient, sender, message_id)
-        asked = [one.asked for alike in self._under_way.values() for one in alike if one.asked is not None]
+        asked = [one.asked for one in self._asked if one.asked is not None]
         return any((one.conversation, one.sender, one.message_id) == wanted for one in asked)
 
     # Whose turn it is.
@@ -144,6 +148,8 @@ class Pouring:
 
         Raises Refused: GONE when the device has all of it, BUSY, OVERLOADED.
         """
+        if not any(before.turn for before in transfer.before):
+            self._check_room(transfer)  # what waits for its turn is not given up for what would not get one either
         for before in transfer.before:
             before.heir = transfer
             if before.leg is not None:
@@ -154,13 +160,15 @@ class Pouring:
             raise Refused(Reason.GONE, "the device has the file")
         if transfer.heir is not None:
             raise Refused(Reason.BUSY, "the file was asked for again")
-        if transfer.turn:
-            return
+        if not transfer.turn:
+            self._check_room(transfer)
+            await self.turn(transfer)
+
+    def _check_room(self, transfer: Transfer) -> None:
         if transfer.queue.slots.locked():
             raise Refused(Reason.BUSY, "as many files of the device are under way as may")
         if self._slots.locked():
             raise Refused(Reason.OVERLOADED, "too many files are under way")
-        await self.turn(transfer)
 
     async def _ended(self, transfer: Transfer) -> list[Outcome]:
         if transfer.before:
