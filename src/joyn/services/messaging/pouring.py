@@ -119,6 +119,7 @@ class Pouring:
         if not alike:
             del self._under_way[transfer.key]
         self._asked.discard(transfer)
+        transfer.before = ()  # which have their own: a device that asks all the time would make a chain of them
         transfer.done.set_result(outcome)
 
     def gives(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
