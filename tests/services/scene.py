@@ -66,8 +66,10 @@ class ScriptedDelivery:
             done.set_result(outcome)
         return attempt
 
-    def last(self, message_id: str) -> Attempted:
-        return next(one for one in reversed(self.attempts) if one.entry.message.message_id == message_id)
+    def last(self, message_id: str, instance: str = "") -> Attempted:
+        """The last attempt with a message, at that device if one is named: which of two is tried first is chance."""
+        attempts = [one for one in self.attempts if one.entry.message.message_id == message_id]
+        return [one for one in attempts if instance in ("", one.binding.instance)][-1]
 
 
 class Scene:

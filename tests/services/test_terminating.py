@@ -148,7 +148,7 @@ async def test_a_message_fails_only_when_no_device_is_left(scene: Scene) -> None
     scene.attach("tablet")
     await scene.accept("1")
     assert scene.reports == []
-    scene.delivery.last("1").end(Outcome.REFUSED)
+    scene.delivery.last("1", "tablet").end(Outcome.REFUSED)
     await scene.quiet()
     assert scene.reports == [("1", BOB, State.FAILED)]
 
@@ -194,7 +194,7 @@ async def test_what_one_device_took_has_not_failed_though_another_refuses_it(sce
     scene.attach("phone")
     scene.attach("tablet")
     await scene.accept("1")
-    next(one for one in scene.delivery.attempts if one.binding.instance == "phone").end(Outcome.REFUSED)
+    scene.delivery.last("1", "phone").end(Outcome.REFUSED)
     await scene.quiet()
     assert scene.reports == []
     assert await scene.state("1") is State.ACKNOWLEDGED

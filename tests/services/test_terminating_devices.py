@@ -182,7 +182,7 @@ async def test_a_message_that_cannot_be_revoked_any_more_still_reaches_the_other
     await scene.accept("1")
     await scene.accept("2")
     assert await scene.terminating.revoke(BOB, ALICE, "2") is False  # the phone has it
-    scene.delivery.last("1").end(Outcome.TAKEN)
+    scene.delivery.last("1", "tablet").end(Outcome.TAKEN)
     await scene.quiet()
     assert scene.tried("tablet") == ["1", "2"]
 
