@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from joyn.cli import main
-from joyn.config import MEMORY, Settings, load, parse
+from joyn.config import MEMORY, Settings, listeners_of, load, parse
 from joyn.protocol.sip.digest import ha1
 
 NUMBER = "06 39 98 00 01"
@@ -49,6 +49,43 @@ def test_init_writes_what_a_node_needs_and_says_what_is_next(
         "joyn subscriber add",
     ):
         assert part in told
+    assert "this machine alone" not in told
+
+
+def test_init_says_when_the_records_lead_nobody_else_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", str(tmp_path / "here"), "--domain", "operator.example"]) == 0
+    told = said(capsys)
+    assert "sip.operator.example. A 127.0.0.1" in told
+    assert "127.0.0.1 is this machine alone" in told
+    assert "set `host` of each listener" in told
+
+
+def test_a_second_operator_on_one_machine_has_ports_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--domain", "sfr.example", "--own-range", "+33639981", "--own-range", "+33639982"]
+    assert main(["init", str(tmp_path / "first"), *arguments]) == 0
+    assert main(["init", str(tmp_path / "second"), *arguments, "--port-offset", "10000"]) == 0
+    told = said(capsys)
+    assert "_sip._udp.sfr.example. SRV 0 5 15060 sip.sfr.example." in told
+    assert "[interconnect] own_ranges" not in told, "they are written already"
+    first, second = (load(tmp_path / one / "joyn.toml") for one in ("first", "second"))
+    assert second.interconnect.own_ranges == ("+33639981", "+33639982")
+    ports = [[one.port for _, listeners in listeners_of(settings) for one in listeners] for settings in (first, second)]
+    assert len(ports[0]) == 11
+    assert ports[1] == [port + 10000 for port in ports[0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [(["--port-offset", "60000"], "is no port"), (["--own-range", "0639"], "interconnect.own_ranges[0]")],
+)
+def test_init_writes_nothing_that_no_node_would_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str
+) -> None:
+    assert main(["init", str(tmp_path / "here"), *arguments]) == 2
+    assert why in said(capsys)
+    assert not (tmp_path / "here").exists()
 
 
 def test_init_does_not_overwrite(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

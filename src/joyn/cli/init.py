@@ -6,7 +6,7 @@ import ipaddress
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
@@ -28,54 +28,71 @@ def init(
     host: Annotated[
         str, Parameter(help="The address to listen on, and to write where devices look for it.")
     ] = "127.0.0.1",
+    port_offset: Annotated[
+        int, Parameter(help="Add this to every port, as for a second operator on one machine: 10000 has SIP on 15060.")
+    ] = 0,
     interconnect: Annotated[
         bool, Parameter(negative="", help="Listen to peer operators too; `joyn peer` exchanges the files.")
     ] = False,
+    own_ranges: Annotated[
+        tuple[str, ...],
+        Parameter(name="--own-range", help="How our numbers begin, as +33639980, told to peers; may be given again."),
+    ] = (),
 ) -> None:
     """Write joyn.toml, a development CA and a certificate; say what to do next and which DNS records to publish."""
     from joyn.config import ConfigError, annotated, parse
-    from joyn.transport.tls import issue_certificate, make_development_ca
 
     file = directory / "joyn.toml"
     if file.exists():
         raise Trouble(f"{file} is there already", "Take another directory, or move it away first.")
     settings = _settings(domain, name, country, host)
-    if interconnect:
-        settings = _interconnected(settings, host)
+    if interconnect or own_ranges:
+        settings = _interconnected(settings, host, own_ranges)
+    settings = _moved(settings, port_offset)
     text = annotated(settings)
     try:
         parse(text)
     except ConfigError as error:
         raise Trouble(str(error), "", USAGE) from None
-    try:
-        tls = directory / "tls"
-        make_development_ca(tls)
-        issue_certificate(tls, list(dict.fromkeys((domain, f"sip.{domain}", "localhost", host))))
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as written:
-            written.write(text)
-    except OSError as error:
-        raise Trouble(f"{error.filename or directory}: {error.strerror}") from None
+    tls = directory / "tls"
+    _write(file, text, tls, [domain, f"sip.{domain}", "localhost", host])
     print(f"{file}\n    the configuration, every key with its meaning")
     print(f"{tls / 'ca.pem'}\n    the development CA: give it to devices that use TLS\n")
     print(_next(directory, file))
-    if interconnect:
-        print(INTERCONNECT)
+    if settings.interconnect.listeners:
+        print(INTERCONNECT.format("" if own_ranges else RANGES))
     print("\n".join(dns_records(settings)))
 
 
 INTERCONNECT: Final = """To become a peer of another operator:
 
-  [interconnect] own_ranges              # in joyn.toml: how your numbers begin
-  joyn peer invite                       # your file, for them
-  joyn peer accept THEIRS.joyn-peer.toml
+{}  joyn peer invite OURS.joyn-peer.toml   # writes your file, for them
+  joyn peer accept THEIRS.joyn-peer.toml # takes theirs
 """
+RANGES: Final = "  [interconnect] own_ranges              # in joyn.toml: how your numbers begin\n"
+
+
+def _write(file: Path, text: str, tls: Path, hosts: list[str]) -> None:
+    """Write certificates for these hosts, and then the configuration. Raises Trouble."""
+    from joyn.transport.tls import issue_certificate, make_development_ca
+
+    try:
+        make_development_ca(tls)
+        issue_certificate(tls, list(dict.fromkeys(hosts)))
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as written:
+            written.write(text)
+    except OSError as error:
+        raise Trouble(f"{error.filename or file.parent}: {error.strerror}") from None
 
 
 def dns_records(settings: Settings) -> list[str]:
     """What to publish so that devices and other operators find this node (RFC 3263), as lines of a zone."""
     domain = settings.operator.domain
     if domain == "localhost" or domain.endswith(".localhost"):
-        return [f"No DNS is needed: {domain} is this machine wherever it is looked up (RFC 6761 §6.3)."]
+        return [
+            f"No DNS is needed: {domain} is this machine wherever it is looked up (RFC 6761 §6.3). For others to reach",
+            "you, take a --domain of your own and a --host that leads here.",
+        ]
     target = f"sip.{domain}."
     naptr, srv, order = [], [], 10
     for transport, (service, name) in SERVICES.items():
@@ -85,7 +102,23 @@ def dns_records(settings: Settings) -> list[str]:
                 srv.append(f"{name}.{domain}. SRV 0 5 {listener.port} {target}")
                 order += 10
     hosts = sorted({listener.advertise for listener in settings.sip.listeners})
-    return ["Publish in DNS:", "", *(f"  {line}" for line in (*naptr, *srv, *(_address(target, one) for one in hosts)))]
+    records = [f"  {line}" for line in (*naptr, *srv, *(_address(target, one) for one in hosts))]
+    return ["Publish in DNS:", "", *records, *_remark(hosts)]
+
+
+def _remark(hosts: list[str]) -> list[str]:
+    """What is said of records whose address leads nobody else here."""
+    from joyn.cli.check import is_this_machine
+
+    if not any(is_this_machine(host) for host in hosts):
+        return []
+    return [
+        "",
+        f"{', '.join(hosts)} is this machine alone, so these records are of no use to others. For others to reach it,",
+        "set `host` of each listener in joyn.toml to an address of this machine that they reach; behind address",
+        "translation also its `advertise`, to the public address. `joyn init --host ADDRESS`, in another directory,",
+        "writes the `host` of all.",
+    ]
 
 
 def _address(target: str, host: str) -> str:
@@ -140,11 +173,27 @@ def _settings(domain: str, name: str, country: str, host: str) -> Settings:
     )
 
 
-def _interconnected(settings: Settings, host: str) -> Settings:
+def _interconnected(settings: Settings, host: str, own_ranges: tuple[str, ...]) -> Settings:
     from joyn.config import InterconnectListener, InterconnectMedia, InterconnectSettings
 
-    peers = InterconnectSettings(listeners=(InterconnectListener(host=host),), media=(InterconnectMedia(host=host),))
+    peers = InterconnectSettings(
+        own_ranges=own_ranges,
+        listeners=(InterconnectListener(host=host),),
+        media=(InterconnectMedia(host=host),),
+    )
     return replace(settings, interconnect=peers)
+
+
+def _moved(settings: Settings, by: int) -> Settings:
+    """The same with every port so much higher."""
+    from joyn.config import listeners_of
+
+    for place, listeners in listeners_of(settings):
+        section, _, field = place.partition(".")
+        moved: Any = {field: tuple(replace(one, port=one.port + by) for one in listeners)}
+        changed: Any = {section: replace(getattr(settings, section), **moved)}
+        settings = replace(settings, **changed)
+    return settings
 
 
 def _next(directory: Path, file: Path) -> str:
