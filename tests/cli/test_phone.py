@@ -1,4 +1,6 @@
 import asyncio
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +10,10 @@ import pytest
 
 from joyn.cli import main
 from joyn.phone import Phone, Received
+from joyn.transport.tls import issue_certificate, make_development_ca, server_context
 from phone.node import ALICE, BOB, CAROL, PASSWORD, make_phone, running_node
+
+BLOCKED = "+33639980004"
 
 
 async def answer(bob: Phone, message: Received) -> None:
@@ -29,7 +34,7 @@ def node_and_echo() -> Iterator[str]:
 
     async def life() -> None:
         loops.append(asyncio.get_running_loop())
-        async with running_node() as servers, make_phone(servers, BOB) as bob:
+        async with running_node(blocked=[BLOCKED]) as servers, make_phone(servers, BOB) as bob:
             address.append(servers["tcp"])
             started.set()
             stopping = asyncio.create_task(stop.wait())
@@ -47,6 +52,26 @@ def node_and_echo() -> Iterator[str]:
         yield address[0]
     finally:
         loops[0].call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+@contextmanager
+def tls_listener(directory: Path) -> Iterator[str]:
+    """Somebody who shows one caller a certificate of a CA that nobody knows; yields its address."""
+    make_development_ca(directory)
+    files = issue_certificate(directory, ["127.0.0.1"])
+    context = server_context(files.certificate, files.key)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def show() -> None:
+            caller, _ = listener.accept()
+            # The caller hangs up when it has seen the certificate.
+            with caller, contextlib.suppress(OSError):
+                context.wrap_socket(caller, server_side=True)
+
+        thread = threading.Thread(target=show, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
         thread.join(10)
 
 
@@ -71,7 +96,9 @@ def test_send_says_what_became_of_the_message(account: list[str], capsys: pytest
 
 def test_send_to_nobody_is_a_no(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["phone", "send", CAROL, "salut", *account]) == 1
-    assert "404" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{account[-1]} says 404" in told
+    assert "`joyn route` on its side says why" in told
 
 
 def test_listen_prints_what_comes_and_is_another_device_than_send(
@@ -96,12 +123,44 @@ def test_caps_of_nobody_is_a_no(account: list[str], capsys: pytest.CaptureFixtur
     assert f"{CAROL} is unknown (404)" in capsys.readouterr().out
 
 
-def test_a_wrong_password_says_what_to_do(
+@pytest.mark.parametrize(
+    ("number", "password", "more", "said"),
+    [
+        (ALICE, "battery", [], "401"),
+        (ALICE, "battery", [], "The password is wrong, or it is nobody's there: "),
+        (CAROL, PASSWORD, [], f"`joyn subscriber show {CAROL}`"),
+        (ALICE, PASSWORD, ["--username", "alice"], "or nobody there has the username alice: "),
+        (CAROL, PASSWORD, ["--username", ALICE], "another subscriber's: look at --number and --username"),
+        (BLOCKED, PASSWORD, [], "Most likely its operator has blocked it"),
+    ],
+)
+def test_a_phone_that_is_not_let_in_is_told_by_whom_and_what_to_look_at(
+    server: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    number: str,
+    password: str,
+    more: list[str],
+    said: str,
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(password)
+    arguments = ["--number", number, "--password-file", str(file), "--server", server, *more]
+    assert main(["phone", "caps", BOB, *arguments]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"joyn: {server} does not register {number}: 40")
+    assert said in told
+    assert password not in told
+
+
+def test_a_certificate_of_an_unknown_ca_is_not_taken_for_a_server_that_is_not_there(
     account: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "password").write_text("wrong")
-    assert main(["phone", "caps", BOB, *account]) == 1
-    assert "joyn subscriber password" in capsys.readouterr().err
+    with tls_listener(tmp_path) as server:
+        assert main(["phone", "caps", BOB, *account[:-1], server, "--transport", "tls"]) == 4
+    told = capsys.readouterr().err
+    assert f"cannot connect to {server} by tls" in told
+    assert "Name its CA with --ca" in told
 
 
 def test_no_server_says_where(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:

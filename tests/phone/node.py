@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,14 +43,15 @@ def node_settings() -> Iterator[Settings]:
 
 
 @asynccontextmanager
-async def running_node() -> AsyncIterator[dict[str, str]]:
-    """Yields the servers by transport: `udp`, `tcp` and `ws`."""
+async def running_node(blocked: Sequence[str] = ()) -> AsyncIterator[dict[str, str]]:
+    """Yields the servers by transport: `udp`, `tcp` and `ws`. Those who are `blocked` are subscribers too."""
     with node_settings() as settings:
         node = Node(settings)
         await node.start()
         try:
-            for number in (ALICE, BOB):
-                await node.store.subscribers.put(make_subscriber(number, settings.operator.domain))
+            for number in (ALICE, BOB, *blocked):
+                subscriber = make_subscriber(number, settings.operator.domain)
+                await node.store.subscribers.put(replace(subscriber, blocked=number in blocked))
             servers = {one.transport: f"127.0.0.1:{one.port}" for one in settings.sip.listeners}
             yield servers | {"ws": f"127.0.0.1:{settings.http.listeners[0].port}"}
         finally:

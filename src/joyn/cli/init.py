@@ -36,7 +36,12 @@ def init(
     ] = False,
     own_ranges: Annotated[
         tuple[str, ...],
-        Parameter(name="--own-range", help="How our numbers begin, as +33639980, told to peers; may be given again."),
+        Parameter(
+            name="--own-range",
+            negative="",
+            show_default=False,
+            help="How our numbers begin, as +33639980: told to peers. May be given again.",
+        ),
     ] = (),
 ) -> None:
     """Write joyn.toml, a development CA and a certificate; say what to do next and which DNS records to publish."""

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -22,7 +22,7 @@ from joyn.cli.printing import moment, plain
 from joyn.cli.trouble import NO, UNABLE, Trouble
 
 if TYPE_CHECKING:
-    from joyn.phone import Phone, Received, Sent
+    from joyn.phone import Phone, Received, Rejected, Sent
 
 app = App(name="phone", help="Be a phone for a moment: send, listen, ask.", help_format="plaintext")
 
@@ -329,15 +329,53 @@ async def _registered(
     if not listening:
         phone.on_message = _print
     try:
-        async with phone:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(phone)
+            except Unanswered:
+                raise
+            except Rejected as rejected:
+                raise _not_let_in(subscription, number, rejected) from None
             yield phone
     except Unanswered as unanswered:
         raise Trouble(f"{server} does not answer: {unanswered}", "`joyn check` looks at the node.", UNABLE) from None
     except Rejected as rejected:
-        advice = "Is the password right? `joyn subscriber password` gives a new one." if rejected.status == 401 else ""
-        raise Trouble(f"the network says {rejected}", advice, NO) from None
+        nobody = "The recipient is nobody's number, as far as it knows: `joyn route` on its side says why."
+        advice = nobody if rejected.status == 404 else ""
+        raise Trouble(f"{server} says {rejected}", advice, NO) from None
     except OSError as error:
-        raise Trouble(f"cannot connect to {server}: {error}", "Does `joyn run` listen there?", UNABLE) from None
+        raise _not_connected(subscription, error) from None
+
+
+def _not_let_in(subscription: Subscription, number: str, rejected: Rejected) -> Trouble:
+    """What a server that does not register this number has to be told differently, or its operator asked."""
+    nobody = (
+        f"nobody there has the username {subscription.username}" if subscription.username else "it is nobody's there"
+    )
+    advice = {
+        # One answer for both, so that nobody learns from it who is a subscriber.
+        401: f"The password is wrong, or {nobody}: `joyn subscriber show {number}` on that server's side tells, "
+        "and `joyn subscriber password` gives a new password.",
+        403: f"Most likely its operator has blocked it: `joyn subscriber show {number}` on that server's side tells.",
+        404: "The username and password are another subscriber's: look at --number and --username.",
+    }.get(rejected.status, "")
+    return Trouble(f"{subscription.server} does not register {number}: {rejected}", advice, NO)
+
+
+def _not_connected(subscription: Subscription, error: OSError) -> Trouble:
+    """Why there is no connection, and what to look at."""
+    import ssl
+
+    server, advice = subscription.server, "Does `joyn run` listen there?"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        advice = "Name its CA with --ca; that of `joyn init` is tls/ca.pem."
+    elif subscription.transport == "tls":
+        advice = (
+            "Does `joyn run` listen there, for TLS? That is another port than TCP's: 5061, unless joyn.toml says so."
+        )
+    # A time-out has no words of its own.
+    why = str(error) or "no answer in time"
+    return Trouble(f"cannot connect to {server} by {subscription.transport}: {why}", advice, UNABLE)
 
 
 def _instance(number: str, *, listening: bool) -> str:
