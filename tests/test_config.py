@@ -240,6 +240,7 @@ def test_an_interconnect_is_read_and_written_with_both_kinds_of_listeners_or_one
     assert both.interconnect.media[0].port == 2857
     assert parse(annotated(both)) == both
     assert not parse("").interconnect.listeners
+    assert (read.listening["interconnect"], both.listening["interconnect"], parse("").listening["sip"]) == (1, 2, 2)
 
 
 def test_http_settings_are_read() -> None:

@@ -167,7 +167,7 @@ class Node:
         await self.admin.start()
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
         self.setting_up.start()
-        telemetry.event("node.started", listeners=len(settings.sip.listeners))
+        telemetry.event("node.started", **settings.listening)
 
     def _build(self) -> None:
         settings, store = self.settings, self.store

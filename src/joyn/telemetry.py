@@ -73,7 +73,7 @@ _FREQUENT: Final[Mapping[str, str]] = {
 """At debug."""
 
 _NOTABLE: Final[Mapping[str, str]] = {
-    "node.started": "The node listens and delivers.",
+    "node.started": "The node listens and delivers; its fields count the listeners of each kind.",
     "node.stopped": "The node has stopped in order.",
     "scanner.named": "Uploads are shown to a virus scanner.",
     "scanner.omitted": "No virus scanner is set: files are not scanned.",

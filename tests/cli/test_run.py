@@ -32,7 +32,8 @@ def test_a_node_runs_answers_its_door_and_stops_in_order(
         assert node.stderr is not None
         try:
             lines = iter(node.stderr.readline, "")
-            assert any("node.started" in line for line in lines)
+            started = next(line for line in lines if "node.started" in line)
+            assert started.endswith("node.started sip=1 msrp=1 http=0 files=0 interconnect=0\n")
             assert main(["subscriber", "add", "06 39 98 00 01"]) == 0
             assert main(["check"]) == 0
             assert "the node runs" in capsys.readouterr().out

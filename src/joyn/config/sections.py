@@ -444,6 +444,18 @@ class Settings:
         return f"{one.transport}://{host}:{one.port}" if one.port else ""
 
     @property
+    def listening(self) -> dict[str, int]:
+        """How many listeners of each kind there are; those of `interconnect` are for SIP and MSRP together."""
+        i = self.interconnect
+        return {
+            "sip": len(self.sip.listeners),
+            "msrp": len(self.msrp.listeners),
+            "http": len(self.http.listeners),
+            "files": len(self.files.listeners),
+            "interconnect": len(i.listeners) + len(i.media),
+        }
+
+    @property
     def admin_socket(self) -> Path:
         """The admin door's socket."""
         return self.operator.data / self.admin.socket
