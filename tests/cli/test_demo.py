@@ -69,6 +69,7 @@ def test_every_message_of_the_conversation_goes_through_every_state(
     assert "port 5060 is taken by another program: SIP of Orange listens on " in out
     assert "port 5070 is taken by another program: SIP of SFR listens on " in out
     assert "is typing" in out
+    assert "http" not in out, "there is no page to look at any more"
 
 
 def test_what_is_written_to_a_phone_that_is_away_waits_and_comes_in_order(

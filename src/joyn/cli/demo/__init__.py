@@ -85,7 +85,7 @@ async def _chat(interconnected: bool, directory: Path, host: str, *, once: bool,
     console = Console(highlight=False, soft_wrap=True)
     async with running(two_operators() if interconnected else one_operator(), directory, host) as company:
         scene = Scene(screens(company))
-        _introduce(company, console)
+        _introduce(company, console, once=once)
         try:
             async with on_stage(company, scene, beat) as actors:
                 await _play(company, scene, console, actors, beat)
@@ -96,7 +96,7 @@ async def _chat(interconnected: bool, directory: Path, host: str, *, once: bool,
             raise Trouble(f"the conversation broke off: {what}", f"{directory / LOG}", UNABLE) from None
 
 
-def _introduce(company: Company, console: Console) -> None:
+def _introduce(company: Company, console: Console, *, once: bool) -> None:
     servers = " and ".join(f"{one.cast.name} on {one.server}" for one in company.operators)
     if company.interconnected:
         from joyn.cli.demo.exchange import DIRECTORY
@@ -109,7 +109,8 @@ def _introduce(company: Company, console: Console) -> None:
         console.print(f"[bold]joyn demo[/bold]  an operator on {company.operators[0].server}")
     for note in company.notes:
         console.print(f"  {note}", markup=False)
-    if company.stage is not None:
+    # A page that ends with the conversation leads nobody anywhere.
+    if company.stage is not None and not once:
         console.print("\nTwo phones to sign in with, and their text messages, in a browser on this machine:")
         console.print(f"  [bold]{company.stage.url}[/bold]")
     console.print()
