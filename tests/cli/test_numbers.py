@@ -37,7 +37,9 @@ def test_a_route_is_explained_step_by_step(tmp_path, capsys) -> None:
     said(capsys)
     assert main(["route", NUMBER]) == 0
     told = said(capsys)
-    assert told.startswith(f"{AOR}: 06 39 98 00 01, FR, not in the plan\n")
+    assert told.startswith(f"{AOR}: 06 39 98 00 01, FR, not in the numbering plan\n")
+    assert "FR is told by the first digits" in told
+    assert "the tables decide" in told
     assert "subscribers     a subscriber of ours" in told
     assert told.endswith("local: a subscriber of ours.\n")
     assert main(["route", THEIRS]) == 0
@@ -46,7 +48,8 @@ def test_a_route_is_explained_step_by_step(tmp_path, capsys) -> None:
     assert "peer: sfr.example; its range says so." in said(capsys)
     assert main(["route", "01 23 45 67 89"]) == 1
     told = said(capsys)
-    assert "FR, fixed line" in told
+    assert "FR, fixed line\n" in told
+    assert "plan" not in told
     assert "nowhere: the number is not on this network. The sender is told so, and OPTIONS get 404." in told
     assert main(["route", THEIRS, "--from", "sfr.example"]) == 1
     assert "nowhere: it came from sfr.example" in said(capsys)

@@ -38,8 +38,7 @@ def route(
 
 
 def _print(found: dict[str, Any], country: str) -> None:
-    aor = found["aor"]
-    print(plain(f"{aor}{_described(aor, country)}"))
+    print("\n".join(plain(line) for line in _described(found["aor"], country)))
     table(("asked", "says"), [(step["table"], step["said"]) for step in found["steps"]])
     print()
     if found["kind"] == "local":
@@ -52,15 +51,24 @@ def _print(found: dict[str, Any], country: str) -> None:
         print(plain(f"nowhere: {found['reason']}. {told}."))
 
 
-def _described(aor: str, country: str) -> str:
-    """The number as people read it, and what the numbering plan says of it."""
+def _described(aor: str, country: str) -> list[str]:
+    """The number as people read it, and what the numbering plan says of it, in lines."""
     from joyn.model.number import read, shown
     from joyn.protocol.errors import ParseError
 
     if not aor.startswith("tel:+"):
-        return ""
+        return [aor]
     try:
         number = read(aor[4:], country)
     except ParseError as error:
-        return f": {error.what}"
-    return f": {shown(number.e164, country)}, {number.country or 'no country'}, {number.kind or 'not in the plan'}"
+        return [f"{aor}: {error.what}"]
+    known = f"{aor}: {shown(number.e164, country)}, {number.country or 'of no country'}"
+    if number.kind:
+        return [f"{known}, {number.kind}"]
+    of = f"{number.country} is told by the first digits" if number.country else "The first digits are no country's"
+    return [
+        f"{known}, not in the numbering plan",
+        f"  {of}; the numbering plan there gives out no such number: it is kept for fiction, not in use,",
+        "  or newer than this joyn. Messages go their way as to any other number: the tables decide.",
+        "",
+    ]
