@@ -250,13 +250,13 @@ def test_a_peer_is_shown_paused_resumed_and_removed(
     exchanged(places, capsys)
     assert places.at(SFR, "list") == 0
     line = said(capsys).splitlines()[1]
-    for part in (ORANGE, "Orange", "not running", "+3360"):
+    for part in (ORANGE, "Orange", "no node runs", "+3360"):
         assert part in line
     assert places.at(SFR, "show", "ORANGE.example") == 0
     told = said(capsys)
     identity = load_identity(places.of(ORANGE))
     assert identity is not None
-    for part in ("127.0.0.1:5062", "not running", identity.sdp_fingerprint[1]):
+    for part in ("127.0.0.1:5062", "no node runs", identity.sdp_fingerprint[1]):
         assert part in told
     assert places.at(SFR, "pause", ORANGE) == 0
     assert peers_at(places, SFR, capsys)[0]["paused"] is True
@@ -285,7 +285,7 @@ def test_removing_says_what_still_waits(places: Places, capsys: pytest.CaptureFi
     asyncio.run(write())
     assert peers_at(places, SFR, capsys)[0]["queue"] == 1
     assert places.at(SFR, "remove", ORANGE, "--yes") == 0
-    assert f"1 still wait for {ORANGE}" in said(capsys)
+    assert f"Still waiting for {ORANGE}: 1 message or receipt." in said(capsys)
 
 
 def test_what_makes_no_sense_to_change_is_told(places: Places, capsys: pytest.CaptureFixture[str]) -> None:
@@ -376,7 +376,7 @@ def test_a_running_node_answers_and_is_told(
     assert len({shown for _, _, shown in known[:5]}) == 1
     assert known[5][2] != known[4][2]
     told = said(capsys)
-    for part in ("oldest       none", "ready        no", "refused      0"):
+    for part in ("0 messages and receipts\n", "not possible now", "taken by it     0", "since this node started"):
         assert part in told
     assert "No node runs" not in told
 

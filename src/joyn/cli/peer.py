@@ -125,7 +125,7 @@ def list_(*, as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> No
         )
         for one in found
     ]
-    table(("domain", "name", "state", "waiting", "since", "numbers", "certificate until"), rows)
+    table(("domain", "name", "state", "waiting", "file accepted", "numbers", "certificate until"), rows)
 
 
 @app.command
@@ -133,11 +133,12 @@ def show(domain: Domain, *, as_json: AsJson = False, config: ConfigPath = DEFAUL
     """Show all that is known of one peer, and how it stands with it."""
     from joyn.cli.peer_words import described, printed
 
-    found = _existing(settings_of(config), domain)
+    settings = settings_of(config)
+    found = _existing(settings, domain)
     if as_json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        printed(described(found))
+        printed(described(found, settings.interconnect))
 
 
 @app.command
@@ -217,14 +218,14 @@ def rotate(
 @app.command
 def remove(domain: Domain, *, yes: Yes = False, config: ConfigPath = DEFAULT_CONFIG) -> int:
     """Make an operator a peer no more: its connections end, and its certificate is worth nothing here."""
+    from joyn.cli.peer_words import counted
+
     settings = settings_of(config)
     found = _existing(settings, domain)
     domain = found["domain"]
     if found["queue"]:
-        print(
-            f"{found['queue']} still wait for {domain}. They fail when their time is over, and their senders are told;"
-        )
-        print("if it is accepted again before that, they go.")
+        print(f"Still waiting for {domain}: {counted(found['queue'])}. They fail when their time is over, and their")
+        print("senders are told; if it is accepted again before that, they go.")
     if not _agreed(f"Remove {domain}", yes):
         print("Nothing has changed.")
         return NO

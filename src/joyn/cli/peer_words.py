@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from joyn.cli.printing import moment, plain
 
 if TYPE_CHECKING:
+    from joyn.config import InterconnectSettings
     from joyn.model.peer import Peer
     from joyn.model.peer_file import PeerFile
 
@@ -101,7 +103,7 @@ def state_of(peer: Mapping[str, Any]) -> str:
         return "paused"
     health = peer["health"]
     if health is None:
-        return "not running"
+        return "unknown: no node runs"
     return "connected" if health.get("connected") else "not connected"
 
 
@@ -114,39 +116,61 @@ def until(peer: Mapping[str, Any]) -> str:
     return day(max(ends)) + over
 
 
-def described(peer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """All that is known of a peer, as lines."""
+def described(peer: Mapping[str, Any], configured: InterconnectSettings) -> Iterator[tuple[str, str]]:
+    """All that is known of a peer, as lines; `configured` is what holds for those with whom nothing else is agreed."""
+    from joyn.config import rows
+
+    agreed: dict[str, Any] = {key: peer[key] for key in ("rate", "keep_for") if peer[key]}
+    bound = {field.name: shown.strip('"') for field, shown, _ in rows(replace(configured, **agreed))}
+    whose = {key: "agreed for this peer" if key in agreed else f"interconnect.{key}" for key in ("rate", "keep_for")}
+    ways = {"localise": "through our content server (localise)", "direct": "devices fetch from there (direct)"}
     yield "domain", peer["domain"]
     yield "name", peer["name"]
     yield "state", state_of(peer)
     yield "addresses", ", ".join(peer["addresses"]) or "as DNS tells"
-    yield "numbers", ", ".join(peer["ranges"]) or "none"
-    yield "files", f"{peer['files'] or 'none'} ({peer['file_policy']})"
+    yield "its numbers", ", ".join(peer["ranges"]) or "none: ENUM, ported numbers or our ranges lead to it"
+    yield "its files", f"{peer['files']}, {ways[peer['file_policy']]}" if peer["files"] else "none"
     if peer["transit"]:
-        yield "for", ", ".join(peer["transit"])
-    yield "rate", f"{peer['rate']} requests a second" if peer["rate"] else "as configured"
-    yield "kept for", f"{peer['keep_for']:.0f} s" if peer["keep_for"] else "as configured"
-    yield "since", moment(peer["changed_at"])
+        yield "leads to", ", ".join(peer["transit"])
+    yield "file accepted", moment(peer["changed_at"])
     for one in peer["certificates"]:
         yield "certificate", f"until {day(one['not_after'])}  {openssl_style(one['fingerprint'])}"
-    yield "waiting", str(peer["queue"])
-    for key, value in (peer["health"] or {}).items():
-        if key != "queue":
-            yield key.replace("_", " "), _health(key, value)
+    yield "may send", f"{bound['rate']} requests a second ({whose['rate']})"
+    yield "waiting for it", f"{counted(peer['queue'])}{_oldest(peer['health'])}"
+    yield "what waits", f"is kept for {bound['keep_for']} ({whose['keep_for']})"
+    yield from _standing(peer["health"])
 
 
-def _health(key: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if key == "oldest" and isinstance(value, int | float):
-        return moment(value) if value else "none"
-    return str(value) if value != "" else "none"
+def _standing(health: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """How it stands with a peer, as the running node says."""
+    for key, value in (health or {}).items():
+        if key == "connected":
+            yield "connections", f"{value} that we opened"
+        elif key == "ready":
+            yield "sending", "possible now" if value else "not possible now"
+        elif key in ("taken", "refused"):
+            yield f"{key} by it", f"{counted(value)} since this node started"
+        elif key not in ("queue", "oldest"):
+            yield key.replace("_", " "), str(value) if value != "" else "none"
+
+
+def _oldest(health: Mapping[str, Any] | None) -> str:
+    """Since when the first of what waits has waited."""
+    at = (health or {}).get("oldest")
+    return f", the first since {moment(at)}" if at else ""
+
+
+def counted(entries: int) -> str:
+    """What goes to a peer, or waits for it."""
+    return "1 message or receipt" if entries == 1 else f"{entries} messages and receipts"
 
 
 def printed(lines: Iterator[tuple[str, str]]) -> None:
     """Print lines with their words in a column."""
-    for word, text in lines:
-        print(f"  {word:<13}{plain(text)}")
+    told = list(lines)
+    width = max(len(word) for word, _ in told) + 2
+    for word, text in told:
+        print(f"  {word:<{width}}{plain(text)}")
 
 
 def shortened(ranges: Sequence[str]) -> str:
