@@ -108,6 +108,8 @@ class ContentService:
         """Open its doors, if it has any. Raises OSError when an address is taken."""
         if not self._settings.files.listeners:
             return
+        # What nobody catches on its own loop is told where the node tells it: a failed handshake makes no traceback.
+        self._loop.set_exception_handler(asyncio.get_running_loop().get_exception_handler())
         self._thread.start()
         try:
             listeners = await self._there(self._open(asyncio.get_running_loop()))
