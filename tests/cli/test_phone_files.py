@@ -218,7 +218,7 @@ def test_what_cannot_be_sent_is_told_with_what_to_do(
         (tmp_path / "empty.jpg", server.content, "nothing to send"),
         (tmp_path / "nowhere.jpg", server.content, "is not there"),
         (tmp_path, server.content, "is no file"),
-        (photo, server.content + "/elsewhere", "ftHTTPCSURI"),
+        (photo, server.content + "/elsewhere", f"{server.content}/elsewhere was asked"),
         (photo, "nonsense", "https://host/content"),
     ):
         assert main(["phone", "send-file", CAROL, str(path), "--content-server", where, *account]) == 1
@@ -249,6 +249,10 @@ def test_of_so_many_files_that_come_at_once_it_is_told_how_far_they_are(capsys: 
 def test_the_content_server_is_looked_for_where_joyn_init_puts_it() -> None:
     assert content_server_of("sip.example.net:5060", "tcp") == "http://sip.example.net:8081/content"
     assert content_server_of("[::1]:5061", "tls") == "https://[::1]:8444/content"
+    assert content_server_of("127.0.0.1:15060", "udp") == "http://127.0.0.1:18081/content"
+    assert content_server_of("127.0.0.1:15061", "tls") == "https://127.0.0.1:18444/content"
+    for elsewhere in ("sip.example.net:64000", "sip.example.net:nowhere"):
+        assert content_server_of(elsewhere, "tcp") == "http://sip.example.net:8081/content"
 
 
 @pytest.mark.parametrize(

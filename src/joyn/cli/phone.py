@@ -30,7 +30,10 @@ DEFAULT_WAIT: Final = 5.0
 
 ContentServer = Annotated[
     str,
-    Parameter(help="Where files go, as the operator says (ftHTTPCSURI); if empty, port 8081 or 8444 of the server."),
+    Parameter(
+        help="Where files go, as the operator says (ftHTTPCSURI); if empty, port 8081 or 8444 of the server, moved as "
+        "its own port is from 5060 or 5061."
+    ),
 ]
 Over = Annotated[
     Literal["auto", "http", "msrp"],
@@ -205,17 +208,17 @@ def _send_file(
     subscription: Subscription, to: str, sending: phone_files.Sending, content_server: str, wait: float
 ) -> int:
     whom = _number(subscription, to)
+    where = content_server or phone_files.content_server_of(subscription.server, subscription.transport)
     phone_files.readable(sending.path)
 
     async def work(phone: Phone) -> int:
         try:
-            sent = await phone_files.send_file(phone, whom, sending)
+            sent = await phone_files.send_file(phone, whom, sending, where)
         except asyncio.CancelledError:
             print("stopped; the same command goes on where it stopped", file=sys.stderr)
             raise
         return await _became(sent, wait)
 
-    where = content_server or phone_files.content_server_of(subscription.server, subscription.transport)
     return _with(subscription, work, content_server=where, interrupted=NO)
 
 

@@ -28,9 +28,12 @@ STEPS: Final = 10
 
 
 def content_server_of(server: str, transport: str) -> str:
-    """Where the content server is unless somebody says: on the same host, where `joyn init` puts it."""
-    host = server.rpartition(":")[0]
-    return f"https://{host}:8444/content" if transport == "tls" else f"http://{host}:8081/content"
+    """Where the content server is unless somebody says: on the same host, where `joyn init` puts it, which moves all
+    ports by the same."""
+    host, _, port = server.rpartition(":")
+    scheme, usual, here = ("https", 5061, 8444) if transport == "tls" else ("http", 5060, 8081)
+    moved = here + int(port) - usual if port.isdigit() else here
+    return f"{scheme}://{host}:{moved if 0 < moved < 65536 else here}/content"
 
 
 def readable(path: Path) -> Path:
@@ -76,8 +79,9 @@ def recording(path: Path, seconds: int | None) -> Sending:
     return Sending(path=path, content_type=content_type, seconds=seconds)
 
 
-async def send_file(phone: Phone, whom: str, sending: Sending) -> Sent:
-    """Send a file, going on with the upload that an earlier command left. Raises Trouble, Rejected."""
+async def send_file(phone: Phone, whom: str, sending: Sending, where: str) -> Sent:
+    """Send a file, going on with the upload that an earlier command left; `where` is the content server. Raises
+    Trouble, Rejected."""
     from joyn.phone import TransferFailed
 
     path, thumbnail = sending.path, sending.thumbnail
@@ -99,7 +103,7 @@ async def send_file(phone: Phone, whom: str, sending: Sending) -> Sent:
         if failed.again:
             raise Trouble(str(failed), "The same command goes on where it stopped.", UNABLE) from None
         over_http = "http" in (sending.over, phone.style.files) and sending.over != "msrp"
-        raise Trouble(str(failed), _advice(failed.status) if over_http else "", NO) from None
+        raise Trouble(str(failed), _advice(failed.status, where) if over_http else "", NO) from None
     except ValueError as error:
         raise Trouble(f"the content server's address is none: {error}", "Write it like https://host/content.") from None
     except OSError as error:
@@ -217,11 +221,12 @@ def _unused(directory: Path, name: str) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def _advice(status: int) -> str:
+def _advice(status: int, where: str) -> str:
+    elsewhere = f"{where} was asked. Is that what the operator says (ftHTTPCSURI)? --content-server names another."
     return {
-        401: "Is the password right? `joyn subscriber password` gives a new one.",
-        404: "Is --content-server what the operator says (ftHTTPCSURI)?",
-        405: "Is --content-server what the operator says (ftHTTPCSURI)?",
+        401: f"{elsewhere} If it is, look at the password.",
+        404: elsewhere,
+        405: elsewhere,
         413: "The operator sets the largest file and everybody's room: files.max_file, files.quota.",
         415: "Its name says what it is not: give it another ending.",
     }.get(status, "")
