@@ -210,6 +210,18 @@ def test_a_subscriber_is_added_shown_blocked_and_removed(place: Path, capsys: py
     assert "is no subscriber" in said(capsys)
 
 
+def test_a_new_subscriber_s_devices_are_told_where_to_register(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--domain", "sfr.example", "--host", "192.0.2.1", "--port-offset", "100"]) == 0
+    said(capsys)
+    assert main(["subscriber", "add", NUMBER]) == 0
+    told = said(capsys)
+    assert "  domain    sfr.example\n" in told
+    assert "  server    192.0.2.1:5160 (udp, tcp), 192.0.2.1:5161 (tls)\n" in told
+
+
 def test_a_given_password_is_kept_as_hashes_only(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import asyncio
 

@@ -245,3 +245,13 @@ def _tell(settings: Settings, username: str, made: str) -> None:
     print(f"  domain    {settings.operator.domain}\n  username  {username}")
     if made:
         print(f"  password  {made}   (shown this once)")
+    print(f"  server    {_servers(settings)}")
+
+
+def _servers(settings: Settings) -> str:
+    """Where devices register: the addresses, and how each is spoken to."""
+    reached: dict[str, list[str]] = {}
+    for one in settings.sip.listeners:
+        address = f"{one.advertise}:{one.port}" if one.port else f"{one.advertise}, on a port chosen at the start"
+        reached.setdefault(address, []).append(one.transport)
+    return ", ".join(f"{address} ({', '.join(kinds)})" for address, kinds in reached.items())
