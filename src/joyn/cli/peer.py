@@ -94,9 +94,8 @@ def accept(
     take_file(settings, domain, text)
     if known is None:
         print(f"{domain} is a peer now. Undo it with `joyn peer remove {domain}`.")
-        print(
-            "Next: `joyn peer invite FILE` writes your file, which they accept; then `joyn peer show` tells the rest."
-        )
+        print("Next, unless they have it: `joyn peer invite FILE` writes your file, which they accept.")
+        print(f"How it stands then: `joyn peer show {domain}`.")
     else:
         print(f"{domain} is known by the new file now.")
     if not settings.interconnect.listeners:

@@ -252,6 +252,7 @@ def _servers(settings: Settings) -> str:
     """Where devices register: the addresses, and how each is spoken to."""
     reached: dict[str, list[str]] = {}
     for one in settings.sip.listeners:
-        address = f"{one.advertise}:{one.port}" if one.port else f"{one.advertise}, on a port chosen at the start"
+        host = f"[{one.advertise}]" if ":" in one.advertise and "[" not in one.advertise else one.advertise
+        address = f"{host}:{one.port}" if one.port else f"{host}, on a port chosen at the start"
         reached.setdefault(address, []).append(one.transport)
     return ", ".join(f"{address} ({', '.join(kinds)})" for address, kinds in reached.items())
