@@ -163,6 +163,18 @@ def test_a_certificate_of_an_unknown_ca_is_not_taken_for_a_server_that_is_not_th
     assert "Name its CA with --ca" in told
 
 
+def test_a_content_server_of_an_unknown_ca_is_told_with_what_to_do(
+    account: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    with tls_listener(tmp_path) as server:
+        where = ["--content-server", f"https://{server}/content"]
+        assert main(["phone", "send-file", BOB, str(tmp_path / "a.txt"), *where, *account]) == 1
+    told = capsys.readouterr().err
+    assert f"a.txt: {server} is not trusted: self-signed certificate in certificate chain" in told
+    assert "Name its CA with --ca" in told
+
+
 def test_no_server_says_where(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["phone", "caps", BOB, *account[:-1], "127.0.0.1:9"]) == 4
     assert "127.0.0.1:9" in capsys.readouterr().err
@@ -180,8 +192,8 @@ def test_an_address_without_a_port_is_explained(
 
 
 def test_a_number_that_is_none_is_refused(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["phone", "send", "12", "salut", *account]) == 1
-    assert "no telephone number" in capsys.readouterr().err
+    assert main(["phone", "send", "06 39", "salut", *account]) == 1
+    assert "'06 39' is no telephone number in FR: it is too short for a number of FR" in capsys.readouterr().err
 
 
 def test_a_place_is_sent_and_one_that_comes_is_printed(account: list[str], capsys: pytest.CaptureFixture[str]) -> None:

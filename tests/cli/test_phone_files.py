@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,8 +19,9 @@ from cutting import CuttingProxy
 from edge.http.browser import open_office
 from edge.http.files_door import JPEG, PNG
 from joyn.cli import main
-from joyn.cli.phone_files import MAX_COMING, MAX_NAME, Coming, _unused, content_server_of, progress
+from joyn.cli.phone_files import MAX_COMING, MAX_NAME, Coming, _unused, content_server_of, progress, save
 from joyn.config import HttpListener, MsrpListener
+from joyn.phone import TransferFailed
 from joyn.protocol.file_transfer import FileOffer
 from phone.node import ALICE, PASSWORD, make_phone
 from phone.recordings import make_amr
@@ -223,6 +225,21 @@ def test_what_cannot_be_sent_is_told_with_what_to_do(
     ):
         assert main(["phone", "send-file", CAROL, str(path), "--content-server", where, *account]) == 1
         assert what in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_fetched_is_told_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Doubting:
+        async def fetch(self, *_: object, **__: object) -> None:
+            raise TransferFailed("a.jpg: files.example:443 is not trusted", untrusted=True)
+
+    info = SimpleNamespace(type="file", name="a.jpg")
+    message = SimpleNamespace(path=None, offer=None, files=[info])
+    asyncio.run(save(Doubting(), message, tmp_path))
+    told = capsys.readouterr().err
+    assert "not fetched: a.jpg: files.example:443 is not trusted\n" in told
+    assert "Name its CA with --ca" in told
 
 
 def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

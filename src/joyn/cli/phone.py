@@ -371,7 +371,7 @@ def _not_connected(subscription: Subscription, error: OSError) -> Trouble:
 
     server, advice = subscription.server, "Does `joyn run` listen there?"
     if isinstance(error, ssl.SSLCertVerificationError):
-        advice = "Name its CA with --ca; that of `joyn init` is tls/ca.pem."
+        advice = phone_files.TRUST
     elif subscription.transport == "tls":
         advice = (
             "Does `joyn run` listen there, for TLS? That is another port than TCP's: 5061, unless joyn.toml says so."
@@ -392,14 +392,16 @@ def _instance(number: str, *, listening: bool) -> str:
 
 def _number(subscription: Subscription, text: str) -> str:
     """A number as the network writes it. Raises Trouble."""
-    from joyn.model.aor import Numbering
+    from joyn.model.number import read
+    from joyn.protocol.errors import ParseError
 
     if text.startswith(("sip:", "sips:", "tel:")):
         return text
-    number = Numbering(subscription.country, (subscription.domain,)).number(text)
-    if number is None:
-        raise Trouble(f"{text!r} is no telephone number in {subscription.country}", "Write it as people do.")
-    return number
+    try:
+        return read(text, subscription.country).e164
+    except ParseError as error:
+        todo = "Write it as people do (06 39 98 00 01, +33 6 39 98 00 01); --country says whose way is home."
+        raise Trouble(f"{text!r} is no telephone number in {subscription.country}: it {error.what}", todo) from None
 
 
 def _password(subscription: Subscription) -> str:

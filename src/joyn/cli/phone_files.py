@@ -23,6 +23,8 @@ MAX_NAME: Final = 200
 """Bytes of a file's name here: file systems take 255, and what has not come whole has a longer one."""
 MAX_COMING: Final = 100
 """Files that come over MSRP of which it is told how far they are."""
+TRUST: Final = "Name its CA with --ca; that of `joyn init` is tls/ca.pem."
+"""What helps when a server's certificate is not trusted."""
 STEPS: Final = 10
 """Lines of progress for one file where there is no terminal."""
 
@@ -103,7 +105,8 @@ async def send_file(phone: Phone, whom: str, sending: Sending, where: str) -> Se
         if failed.again:
             raise Trouble(str(failed), "The same command goes on where it stopped.", UNABLE) from None
         over_http = "http" in (sending.over, phone.style.files) and sending.over != "msrp"
-        raise Trouble(str(failed), _advice(failed.status, where) if over_http else "", NO) from None
+        advice = TRUST if failed.untrusted else _advice(failed.status, where) if over_http else ""
+        raise Trouble(str(failed), advice, NO) from None
     except ValueError as error:
         raise Trouble(f"the content server's address is none: {error}", "Write it like https://host/content.") from None
     except OSError as error:
@@ -165,6 +168,8 @@ async def save(phone: Phone, message: Received, directory: Path) -> None:
                 await phone.fetch(info, path, on_progress=moved)
         except (TransferFailed, OSError) as error:
             print(f"not fetched: {plain(error)}", file=sys.stderr)
+            if isinstance(error, TransferFailed) and error.untrusted:
+                print(f"             {TRUST}", file=sys.stderr)
         else:
             print(f"  saved {plain(path)}", flush=True)
 

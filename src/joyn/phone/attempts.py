@@ -45,15 +45,25 @@ class TransferFailed(Exception):
 
     `status` is the HTTP status, 0 when nobody answered, and `word` the server's own word for it. `again` says that the
     same call may end otherwise later: it goes on where this one stopped. `after` is the server's Retry-After in
-    seconds.
+    seconds. `untrusted` says that it was the server's certificate.
     """
 
-    def __init__(self, text: str, *, status: int = 0, word: str = "", again: bool = False, after: float = 0.0) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int = 0,
+        word: str = "",
+        again: bool = False,
+        after: float = 0.0,
+        untrusted: bool = False,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.word = word
         self.again = again
         self.after = after
+        self.untrusted = untrusted
 
 
 class Attempts:
@@ -106,8 +116,10 @@ def broken(what: str, url: URL, error: BaseException) -> TransferFailed:
     passes = not untrusted and not isinstance(error, aiohttp.InvalidURL)
     passes = passes and not isinstance(error, aiohttp.ClientResponseError)
     why = str(error) or "nothing came for too long"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "") or why
     trouble = "is not trusted" if untrusted else "gives no connection that lasts"
-    return TransferFailed(f"{what}: {url.host}:{url.port} {trouble}: {why}", again=passes)
+    return TransferFailed(f"{what}: {url.host}:{url.port} {trouble}: {why}", again=passes, untrusted=untrusted)
 
 
 def _word(text: bytes) -> str:
