@@ -210,6 +210,28 @@ def test_a_subscriber_is_added_shown_blocked_and_removed(place: Path, capsys: py
     assert "is no subscriber" in said(capsys)
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["subscriber", "list"], "There are no subscribers."),
+        (["peer", "list"], "There are no peers."),
+        (["binding", "list"], "Nobody is registered now."),
+        (["device", "list", NUMBER], "Nothing was set up with a code."),
+        (["sms", "outbox"], "No text has been sent yet."),
+    ],
+)
+def test_an_empty_list_says_so_beside_what_programs_read(
+    place: Path, capsys: pytest.CaptureFixture[str], command: list[str], said: str
+) -> None:
+    if command[0] == "device":
+        assert main(["subscriber", "add", NUMBER]) == 0
+    capsys.readouterr()
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith(said)
+    assert len(told.out.splitlines()) <= 1
+
+
 def test_a_new_subscriber_s_devices_are_told_where_to_register(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

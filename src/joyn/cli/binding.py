@@ -40,4 +40,4 @@ def list_(
         )
         for one in asyncio.run(work())
     ]
-    table(("AOR", "contact", "flow", "instance", "expires in", "user agent"), rows)
+    table(("AOR", "contact", "flow", "instance", "expires in", "user agent"), rows, nothing="Nobody is registered now.")

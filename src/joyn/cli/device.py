@@ -12,6 +12,7 @@ from joyn.cli.trouble import Trouble, settings_of
 
 app = App(name="device", help="Devices that were set up, and signing them out.", help_format="plaintext")
 
+NONE = "Nothing was set up with a code. `joyn binding list` shows what is registered, also by a password."
 Number = Annotated[str, Parameter(help="A telephone number as people write it, or name@domain.")]
 
 
@@ -22,7 +23,7 @@ def list_(number: Number, *, config: ConfigPath = DEFAULT_CONFIG) -> None:
         (one["id"], one["kind"], one["name"], one["agent"], one["system"], moment(one["last_active"]))
         for one in _with(config, number, lambda access, aor: access.devices(aor))
     ]
-    table(("id", "kind", "name", "client", "system", "last active"), rows)
+    table(("id", "kind", "name", "client", "system", "last active"), rows, nothing=NONE)
 
 
 @app.command

@@ -27,6 +27,7 @@ app = App(name="peer", help="Peer operators: exchanging files, and how it stands
 SUFFIX = ".joyn-peer.toml"
 """How the files that are exchanged end."""
 
+NONE = "There are no peers. `joyn peer invite` and `joyn peer accept` make one."
 Domain = Annotated[str, Parameter(help="The peer's domain.")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask.")]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
@@ -124,7 +125,7 @@ def list_(*, as_json: AsJson = False, config: ConfigPath = DEFAULT_CONFIG) -> No
         )
         for one in found
     ]
-    table(("domain", "name", "state", "waiting", "file accepted", "numbers", "certificate until"), rows)
+    table(("domain", "name", "state", "waiting", "file accepted", "numbers", "certificate until"), rows, nothing=NONE)
 
 
 @app.command

@@ -32,8 +32,8 @@ def moment(at: float, *, milliseconds: bool = False) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S") + (f".{local.microsecond // 1000:03d}" if milliseconds else "")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
-    """Print a table."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "", nothing: str = "") -> None:
+    """Print a table. When it has no rows, say `nothing` on standard error, beside what programs read."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -44,3 +44,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str =
     for row in rows:
         drawn.add_row(*(Text(plain(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False).print(drawn)
+    if nothing and not drawn.row_count:
+        sys.stdout.flush()
+        print(nothing, file=sys.stderr)

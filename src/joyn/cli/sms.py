@@ -33,7 +33,10 @@ def outbox(
     from joyn.sms.outbox import read
 
     path = settings_of(config).sms_outbox
-    last = _print(read(path), 0)
+    texts = read(path)
+    if not texts:
+        print("No text has been sent yet.", file=sys.stderr)
+    last = _print(texts, 0)
     with suppress(KeyboardInterrupt):
         while follow:
             time.sleep(EVERY)

@@ -74,6 +74,7 @@ def list_(*, config: ConfigPath = DEFAULT_CONFIG) -> None:
             )
             for one in found
         ],
+        nothing="There are no subscribers. `joyn subscriber add` makes one.",
     )
 
 
