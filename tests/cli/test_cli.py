@@ -78,7 +78,11 @@ def test_a_second_operator_on_one_machine_has_ports_of_its_own(
 
 @pytest.mark.parametrize(
     ("arguments", "why"),
-    [(["--port-offset", "60000"], "is no port"), (["--own-range", "0639"], "interconnect.own_ranges[0]")],
+    [
+        (["--port-offset", "60000"], "is no port"),
+        (["--own-range", "0639"], "interconnect.own_ranges[0]"),
+        (["--host", "0.0.0.0"], "Give --host an address of this machine that others reach."),
+    ],
 )
 def test_init_writes_nothing_that_no_node_would_take(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], why: str

@@ -58,7 +58,8 @@ def init(
     try:
         parse(text)
     except ConfigError as error:
-        raise Trouble(str(error), "", USAGE) from None
+        todo = "Give --host an address of this machine that others reach." if error.key.endswith(".advertise") else ""
+        raise Trouble(str(error), todo, USAGE) from None
     tls = directory / "tls"
     _write(file, text, tls, [domain, f"sip.{domain}", "localhost", host])
     print(f"{file}\n    the configuration, every key with its meaning")
