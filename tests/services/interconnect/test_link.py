@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,8 @@ import pytest
 
 from joyn.model.peer import Peer, PeerAddress
 from joyn.protocol.sip.message import SipRequest, SipResponse
-from joyn.services.interconnect.link import Link
+from joyn.services.interconnect.link import UNANSWERED, Link
+from joyn.transport.sip import LocalResponse
 from waiting import until
 
 PEER = Peer(
@@ -123,5 +124,34 @@ def test_a_peer_that_comes_to_us_is_connected_to_at_once_however_long_it_was_awa
             await asyncio.sleep(0.1)
             assert link.connected == 2
             assert endpoint.tried == tried + 2
+
+    asyncio.run(play())
+
+
+@dataclass(slots=True)
+class TurningDown(Connecting):
+    """An endpoint of a peer that ends each connection at the first request: it knows our certificate from nobody."""
+
+    lost: Callable[[Any], None] = lambda _flow: None
+
+    async def request(self, flow: Connection, _request: SipRequest) -> SipResponse:
+        flow.closed = True
+        self.lost(flow)
+        return LocalResponse("SIP/2.0 503 Service Unavailable\r\nContent-Length: 0", b"", 503, "connection lost")
+
+
+def test_a_peer_that_lets_us_connect_and_then_hangs_up_is_told_from_one_that_is_well() -> None:
+    async def play() -> None:
+        endpoint = TurningDown()
+        async with link_of(endpoint) as link:
+            endpoint.lost = link.lost
+            await until(lambda: link.last_error == UNANSWERED)
+            assert link.connected == 0
+        well = Connecting()
+        async with link_of(well) as link:
+            await until(lambda: link.connected == 2)
+            link.lost(well.made[0])
+            await until(lambda: len(well.made) == 3)
+            assert link.last_error == ""
 
     asyncio.run(play())

@@ -177,7 +177,8 @@ class Interconnect:
             oldest=entries[0].message.accepted_at if entries else 0.0,
             taken=pump.taken,
             refused=pump.refused,
-            last_error=pump.last_error or link.last_error,
+            # Why there is no way at all comes before what one message met.
+            last_error=("" if link.ready else link.last_error) or pump.last_error or link.last_error,
         )
 
     def _make_link(self, peer: Peer) -> Link:

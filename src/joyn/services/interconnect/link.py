@@ -27,6 +27,8 @@ LONGEST_BACK_OFF: Final = 60.0
 """Seconds at most."""
 PROBE_EVERY: Final = 20.0
 """Seconds between two looks whether a connection still leads to somebody."""
+UNANSWERED: Final = "connections to it end before it answers anything: perhaps it has not accepted our file"
+"""What is known of a peer that lets nobody in."""
 LONGEST_RETRY_AFTER: Final = 300.0
 """Seconds that a peer may ask to be left alone for at a time."""
 
@@ -193,6 +195,9 @@ class Link:
                 self._on_change()
                 if await self._watch(flow, look):
                     failures = 0
+                elif not self.peer.paused:
+                    # In TLS 1.3 it may turn our certificate down only after the connection stands.
+                    self.last_error = UNANSWERED
             await self._back_off(failures)
             failures += 1
 
