@@ -28,6 +28,8 @@ export interface MessageRow {
   at: number;
   /** When it came, by our clock, or by the server's when the history says it. Nothing of it is the sender's to choose. */
   arrived: number;
+  /** When it was written, by its sender's clock, where that is known. */
+  written?: number;
   kind: Message["kind"];
   /** As it is now; `original` as it came. Of a file its name, of a place its label, and the document that tells of it. */
   text: string;

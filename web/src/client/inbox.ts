@@ -112,13 +112,14 @@ export class Inbox {
       // A copy of what another device of ours sent: the network has it.
       state: past?.state ?? (own ? ("sent" as const) : ("delivered" as const)),
       ...(past === undefined ? {} : { arrived: past.at }),
+      written: writtenAt(cpim, now),
       ...(reply === undefined ? {} : { reply }),
       unseen: own || past?.seen ? (0 as const) : (1 as const),
       wantsDisplay: !own && cpim.dispositionNotification.has("display"),
     };
     let isNew = false;
     await this.#keep(async () => {
-      const at = past?.at ?? (await this.#threads.timeOf(conversation, way.from, writtenAt(cpim, now)));
+      const at = past?.at ?? (await this.#threads.timeOf(conversation, way.from, message.written));
       isNew = await this.#threads.add({ ...message, at });
       const answer = !own && past === undefined && id === cpim.messageId;
       // Only what is kept, or was before.

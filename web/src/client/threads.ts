@@ -21,7 +21,12 @@ export const MAX_MARKS = 100;
 const ORDER: readonly DeliveryState[] = ["pending", "sent", "stored", "failed", "delivered", "displayed"];
 
 export type NewMessage = Pick<MessageRow, "conversation" | "id" | "own" | "by" | "at" | "kind" | "text"> &
-  Partial<Pick<MessageRow, "file" | "place" | "original" | "arrived" | "state" | "reply" | "unseen" | "wantsDisplay">>;
+  Partial<
+    Pick<
+      MessageRow,
+      "file" | "place" | "original" | "arrived" | "written" | "state" | "reply" | "unseen" | "wantsDisplay"
+    >
+  >;
 
 export class Threads {
   readonly #db: Database;
@@ -33,20 +38,24 @@ export class Threads {
   }
 
   /**
-   * The time, and so the place, of what comes now. Its sender's clock orders what they wrote without a word in between,
-   * since of that the network may bring the later first; for the rest it may be wrong, and would put a message where
-   * nobody looks.
+   * The time, and so the place, of what comes now. Its sender's clock (`claimed`) orders what they wrote without a word
+   * in between, since of that the network may bring the later first; for the rest it may be wrong, and would put a
+   * message where nobody looks.
    */
   async timeOf(conversation: Aor, by: Aor, claimed: number): Promise<number> {
     const rows = await this.#db.newest(conversation, OVERTAKING + 1);
-    const before = rows.find((row, place) => row.by !== by || place === OVERTAKING)?.at ?? -Infinity;
+    const end = rows.findIndex((row, place) => row.by !== by || place === OVERTAKING);
+    const before = rows[end]?.at ?? -Infinity;
     const now = this.#now();
     if (claimed >= now || claimed <= Math.max(before, now - KEPT_FOR)) {
       return Math.max(now, (rows[0]?.at ?? -Infinity) + 1);
     }
+    // What they wrote before may stand where the network's clock has put it. Many clocks tell no more than seconds.
+    const theirs = end < 0 ? rows : rows.slice(0, end);
+    const passed = theirs.filter(({ at, written = at }) => written <= claimed);
     const taken = new Set(rows.map(({ at }) => at));
-    let at = claimed;
-    while (taken.has(at)) at += 1; // many clocks tell no more than seconds
+    let at = Math.max(claimed, ...passed.map((row) => row.at + 1));
+    while (taken.has(at)) at += 1;
     return at;
   }
 

@@ -119,7 +119,7 @@ describe("keeping", () => {
 describe("the place of what comes", () => {
   const MINUTE = 60_000;
   const comes = async (id: string, claimed: number): Promise<void> => {
-    await threads.add(theirs(id, { at: await threads.timeOf(PEER, PEER, claimed) }));
+    await threads.add(theirs(id, { at: await threads.timeOf(PEER, PEER, claimed), written: claimed }));
   };
   const order = async () => (await db.newest(PEER, 100)).reverse().map(({ id }) => id);
 
@@ -158,6 +158,18 @@ describe("the place of what comes", () => {
     await threads.place(PEER, "1", clock.now + MINUTE);
     expect(await order()).toEqual(["1", "2"]);
     expect((await row("1"))?.at).toBe(clock.now + MINUTE);
+  });
+
+  test("is behind what came before it, wherever the network's clock has put that", async () => {
+    await comes("1", clock.now - MINUTE);
+    await threads.place(PEER, "1", clock.now - MINUTE + 350);
+    await comes("2", clock.now - MINUTE);
+    await comes("3", clock.now - MINUTE + 1000);
+    await threads.place(PEER, "3", clock.now + MINUTE); // their clock is slow
+    await comes("4", clock.now - MINUTE + 1000);
+    expect(await order()).toEqual(["1", "2", "3", "4"]);
+    await comes("late", clock.now - MINUTE + 500);
+    expect(await order()).toEqual(["1", "2", "late", "3", "4"]);
   });
 
   test("is as they came for a clock that tells only seconds", async () => {
