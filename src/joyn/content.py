@@ -101,6 +101,7 @@ class ContentService:
         )
         self._fetching: Fetching | None = None
         self._pouring: Pouring | None = None
+        self._attempts: Attempts | None = None
         self._origins = OriginClient()
         self.filing = Filing(lambda: self._server, self._there, lambda: self.url) if settings.files.listeners else None
 
@@ -169,7 +170,7 @@ class ContentService:
         ends with the content server."""
         files, holds = self._settings.files, self._authentication.find
         pulls = None
-        if self.filing is not None and self._pouring is not None:
+        if self.filing is not None and self._pouring is not None and self._attempts is not None:
             pulling = Pulling(self._pouring, sessions, self._store.mailboxes, self.filing, self._attempts, terminating)
             pulls = PullDoor(sessions, destinations, holds, pulling)
         limits = TransferLimits(

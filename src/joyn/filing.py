@@ -26,6 +26,8 @@ __all__ = ["Filing"]
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+MAX_HASHED = 10_000
+"""Contents of which the SHA-1 is remembered: a file may be asked for in many small parts."""
 _DISPOSITIONS: dict[str, Disposition] = {"render": "render", "attachment": "attachment"}
 
 
@@ -45,6 +47,7 @@ class Filing:
         self._elsewhere = there
         self._url = url
         self._stopped = False
+        self._sha1: dict[str, str] = {}  # by digest; on the files' loop
 
     def stop(self) -> None:
         """The files' loop ends: nothing is begun on it any more."""
@@ -109,10 +112,13 @@ class Filing:
         if path is None:
             return None
         try:
-            opened, digest = await asyncio.to_thread(_opened, path)
+            opened, sha1 = await asyncio.to_thread(_opened, path, self._sha1.get(file.digest))
         except FileNotFoundError:
             return None  # swept in this moment
-        return _Leaving(self._there, file, opened, digest)
+        if len(self._sha1) >= MAX_HASHED:
+            self._sha1.pop(next(iter(self._sha1)))
+        self._sha1[file.digest] = sha1
+        return _Leaving(self._there, file, opened, sha1)
 
 
 class _Arriving:
@@ -212,11 +218,11 @@ class _Leaving:
         self._file.close()
 
 
-def _opened(path: Path) -> tuple[BufferedReader, str]:
-    """An open file and its SHA-1, which is what selectors have, and proves nothing to anybody here."""
+def _opened(path: Path, sha1: str | None) -> tuple[BufferedReader, str]:
+    """An open file and its SHA-1, read if it is not known: selectors have it, and it proves nothing to anybody here."""
     file = path.open("rb")  # closed by who has it
     try:
-        return file, hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
+        return file, sha1 or hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).hexdigest()
     except BaseException:
         file.close()
         raise

@@ -378,10 +378,11 @@ class Node:
             self.push.waking.left(binding.aor)
 
     def _moved(self, binding: Binding) -> None:
-        """A device has come over another flow: what it had on that of the old binding is over."""
-        flow = self.endpoint.flows.get(binding.flow)
-        if flow is not None:
-            self.sessions.end_on(flow, (binding.aor, binding.instance))
+        """A device has come over another flow: its chats on that of the old binding are over."""
+        flow, device = self.endpoint.flows.get(binding.flow), (binding.aor, binding.instance)
+        here = [(other.aor, other.instance) for other in self.registrar.on_flow(binding.flow)]
+        if flow is not None and device not in here:
+            self.sessions.end_on(flow, device)
         self._left(binding)
 
     def _left(self, binding: Binding) -> None:

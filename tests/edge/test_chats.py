@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from edge.stranger import Door, Stranger, aor, make_cpim, meets
+from edge.stranger import DOMAIN, Door, Stranger, aor, make_cpim, meets, uri
 from joyn.config import MsrpListener, Settings, SipListener
 from joyn.model.message import Accepted
 from joyn.model.refused import Reason, Refused
@@ -130,6 +130,29 @@ def test_a_device_that_comes_over_another_connection_is_brought_its_chats_there(
             assert b"salut" in (await carol.requested("INVITE")).body
             await sending
         door.bob.receipts = receipts
+
+    meets(story)
+
+
+@pytest.mark.parametrize("instances", ["one device by two ways", "two devices without a name"])
+def test_what_is_still_behind_a_connection_keeps_its_chats_there(instances: str) -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger() as before, door.stranger() as after:
+            named = instances.startswith("one")
+            first, second = (
+                (before.contact(CAROL), before.contact(CAROL).replace(";+sip", ";reg-id=2;+sip"))
+                if named
+                else (f"<sip:{CAROL}@192.0.2.1:{port};transport=tcp>;{before.tags}" for port in (1, 2))
+            )
+            before.contact = after.contact = lambda _number: first  # type: ignore[method-assign]
+            assert (await before.register()).status == 200
+            own, more = f"<{uri(CAROL)}>", [("Contact", second), ("Supported", "outbound, path")]
+            again = await before.again("REGISTER", f"sip:{DOMAIN}", from_=CAROL, to=own, more=more)
+            assert again.status == 200
+            assert await before.status(invite(before)) == 200
+            device = aor(CAROL), "urn:uuid:stranger" if named else ""
+            assert (await after.register()).status == 200
+            assert door.node.sessions.find(device, aor(BOB)) is not None
 
     meets(story)
 

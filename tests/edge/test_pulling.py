@@ -156,10 +156,10 @@ def test_who_asks_for_a_part_has_not_all_of_it(tmp_path: Path) -> None:
         assert have == DATA[:250_000]
         await carol.requested("BYE")
         await nothing_is_brought(carol)
-        # What it has is known, though it came in two ways.
         await register_again(carol)
         invitation = await invited(carol)
-        assert invitation.file.start == 250_000
+        # Never from behind what it has; its answers may not all have been heard.
+        assert invitation.file.start <= len(have)
         rest = await invitation.take("file-selector", "file-range:250001-*")
         assert have + await rest.whole() == DATA
         await delivered_once(door, carol, sent)
@@ -310,7 +310,7 @@ def test_a_file_that_was_withdrawn_is_not_given(tmp_path: Path) -> None:
         assert await door.node.terminating.revoke(aor(CAROL), aor(ALICE), sent.message_id)
         asking = Asking(door, carol, DATA)
         answer = await asking.offer(to=f"tel:{ALICE}", direction="recvonly")
-        assert (answer.status, "withdrawn" in (answer.header("warning") or "")) == (404, True)
+        assert (answer.status, "withdrawn" in (answer.header("warning") or "")) == (488, True)
 
     play(story, tmp_path)
 
@@ -351,7 +351,7 @@ def test_a_file_whose_time_is_over_is_not_given(over: str, tmp_path: Path) -> No
             assert await door.node.store.mailboxes.fail(aor(CAROL), entry.seq)
         else:
             await door.node.store.mailboxes.prune(4e10)
-        assert await Asking(door, carol, DATA).ask() == 404
+        assert await Asking(door, carol, DATA).ask() == 488
         assert len(pouring(door)) == 0
 
     play(story, tmp_path)

@@ -102,8 +102,9 @@ async def test_a_file_that_was_asked_for_is_settled_and_told_of_once(scene: Scen
     (entry,) = await scene.accept("file")
     scene.delivery.last("file").end(Outcome.LATER)
     await scene.quiet()
-    assert scene.terminating.brought(BOB, "phone", entry.message.id)
-    assert not scene.terminating.brought(BOB, "phone", entry.message.id)
+    heard: list[str] = []
+    scene.terminating.brought(entry, "phone", lambda: heard.append("once"))
+    assert heard == ["once"]
     await scene.quiet()
     assert await scene.state("file") is State.ACKNOWLEDGED
     assert scene.reports == [("file", BOB, State.DELIVERED)]
@@ -117,7 +118,7 @@ async def test_a_file_that_was_asked_for_is_settled_and_told_of_once(scene: Scen
 async def test_so_it_is_when_it_is_about_to_be_brought_as_well(scene: Scene) -> None:
     with_file(scene)
     (entry,) = await scene.accept("file")
-    assert scene.terminating.brought(BOB, "phone", entry.message.id)
+    scene.terminating.brought(entry, "phone", lambda: None)
     scene.delivery.last("file").end(Outcome.TAKEN)
     await scene.quiet()
     assert scene.reports == [("file", BOB, State.DELIVERED)]
@@ -125,11 +126,33 @@ async def test_so_it_is_when_it_is_about_to_be_brought_as_well(scene: Scene) -> 
 
 
 @played
-async def test_what_is_not_due_is_not_settled_by_it(scene: Scene) -> None:
+async def test_so_it_is_when_the_device_is_not_here_any_more(scene: Scene) -> None:
     with_file(scene)
     (entry,) = await scene.accept("file")
-    assert not scene.terminating.brought(BOB, "tablet", entry.message.id)
-    assert not scene.terminating.brought(BOB, "phone", entry.message.id + 1)
+    scene.delivery.last("file").end(Outcome.LATER)
+    await scene.quiet()
+    scene.detach("phone")
+    heard: list[str] = []
+    scene.terminating.brought(entry, "phone", lambda: heard.append("once"))
+    await scene.quiet()
+    assert heard == ["once"]
+    assert await scene.state("file") is State.ACKNOWLEDGED
+    assert ("file", BOB, State.DELIVERED) in scene.reports
+    tried = len(scene.delivery.attempts)
+    scene.attach("phone")
+    await scene.quiet()
+    again = [one.entry.message.message_id for one in scene.delivery.attempts[tried:]]
+    assert "file" not in again
+
+
+@played
+async def test_what_a_device_without_a_place_in_the_mailbox_has_is_not_known_there(scene: Scene) -> None:
+    with_file(scene)
+    (entry,) = await scene.accept("file")
+    heard: list[str] = []
+    scene.terminating.brought(entry, "tablet", lambda: heard.append("once"))
+    await scene.quiet()
+    assert heard == []
     assert await scene.state("file") is State.PENDING
 
 

@@ -24,7 +24,8 @@ _STATUS: Final = {
     Reason.NOT_ACCEPTABLE: 488,
     # Facts §4.1: 486 is what clients know for as many sessions as there may be.
     Reason.BUSY: 486,
-    Reason.GONE: 404,
+    # Facts §3.2: by 404 a handset learns that the sender is not on joyn.
+    Reason.GONE: 488,
     Reason.AWAITED: 480,
 }
 

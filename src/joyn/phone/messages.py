@@ -130,7 +130,7 @@ class Sent:
 
     def note(self, state: str, cause: int = 0) -> None:
         """Take in a new state, and why when it is a failure."""
-        self.cause = cause
+        self.cause = cause or self.cause
         self.states.append((state, time.monotonic()))
         waiting, self._waiting = self._waiting, []
         for future in waiting:

@@ -155,3 +155,27 @@ def test_a_peer_that_lets_us_connect_and_then_hangs_up_is_told_from_one_that_is_
             assert link.last_error == ""
 
     asyncio.run(play())
+
+
+def test_a_peer_that_talks_and_cannot_be_connected_to_is_tried_ever_less_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sleep, pauses = asyncio.sleep, list[float]()
+
+    async def play() -> None:
+        endpoint = Connecting(refused=1_000_000)
+        async with link_of(endpoint) as link:
+
+            async def at_once(seconds: float) -> None:
+                pauses.append(seconds)
+                await sleep(0)
+                asyncio.get_running_loop().call_soon(link.heard)
+
+            monkeypatch.setattr("joyn.services.interconnect.link.asyncio.sleep", at_once)
+            while len(pauses) < 40:
+                await sleep(0)
+            monkeypatch.setattr("joyn.services.interconnect.link.asyncio.sleep", sleep)
+
+    asyncio.run(play())
+    assert pauses[0] < 1
+    assert pauses[-1] > 20

@@ -358,7 +358,7 @@ async def test_the_rests_of_a_conversation_begin_short_however_often_connections
     await border.deposit("1")
     for _ in range(PATIENCE):
         border.last("1").end(Outcome.GONE)
-    lane = border.pump.lanes.get((ALICE, BOB))
+    lane = border.pump._lanes.get((ALICE, BOB))
     assert lane is not None
     assert (lane.resting, lane.rests) == (False, 0)
     border.last("1").end(Outcome.GONE)
@@ -373,6 +373,19 @@ async def test_the_rests_of_a_conversation_begin_short_however_often_connections
     assert not lane.put_off
     border.last("2").end(Outcome.GONE)
     assert not lane.resting
+
+
+@at_the_border
+async def test_what_was_in_the_way_of_one_message_is_not_held_against_the_next(border: Border) -> None:
+    border.at_once = None
+    await border.deposit("a")
+    await border.deposit("b")
+    border.last("a").end(Outcome.GONE)
+    await until(lambda: border.ids == ["a", "a"])
+    border.last("a").end(Outcome.REFUSED, "403", 403)
+    await until(lambda: border.ids == ["a", "a", "b"])
+    border.last("b").end(Outcome.LATER)
+    assert ("b", State.STORED) in border.reports
 
 
 def test_what_is_committed_while_a_page_is_read_is_not_passed_over() -> None:

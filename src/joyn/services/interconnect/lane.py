@@ -24,7 +24,7 @@ class Lane:
     `given` says that it was handed to a connection, once at least.
 
     `queued` says that it stands in the pump's queue of turns. How often in a row its first was put off: `broken` times
-    because its connection went, and at once begun again; `rests` times with a rest.
+    because there was no way, and begun again as soon as there was one; `rests` times with a rest.
     """
 
     __slots__ = ("_timer", "broken", "busy", "due", "given", "key", "queued", "rests")
@@ -49,8 +49,9 @@ class Lane:
         """Whether its first has been tried in vain."""
         return bool(self.broken or self.rests)
 
-    def taken(self) -> None:
-        """Its first has arrived: whatever was in the way is over."""
+    def next(self) -> None:
+        """Its first is over: whatever was in the way of that one is not known to be in the way of the next."""
+        self.given = False
         self.broken = self.rests = 0
 
     def rest(self, random: float, then: Callable[[], object]) -> None:

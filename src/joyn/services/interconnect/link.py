@@ -68,6 +68,7 @@ class Link:
         self._resting: asyncio.TimerHandle | None = None
         self._resumed = asyncio.Event()
         self._heard = asyncio.Event()
+        self._in_vain = 0
         if not peer.paused:
             self._resumed.set()
         self._keepers = [asyncio.get_running_loop().create_task(self._keep()) for _ in range(connections)]
@@ -85,8 +86,9 @@ class Link:
 
     def flow(self) -> Flow | None:
         """The connection whose turn it is; None when there is none to be used."""
-        standing = self._open() if self.ready else []
-        return standing[next(self._turn) % len(standing)] if standing else None
+        standing = self._open()
+        usable = standing and self._resting is None and not self.peer.paused
+        return standing[next(self._turn) % len(standing)] if usable else None
 
     def _open(self) -> list[Flow]:
         # What was under way on a connection that has ended is answered before we hear that it has.
@@ -127,7 +129,7 @@ class Link:
         reason = f"{'no answer' if local else status} {words}".strip()
         if outcome is not Outcome.TAKEN:
             self.last_error = reason
-        return Answer(outcome=outcome, reason=reason, status=status)
+        return Answer(outcome=outcome, reason=reason, status=0 if local else status)
 
     def update(self, peer: Peer) -> None:
         """Other things were agreed with the peer: connections stay, new ones are made by the new word."""
@@ -194,7 +196,7 @@ class Link:
                 self.last_error = ""
                 self._on_change()
                 if await self._watch(flow, look):
-                    failures = 0
+                    failures = self._in_vain = 0
                 elif not self.peer.paused:
                     # In TLS 1.3 it may turn our certificate down only after the connection stands.
                     self.last_error = UNANSWERED
@@ -203,12 +205,14 @@ class Link:
 
     async def _back_off(self, failures: int) -> None:
         pause = min(LONGEST_BACK_OFF, BACK_OFF * 2.0 ** min(failures, 16)) * (0.5 + self._random() / 2)
-        least = min(pause, BACK_OFF)  # whatever is heard: it may connect to us and not let us connect
+        # Whatever is heard: it may connect to us and let nobody connect to it.
+        least = min(pause, BACK_OFF * 2.0 ** min(self._in_vain, 16))
         self._heard.clear()
         await asyncio.sleep(least)
         try:
             async with asyncio.timeout(pause - least):
                 await self._heard.wait()
+                self._in_vain += 1
         except TimeoutError:
             pass
 

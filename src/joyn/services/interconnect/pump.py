@@ -76,7 +76,7 @@ class Pump:
         self._ready = ready
         self._wall = wall
         self._random = random
-        self.lanes: dict[_Conversation, Lane] = {}
+        self._lanes: dict[_Conversation, Lane] = {}
         self._turns: deque[Lane] = deque()
         self._order: deque[int] = deque()  # of all that is known, as the store has it
         self._settled: set[int] = set()  # of these, what is over
@@ -152,7 +152,7 @@ class Pump:
 
     async def revoke(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
         """Withdraw a message that the peer has not been given. True when it will never have it."""
-        lane = self.lanes.get((sender, recipient))
+        lane = self._lanes.get((sender, recipient))
         first = lane.due[0].message if lane is not None and lane.due else None
         if lane is not None and first is not None and first.message_id == message_id:
             # The peer may have it, though its answer was lost; what an earlier run sent we do not know.
@@ -170,7 +170,7 @@ class Pump:
             withdrawn = await self._mailboxes.revoke(sender, recipient, message_id, self._wall())
         finally:
             self._revoking.discard(identity)
-            lane = self.lanes.get((sender, recipient))
+            lane = self._lanes.get((sender, recipient))
             if lane is not None:
                 if withdrawn:
                     for entry in [one for one in lane.due if one.message.message_id == message_id]:
@@ -185,7 +185,7 @@ class Pump:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in self.lanes.values():
+        for lane in self._lanes.values():
             lane.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -214,9 +214,9 @@ class Pump:
         self._order.append(entry.seq)
         message = entry.message
         key = (message.sender, message.conversation)
-        lane = self.lanes.get(key)
+        lane = self._lanes.get(key)
         if lane is None:
-            lane = self.lanes[key] = Lane(key)
+            lane = self._lanes[key] = Lane(key)
         lane.due.append(entry)
         self._queue(lane)
 
@@ -286,7 +286,6 @@ class Pump:
         if answer.outcome is Outcome.TAKEN:
             TAKEN.inc()
             self.taken += 1
-            lane.taken()
             self._over(lane, entry, State.ACKNOWLEDGED)
         else:
             self.last_error = answer.reason
@@ -336,13 +335,13 @@ class Pump:
 
     def _over(self, lane: Lane, entry: Entry, state: State | None) -> None:
         if entry is lane.due[0]:
-            lane.given = False
+            lane.next()
         lane.due.remove(entry)  # nearly always the first
         if lane.due:
             self._queue(lane)
         else:
             lane.close()
-            self.lanes.pop(lane.key, None)
+            self._lanes.pop(lane.key, None)
         self._settled.add(entry.seq)
         if state is not None:
             self._states.append((entry.seq, state))

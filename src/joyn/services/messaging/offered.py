@@ -81,6 +81,10 @@ class Offers:
             offered.taken = taken
             self._offers.move_to_end(key)
 
+    def whole(self) -> list[Offered]:
+        """Those that a device has, though their mailbox has not heard of it."""
+        return [one for one in self._offers.values() if one.whole]
+
     def find(self, device: tuple[Aor, str], sender: Aor, sha1: str, size: int) -> Offered | None:
         """What a device means by a selector: of the same file sent twice, the one that was offered last."""
         found = self._selected.get((*device, sender, sha1, size), ())

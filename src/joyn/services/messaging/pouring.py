@@ -26,6 +26,8 @@ WINDOW: Final = 16
 """Files of one device that its pump has begun; with so many it waits for one to end."""
 MAX_REMEMBERED: Final = 10_000
 """Offers of which is remembered how far they came; the oldest begin anew. In memory: after a restart all do."""
+ENDING: Final = 5.0
+"""Seconds that what a device's own wish goes before has to end in: an INVITE that rings nowhere cannot be cancelled."""
 _REFUSED: Final = frozenset((400, 403, 413, 415, 501))
 
 Ended = tuple[Outcome, str]
@@ -126,6 +128,7 @@ class Pouring:
         """Whether a device has asked for the file of this message, and is being given it."""
         wanted = (recipient, sender, message_id)
         asked = [one.asked for one in self._asked if one.asked is not None]
+        asked += self.offers.whole()
         return any((one.conversation, one.sender, one.message_id) == wanted for one in asked)
 
     # Whose turn it is.
@@ -157,6 +160,12 @@ class Pouring:
                 self._sessions.end(before.leg, reason="")
             elif before.task is not None:
                 before.task.cancel()
+        if transfer.before:
+            await asyncio.wait([before.done for before in transfer.before], timeout=ENDING)
+        if not all(before.done.done() for before in transfer.before):
+            for before in transfer.before:
+                before.heir = None if before.heir is transfer else before.heir
+            raise Refused(Reason.BUSY, "the file is under way, and that takes its time to end")
         if Outcome.TAKEN in await self._ended(transfer):
             raise Refused(Reason.GONE, "the device has the file")
         if transfer.heir is not None:
@@ -192,12 +201,17 @@ class Pouring:
         """The bytes from `start` up to `stop`. As a message they are counted from their own first one (RFC 4975
         §7.1.1)."""
 
+        offered = self.offers.get(transfer.key)
+        # A part from the midst says nothing of what lies between it and what the device is known to have.
+        joins = offered is None or stop == leaving.size or start <= offered.taken
+
         async def read(offset: int, size: int) -> bytes:
             return await leaving.read(start + offset, size)
 
         def progress(taken: int) -> None:
             self._sessions.used(leg)
-            self.offers.progressed(transfer.key, start + taken)
+            if joins:
+                self.offers.progressed(transfer.key, start + taken)
 
         status = await leg.media.stream(
             f"{transfer.key[2]:x}", leaving.content_type, stop - start, read, progress=progress

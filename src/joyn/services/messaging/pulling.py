@@ -89,8 +89,8 @@ class Pulling:
         """
         transfer = self._pouring.enter(offered.key, offered)
         try:
-            await self._pouring.instead(transfer)
             entry = await self._due(offered)
+            await self._pouring.instead(transfer)
             leaving = await self._open(entry, offered)
         except BaseException:
             self._pouring.leave(transfer, Outcome.AGAIN)
@@ -157,13 +157,12 @@ class Pulling:
     def _over(self, pull: Pull, task: asyncio.Task[Ended]) -> None:
         transfer, entry = pull.transfer, pull.entry
         outcome, what = (Outcome.LATER, "the node stops") if task.cancelled() else task.result()
-        aor, instance, message = transfer.key
+        _, instance, _ = transfer.key
         self._attempts.note(entry, instance, "file transfer", f"asked for: {what}")
         if outcome is Outcome.TAKEN:
             if transfer.asked is not None:
                 transfer.asked.whole = True  # its entry may be where no pump sees it now, and come to one later
-            if self._terminating.brought(aor, instance, message):
-                self._pouring.offers.forget(transfer.key)
+            self._terminating.brought(entry, instance, lambda: self._pouring.offers.forget(transfer.key))
         elif outcome is Outcome.REFUSED:
             # Whether it wants the file at all it says when it is brought; what it has of it does not fit the rest.
             self._pouring.offers.progressed(transfer.key, 0)

@@ -378,8 +378,9 @@ class Sessions:
             self.end(leg, bye=False)
 
     def end_on(self, flow: Flow, device: tuple[Aor, str]) -> None:
-        """The device is not behind this connection any more: its legs there end, and its chats may go on elsewhere."""
-        for leg in [leg for leg in self._on_flow.get(flow, ()) if leg.device == device]:
+        """The device is not behind this connection any more: its chats there end, and go on elsewhere. Files may have
+        connections of their own that are as good as before."""
+        for leg in [leg for leg in self._on_flow.get(flow, ()) if leg.device == device and leg.key == leg.peer]:
             self.end(leg, reason="")
 
     def end_all(self, aor: Aor) -> None:

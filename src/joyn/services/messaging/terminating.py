@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 
 from joyn import telemetry
 from joyn.model.aor import Aor
@@ -142,20 +143,31 @@ class Terminating:
             if entry.message.message_id == message_id and entry.message.sender == sender:
                 self._settle(device, entry, State.ACKNOWLEDGED)
 
-    def brought(self, aor: Aor, instance: str, message: int) -> bool:
-        """The device has asked for the file that this message is about, and has all of it. Whether the message was due
-        to it here; if not, it may still come to be brought."""
-        device = self._devices.get((aor, instance))
-        if device is None:
-            return False
-        due = [*device.outstanding.values(), *device.waiting.values()]
-        entry = next((entry for entry in due if entry.message.id == message), None)
-        if entry is None:
-            return False
+    def brought(self, entry: Entry, instance: str, heard: Callable[[], None]) -> None:
+        """The device has asked for the file that this entry is about, and has all of it. `heard` is called when its
+        mailbox knows; until then the file may still come to be brought."""
+        device = self._devices.get((entry.mailbox, instance))
+        if device is None or (entry.seq not in device.outstanding and entry.seq not in device.waiting):
+            self._spawn(self._brought_away(entry, instance, heard))
+            return
         device.beside.add(entry.seq)  # as if it had been brought, it is told of by us
         self._taken(device, entry)
+        heard()
         self._pump(device)
-        return True
+
+    async def _brought_away(self, entry: Entry, instance: str, heard: Callable[[], None]) -> None:
+        """The same of a device that is not here, or has not come to this entry yet."""
+        cursors = await self._mailboxes.cursors(entry.mailbox)
+        own = next((cursor for cursor in cursors if cursor.instance == instance), None)
+        device = self._devices.get((entry.mailbox, instance))
+        if own is None or (device is not None and not device.opened):
+            return
+        if device is not None:
+            device.ahead.add(entry.seq)
+        settled = replace(own, ahead=own.ahead | {entry.seq}, touched_at=self._wall())
+        self._mailboxes.settle(settled, ((entry.seq, State.ACKNOWLEDGED),))
+        self.report(entry.message, entry.mailbox, State.DELIVERED)
+        heard()
 
     def withdraws(self, recipient: Aor, sender: Aor, message_id: str) -> bool:
         """Whether a message is being withdrawn at this moment."""
@@ -275,7 +287,7 @@ class Terminating:
             if not device.queue:
                 if not device.complete:
                     device.busy = True
-                    self._spawn(self._read(device))
+                    self._spawn(self._read(device, device.generation))
                 return
             if self._revoking and _identity(device.queue[0]) in self._revoking:
                 return
@@ -291,9 +303,9 @@ class Terminating:
                 device.outstanding[entry.seq] = entry
                 self._attempt(device, entry, 0)
 
-    async def _read(self, device: Device) -> None:
+    async def _read(self, device: Device, generation: int) -> None:
         """Fill the queue from the store."""
-        generation, revoked, after = device.generation, self._revoked, device.read_to
+        revoked, after = self._revoked, device.read_to
         device.behind = False
         try:
             entries = await self._mailboxes.read(device.aor, after, PAGE)

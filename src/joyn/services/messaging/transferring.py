@@ -104,7 +104,7 @@ class Transferring:
         try:
             earlier = await self._pouring.after(push.transfer)
             if earlier is not None:
-                return earlier, "the device has asked for it itself"
+                return earlier, "brought another way"
             await self._here(push)
             await self._pouring.turn(push.transfer)
             return await self._send(push)
@@ -210,6 +210,8 @@ class Transferring:
             response, rang = await self._calling.ring(leg, invite := self._request(leg, push, icon))
             outcome = outcome_of(response.status, local=isinstance(response, LocalResponse) and not rang)
             if outcome is not Outcome.TAKEN:
+                if leg.closed and response.status == 487:
+                    outcome = Outcome.AGAIN  # we have cancelled it ourselves: it says nothing of what the device wants
                 self._sessions.end(leg, bye=False)
                 return outcome, f"INVITE {response.status} {response.reason}".strip()
             answer = self._calling.accept(leg, invite, response)
