@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
+from edge.sending import JPEG, Sending
 from edge.stranger import DOMAIN, Door, Stranger, aor, meets, uri
 from joyn.model.binding import Binding
 from joyn.model.message import State
@@ -165,3 +166,20 @@ def test_a_connection_that_breaks_while_its_binding_is_written_leaves_no_binding
         await until(is_unbound)
 
     meets(story)
+
+
+def test_a_file_goes_on_coming_when_the_address_of_its_phone_changes() -> None:
+    async def story(door: Door) -> None:
+        async with door.stranger("trusted") as before, door.stranger("trusted") as after:
+            assert (await before.register()).status == 200
+            sending = Sending(door, before, JPEG)
+            assert (await sending.offer()).status == 200
+            await sending.connect()
+            sending.chunk(0, 100, len(JPEG))
+            assert await sending.peer.status() == 200
+            after.contact = before.contact  # type: ignore[method-assign]  # the same phone behind another address
+            assert (await after.register()).status == 200
+            sending.chunk(100, 200, len(JPEG))
+            assert await sending.peer.status() == 200
+
+    meets(story, files={})
