@@ -144,7 +144,8 @@ def test_what_is_still_behind_a_connection_keeps_its_chats_there(instances: str)
                 if named
                 else (f"<sip:{CAROL}@192.0.2.1:{port};transport=tcp>;{before.tags}" for port in (1, 2))
             )
-            before.contact = after.contact = lambda _number: first  # type: ignore[method-assign]
+            # What a small office has behind its one connection, and where one of it goes.
+            before.contact = after.contact = lambda _number: first  # type: ignore[method-assign]  # not one of its own
             assert (await before.register()).status == 200
             own, more = f"<{uri(CAROL)}>", [("Contact", second), ("Supported", "outbound, path")]
             again = await before.again("REGISTER", f"sip:{DOMAIN}", from_=CAROL, to=own, more=more)
