@@ -45,6 +45,7 @@ port = {sip}
 port = {msrp}
 [interconnect]
 own_ranges = ["{prefix}"]
+rate = 100000
 [[interconnect.listeners]]
 port = {border}
 [[interconnect.media]]
