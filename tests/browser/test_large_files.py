@@ -117,12 +117,12 @@ def test_a_file_of_100_mb_waits_for_whoever_was_away(people: Any, place: Place, 
     bob, carol = people(place, BOB, CAROL), people(place, CAROL, BOB)
     leave(carol)
     large = noise(tmp_path / "tides.bin", LARGE)
-    slowly(bob, up=4 * RATE)
+    slowly(bob, up=RATE)
     send(bob, large)
     assert len(watched(bob, "tides.bin")) == 3
     kept_by_the_network(bob, "File tides.bin")
     come_back(carol, BOB)
-    slowly(carol, down=4 * RATE)
+    slowly(carol, down=RATE)
     carol.page.get_by_role("button", name="Download tides.bin").click()
     assert len(watched(carol, "tides.bin")) == 3
     carol.page.get_by_text("100 MB · Downloaded").wait_for(timeout=1000 * PATIENCE)
