@@ -59,18 +59,9 @@ class Sending:
         own = [f"a={name}:{value}" for name, value in attributes.items() if value is not None]
         return "\r\n".join([*head, *own, f"a={direction}", *lines, ""]).encode()
 
-    async def offer(
-        self,
-        body: bytes = b"",
-        *,
-        content_type: str = "application/sdp",
-        to: str = f"tel:{BOB}",
-        from_: str = CAROL,
-        more: tuple[tuple[str, str], ...] = (),
-        **changed: Any,
-    ) -> SipResponse:
-        """The final answer to the INVITE."""
-        self.say_offer(body, content_type=content_type, to=to, from_=from_, more=more, **changed)
+    async def offer(self, body: bytes = b"", **offered: Any) -> SipResponse:
+        """The final answer to the INVITE that `say_offer` sends."""
+        self.say_offer(body, **offered)
         return await self.answered()
 
     def say_offer(
